@@ -1,0 +1,209 @@
+"""The one language of the network side: what a line is, how it stands, what should change, what came of it.
+
+Every border (plugin → tasks → driver, and back) is crossed by these frozen values and by nothing else.
+Rates are kbit/s, seen from the subscriber: *down* is towards the home, *up* is from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Mode(StrEnum):
+    """How a line stands. There is no fourth way: a line being paid off is `NORMAL`, a warned one too."""
+
+    NORMAL = 'normal'
+    THROTTLED = 'throttled'
+    BLOCKED = 'blocked'
+
+
+class Outcome(StrEnum):
+    """What became of one change, judged by what was read back, never by an acknowledgement alone."""
+
+    APPLIED = 'applied'  # sent, and read back as desired on the live session
+    NOOP = 'noop'  # it already was so; nothing was sent
+    OFFLINE = 'offline'  # stored policy is as desired; there is no session to change
+    PARTIAL = 'partial'  # stored and live disagree after the change
+    FAILED = 'failed'  # read back as not desired, or refused before anything was sent
+    UNKNOWN = 'unknown'  # no answer and no read-back: read before any retry
+    SKIPPED = 'skipped'  # the facts moved after approval (paid, held, retired); nothing was sent
+
+    @property
+    def is_success(self) -> bool:
+        """True where the line is as desired, or will be at its next session."""
+        return self in (Outcome.APPLIED, Outcome.NOOP, Outcome.OFFLINE)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessState:
+    """`normal`, `blocked`, or `throttled` with its rates in kbit/s (both at least 1)."""
+
+    mode: Mode
+    down_kbps: int | None = None
+    up_kbps: int | None = None
+
+    def __post_init__(self) -> None:
+        rates = (self.down_kbps, self.up_kbps)
+        if self.mode is Mode.THROTTLED:
+            if any(rate is None or rate < 1 for rate in rates):
+                raise ValueError(
+                    f'a throttled state needs down and up rates of at least 1 kbit/s, not {rates}'
+                )
+        elif any(rate is not None for rate in rates):
+            raise ValueError(f'a {self.mode} state has no rates: {rates}')
+
+    @classmethod
+    def normal(cls) -> AccessState:
+        return cls(Mode.NORMAL)
+
+    @classmethod
+    def throttled(cls, down_kbps: int, up_kbps: int) -> AccessState:
+        return cls(Mode.THROTTLED, down_kbps, up_kbps)
+
+    @classmethod
+    def blocked(cls) -> AccessState:
+        return cls(Mode.BLOCKED)
+
+    def is_harder_than(self, other: AccessState) -> bool:
+        """True where this state takes access away from `other`: such a change waits for law and approval."""
+        order = list(Mode)
+        if self.mode is not other.mode:
+            return order.index(self.mode) > order.index(other.mode)
+        if self.mode is Mode.THROTTLED:
+            return (self.down_kbps or 0) < (other.down_kbps or 0) or (self.up_kbps or 0) < (
+                other.up_kbps or 0
+            )
+        return False
+
+    def as_dict(self) -> dict[str, Any]:
+        """`{"mode": …, "down_kbps": …, "up_kbps": …}`, fit for JSON; `from_dict` is its inverse."""
+        return {'mode': str(self.mode), 'down_kbps': self.down_kbps, 'up_kbps': self.up_kbps}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AccessState:
+        """Raises `ValueError` for an unknown mode or rates that do not fit it."""
+        return cls(Mode(data['mode']), data.get('down_kbps'), data.get('up_kbps'))
+
+    def __str__(self) -> str:
+        if self.mode is Mode.THROTTLED:
+            return f'throttled {self.down_kbps}/{self.up_kbps} kbit/s'
+        return str(self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTarget:
+    """One access line, as an enforcement point knows it.
+
+    `key` is the line's own (NetBox's primary key as text) and never leaves our side. A driver selects by the wire
+    identities that suit it; an empty one is not known. `parameters` are the plan's and the line's for this driver.
+    `baseline` is the `Reading.detail` taken while the line was last seen normal: what restoring puts back exactly.
+    """
+
+    key: str
+    username: str = ''
+    circuit_id: str = ''
+    ipv4: str = ''
+    ipv6: str = ''
+    mac: str = ''
+    acs_id: str = ''
+    down_kbps: int | None = None
+    up_kbps: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a point says of one line, or why it cannot say.
+
+    `stored` is what the next session will get (`None`: the point keeps no stored policy); `live` is what the present
+    session gets (`None`: no session). `detail` is what it takes to put the line back to exactly this, in the driver's
+    own JSON-able terms. With `error` set nothing else counts, and nothing may be changed.
+    """
+
+    stored: AccessState | None = None
+    live: AccessState | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ''
+
+    @property
+    def observed(self) -> AccessState | None:
+        """The line's state in one word: the session's where there is one, else the stored one."""
+        return None if self.error else self.live or self.stored
+
+    def is_(self, desired: AccessState) -> bool:
+        """True where everything that can be read is as `desired`."""
+        present = [state for state in (self.stored, self.live) if state is not None]
+        return not self.error and bool(present) and all(state == desired for state in present)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fit for JSON; `from_dict` is its inverse."""
+        return {
+            'stored': self.stored.as_dict() if self.stored else None,
+            'live': self.live.as_dict() if self.live else None,
+            'detail': dict(self.detail),
+            'error': self.error,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Reading:
+        stored, live = data.get('stored'), data.get('live')
+        return cls(
+            stored=AccessState.from_dict(stored) if stored else None,
+            live=AccessState.from_dict(live) if live else None,
+            detail=dict(data.get('detail') or {}),
+            error=data.get('error', ''),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AccessChange:
+    """One row of a plan. `key` is its idempotency key; `exact`, when set, is a recorded `Reading.detail` to return to."""
+
+    key: str
+    target: AccessTarget
+    desired: AccessState
+    reason: str = ''
+    exact: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the point said to one change. An acknowledgement is not a proof and a refusal is not "unchanged"."""
+
+    accepted: bool | None  # None: it said nothing in time
+    message: str = ''
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeResult:
+    """What came of one `AccessChange`; `message` is a sentence for the operator, empty where all went well."""
+
+    key: str
+    outcome: Outcome
+    before: Reading | None = None
+    after: Reading | None = None
+    message: str = ''
+
+
+def judge(change: AccessChange, before: Reading, reply: Reply, after: Reading | None) -> ChangeResult:
+    """Name the outcome of a change that was sent, from what was read back (`after`; `None`: it could not be read)."""
+
+    def result(outcome: Outcome, message: str = '') -> ChangeResult:
+        return ChangeResult(change.key, outcome, before, after, message)
+
+    said = reply.message or ('no answer in time' if reply.accepted is None else '')
+    if after is None or after.error:
+        why = after.error if after else 'it could not be read back'
+        return result(Outcome.UNKNOWN, f'{said}; {why}' if said else why)
+    if after.is_(change.desired):
+        return result(Outcome.OFFLINE if after.live is None else Outcome.APPLIED)
+    if change.desired in (after.stored, after.live):
+        where = f'stored {after.stored}, live {after.live}'
+        return result(Outcome.PARTIAL, f'{where}: {said}' if said else where)
+    if reply.accepted and after.observed == before.observed:
+        return result(Outcome.FAILED, f'accepted, but the line is still {after.observed}')
+    return result(Outcome.FAILED, said or f'the line reads {after.observed}')

@@ -1,0 +1,77 @@
+"""Secrets by name. NetBox, Nornir and the journal carry the *name*; only the process that connects holds the secret.
+
+Looked up in this order, for the name `core-bras`:
+
+1. the environment: `DELINQUENCY_CREDENTIAL_CORE_BRAS`, a JSON object;
+2. a file: `$DELINQUENCY_CREDENTIALS_DIR/core-bras.yaml` (default `/etc/netbox-delinquency/credentials`), which
+   nobody but its owner may write, nor others read.
+
+Either holds the fields of `Credential`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+from nornir_tasks.errors import CredentialMissingError
+
+PREFIX = 'DELINQUENCY_CREDENTIAL_'
+DIRECTORY = 'DELINQUENCY_CREDENTIALS_DIR'
+DEFAULT_DIRECTORY = '/etc/netbox-delinquency/credentials'
+NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]*')
+
+
+class Credential(BaseModel):
+    """What a login needs. Secrets are `SecretStr`: printing, logging or dumping a credential shows none of them."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True, hide_input_in_errors=True)
+
+    username: str = ''
+    password: SecretStr | None = None
+    key_file: Path | None = None
+    passphrase: SecretStr | None = None
+    secret: SecretStr | None = None  # a shared secret: RADIUS, or a webhook's signing key
+    previous_secret: SecretStr | None = None  # still accepted while a secret is rotated
+
+
+def get_credential(name: str, environ: Mapping[str, str] | None = None) -> Credential:
+    """The credential of that name. Raises `CredentialMissingError`, which names the places looked in, not the value."""
+    environ = os.environ if environ is None else environ
+    if not NAME.fullmatch(name):
+        raise CredentialMissingError(
+            f'"{name}" is not a credential name: use letters, digits, dot, dash, underscore'
+        )
+    variable = PREFIX + re.sub(r'[^A-Z0-9]', '_', name.upper())
+    path = Path(environ.get(DIRECTORY, DEFAULT_DIRECTORY)) / f'{name}.yaml'
+    if variable in environ:
+        return _parse(name, f'environment variable {variable}', environ[variable], json.loads)
+    if path.is_file():
+        mode = path.stat().st_mode
+        if mode & (stat.S_IWGRP | stat.S_IRWXO):
+            raise CredentialMissingError(
+                f'{path} may be read or written by others: chmod 0640 or stricter, then retry'
+            )
+        return _parse(name, str(path), path.read_text(), yaml.safe_load)
+    raise CredentialMissingError(f'no credential "{name}": set {variable} or write {path}')
+
+
+def _parse(name: str, where: str, text: str, load: Any) -> Credential:
+    try:
+        return Credential.model_validate(load(text))
+    except ValidationError as error:
+        fields = ', '.join(
+            '.'.join(str(part) for part in item['loc']) or 'the whole' for item in error.errors()
+        )
+        raise CredentialMissingError(f'credential "{name}" in {where} is not valid: {fields}') from None
+    except (ValueError, yaml.YAMLError):
+        # `from None`: a parser's message quotes the text it stumbled on, which is the secret.
+        raise CredentialMissingError(f'credential "{name}" in {where} cannot be parsed') from None

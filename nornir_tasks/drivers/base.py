@@ -1,0 +1,67 @@
+"""What every driver is: a reader and a writer of many lines on one enforcement point.
+
+The engine (`nornir_tasks.tasks`) owns the order read → compare → apply → read back, batches, the journal and the
+judgement of outcomes; a driver only knows how its kind of box is read and written.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
+
+
+class DriverParameters(BaseModel):
+    """Base of a driver's parameter schemas: unknown names are refused, values are not changed after validation."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a driver can do; the support table in the docs is made from these."""
+
+    throttle: bool
+    block: bool
+    stored: bool  # keeps a policy that survives a reconnect
+    live: bool  # changes a session that is up, without dropping it
+    redirect: bool = False  # a blocked line reaches the notice page
+    ipv6: bool = False
+
+
+class Driver(ABC):
+    """Reads and changes the lines of one enforcement point through one open connection.
+
+    `connection` is what the Nornir connection plugin named by `connection_name` opened (for SSH an
+    `nornir_tasks.connections.ssh.SSHSession`). Both methods take any number of rows and return exactly one entry for
+    each, by `AccessTarget.key` and `AccessChange.key`. A row's failure is data in its entry. An exception of the
+    `EnforcementError` family means the *point* failed, and every row of the call is then unknown.
+    """
+
+    name: ClassVar[str]
+    abilities: ClassVar[Abilities]
+    connection_name: ClassVar[str] = 'netbox_delinquency_ssh'
+
+    class PointParameters(DriverParameters):
+        """Parameters of an enforcement point."""
+
+    class LineParameters(DriverParameters):
+        """Parameters of a service plan or a line, under this driver's name."""
+
+    def __init__(self, connection: Any, parameters: Mapping[str, Any]) -> None:
+        """Raises `pydantic.ValidationError` where `parameters` do not fit `PointParameters`."""
+        self.connection = connection
+        self.parameters = self.PointParameters.model_validate(dict(parameters))
+
+    @abstractmethod
+    def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
+        """How each line stands. A selector that matches nothing, or more than one, is a `Reading` with its error."""
+
+    @abstractmethod
+    def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
+        """Send the changes; `before` holds each line's reading by `AccessTarget.key`, taken just now, none an error."""

@@ -1,0 +1,29 @@
+"""The exception family of `nornir_tasks`: each says what, where, and what to do."""
+
+
+class EnforcementError(Exception):
+    """Base of all errors raised by this package. `str(error)` is a sentence fit for an operator."""
+
+
+class ConfigurationError(EnforcementError):
+    """A setting, parameter or driver name is wrong; nothing was contacted."""
+
+
+class CredentialMissingError(ConfigurationError):
+    """A credential name has no secret in the environment or the credentials directory."""
+
+
+class PointUnreachableError(EnforcementError):
+    """The enforcement point could not be connected to, or the connection died and did not come back."""
+
+
+class HostKeyRefusedError(PointUnreachableError):
+    """The point showed an SSH host key other than the pinned one. Nothing was sent to it."""
+
+
+class LoginRefusedError(PointUnreachableError):
+    """The point refused the credential."""
+
+
+class PointTimeoutError(EnforcementError):
+    """The point did not answer in time. What was in flight is *unknown*: read it before sending again."""

@@ -1,0 +1,74 @@
+"""Enforcement points as Nornir hosts, whatever they were read from.
+
+A Nornir host is an enforcement point, never a subscriber: lines are rows handed to a point's one task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from nornir.core import Nornir
+from nornir.core.configuration import Config
+from nornir.core.inventory import Defaults, Groups, Host, Hosts, Inventory
+from nornir.core.plugins.connections import ConnectionPluginRegister
+from nornir.core.plugins.runners import RunnerPlugin
+from nornir.core.state import GlobalState
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An enforcement point: where it is, what speaks to it, and how hard it may be pressed.
+
+    `credential` and `host_key` are a name and a public key (known_hosts form or `SHA256:…`), never a secret.
+    `timeout` is seconds for one answer; `batch_size` is rows sent between two journal entries.
+    """
+
+    name: str
+    driver: str
+    address: str
+    port: int | None = None
+    credential: str = ''
+    host_key: str = ''
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float = 10.0
+    batch_size: int = 100
+
+
+def as_host(point: Point) -> Host:
+    """The Nornir host of a point; connection plugins and tasks find the point itself in `host.data["point"]`."""
+    return Host(
+        name=point.name,
+        hostname=point.address,
+        port=point.port,
+        platform=point.driver,
+        data={'point': point},
+        defaults=Defaults(),
+    )
+
+
+def as_inventory(points: Iterable[Point]) -> Inventory:
+    return Inventory(
+        hosts=Hosts({point.name: as_host(point) for point in points}), groups=Groups(), defaults=Defaults()
+    )
+
+
+def nornir_for(points: Iterable[Point], runner: RunnerPlugin, dry_run: bool = False) -> Nornir:
+    """A Nornir of its own for one run.
+
+    The state is fresh: Nornir's default one is shared by the whole process and would skip a host in every later run
+    once it failed in one.
+    """
+    ConnectionPluginRegister.auto_register()
+    return Nornir(
+        inventory=as_inventory(points),
+        runner=runner,
+        config=Config(),
+        data=GlobalState(dry_run=dry_run),
+    )
+
+
+def summary(point: Point) -> dict[str, Any]:
+    """A point without its parameters, for logs."""
+    return {key: value for key, value in asdict(point).items() if key != 'parameters'}
