@@ -1,0 +1,30 @@
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from netbox.plugins import PluginConfig
+
+from netbox_delinquency.settings import parse_settings
+from tr069 import __version__
+
+
+class DelinquencyConfig(PluginConfig):
+    name = 'netbox_delinquency'
+    verbose_name = 'Delinquency'
+    description = 'Throttle, block and restore delinquent subscribers, lawfully and in bulk'
+    version = __version__
+    base_url = 'delinquency'
+    min_version = '4.7.0'
+    max_version = '4.7.99'
+    # Served by `netbox rqworker netbox_delinquency.enforce netbox_delinquency.restore`, not by the default worker.
+    queues = ['enforce', 'restore']
+
+    @classmethod
+    def validate(cls, user_config: dict[str, Any], netbox_version: str) -> None:
+        super().validate(user_config, netbox_version)
+        try:
+            parse_settings(user_config)
+        except ValueError as error:
+            raise ImproperlyConfigured(str(error)) from None
+
+
+config = DelinquencyConfig

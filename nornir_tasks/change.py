@@ -108,7 +108,7 @@ class AccessTarget:
     ipv4: str = ''
     ipv6: str = ''
     mac: str = ''
-    acs_id: str = ''
+    cwmp_id: str = ''
     down_kbps: int | None = None
     up_kbps: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -161,7 +161,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class AccessChange:
-    """One row of a plan. `key` is its idempotency key; `exact`, when set, is a recorded `Reading.detail` to return to."""
+    """One row of a plan. `key` is its idempotency key; `exact`, when set, is the `Reading.detail` to return to."""
 
     key: str
     target: AccessTarget

@@ -11,10 +11,13 @@ from typing import Any
 
 from nornir.core import Nornir
 from nornir.core.configuration import Config
-from nornir.core.inventory import Defaults, Groups, Host, Hosts, Inventory
+from nornir.core.inventory import ConnectionOptions, Defaults, Groups, Host, Hosts, Inventory
 from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.core.plugins.runners import RunnerPlugin
 from nornir.core.state import GlobalState
+
+from nornir_tasks.drivers import get_driver
+from nornir_tasks.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,18 @@ def as_host(point: Point) -> Host:
         port=point.port,
         platform=point.driver,
         data={'point': point},
+        connection_options=_connection_options(point),
         defaults=Defaults(),
     )
+
+
+def _connection_options(point: Point) -> dict[str, ConnectionOptions]:
+    """What Nornir hands a connection plugin in place of the host; the point only names its credential."""
+    try:
+        name = get_driver(point.driver).connection_name
+    except ConfigurationError:
+        return {}  # the task of this one point says so; the others are not held up by it
+    return {name: ConnectionOptions(extras={'point': point})}
 
 
 def as_inventory(points: Iterable[Point]) -> Inventory:

@@ -1,0 +1,74 @@
+"""The commands behind the Makefile: `python -m dev COMMAND`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from dev.instance import BIN, ensure_templates, environment, instance
+from dev.services import ROOT, Postgres, ServiceError, say, services
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+PASS_THROUGH = {'allow_extra_args': True, 'ignore_unknown_options': True}
+
+
+def call(command: list[str], env: dict[str, str]) -> int:
+    """Run in the foreground; Ctrl-C reaches the child first, and we wait for it to finish."""
+    process = subprocess.Popen(command, cwd=ROOT, env=env)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+@app.command()
+def setup() -> None:
+    """Start the services once and build the template database."""
+    with services() as urls:
+        ensure_templates(urls)
+    say('setup: ok')
+
+
+@app.command(context_settings=PASS_THROUGH)
+def test(context: typer.Context) -> None:
+    """Run pytest with services and a template database; arguments are pytest's."""
+    with services() as urls:
+        ensure_templates(urls)
+        raise typer.Exit(call([sys.executable, '-m', 'pytest', *context.args], environment(urls, 'netbox')))
+
+
+@app.command(context_settings=PASS_THROUGH)
+def netbox(context: typer.Context, database: Annotated[str, typer.Option()] = 'netbox_scratch') -> None:
+    """Run a NetBox management command on a kept scratch database."""
+    with instance(database, keep=True) as env:
+        raise typer.Exit(call([str(BIN / 'netbox'), *context.args], env))
+
+
+@app.command(context_settings=PASS_THROUGH)
+def run(context: typer.Context, database: Annotated[str, typer.Option()] = 'netbox_scratch') -> None:
+    """Run any program with the environment of a NetBox instance on a new database."""
+    with instance(database) as env:
+        raise typer.Exit(call(context.args, env))
+
+
+@app.command()
+def stop() -> None:
+    """Stop the private PostgreSQL, whoever uses it."""
+    Postgres().stop()
+
+
+if __name__ == '__main__':
+    # SIGTERM (a CI that gives up) unwinds like Ctrl-C, so that nothing is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    os.chdir(ROOT)
+    try:
+        app()
+    except ServiceError as error:
+        sys.exit(f'{error}')

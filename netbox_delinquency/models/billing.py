@@ -1,0 +1,89 @@
+from datetime import datetime, timedelta
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from netbox.models import NetBoxModel, PrimaryModel
+
+from ..choices import EventStatusChoices
+from .point import validate_credential_name
+
+__all__ = ('BillingEvent', 'BillingSource')
+
+
+class BillingSource(PrimaryModel):
+    """A billing system that may call `…/webhooks/<slug>/`. Its signing key is known here by name only."""
+
+    name = models.CharField(verbose_name=_('name'), max_length=100, unique=True)
+    slug = models.SlugField(verbose_name=_('slug'), max_length=100, unique=True)
+    enabled = models.BooleanField(verbose_name=_('enabled'), default=True)
+    credential = models.CharField(
+        verbose_name=_('credential'), max_length=100, validators=[validate_credential_name],
+        help_text=_('Name of the credential that holds the signing key as "secret"'),
+    )  # fmt: skip
+    heartbeat_minutes = models.PositiveIntegerField(
+        verbose_name=_('heartbeat (minutes)'), blank=True, null=True, validators=[MinValueValidator(1)],
+        help_text=_('Longest silence that is normal; past it no step up the ladder is taken. Empty: not watched'),
+    )  # fmt: skip
+    last_event_at = models.DateTimeField(verbose_name=_('last event'), blank=True, null=True, editable=False)
+
+    clone_fields = ('enabled', 'heartbeat_minutes')
+
+    class Meta:
+        ordering = ('name',)
+        verbose_name = _('billing source')
+        verbose_name_plural = _('billing sources')
+
+    def __str__(self):
+        return self.name
+
+    def is_late(self, now: datetime) -> bool:
+        """True where the feed has been silent for longer than its heartbeat: its contracts' harder steps freeze."""
+        if self.heartbeat_minutes is None:
+            return False
+        return self.last_event_at is None or now - self.last_event_at > timedelta(minutes=self.heartbeat_minutes)
+
+
+class BillingEvent(NetBoxModel):
+    """One event as billing sent it: a hint to recompute, never an order. `body` is the raw text that was signed."""
+
+    source = models.ForeignKey(
+        'BillingSource', on_delete=models.PROTECT, related_name='events', verbose_name=_('source')
+    )
+    event_id = models.CharField(verbose_name=_('event ID'), max_length=200, help_text=_("The sender's own, unique"))
+    event_type = models.CharField(verbose_name=_('type'), max_length=100, blank=True)
+    body = models.TextField(verbose_name=_('body'), help_text=_('The event as JSON'))
+    status = models.CharField(
+        verbose_name=_('status'), max_length=30, choices=EventStatusChoices, default=EventStatusChoices.RECEIVED,
+        editable=False,
+    )  # fmt: skip
+    message = models.CharField(verbose_name=_('message'), max_length=500, blank=True, editable=False)
+    contract = models.ForeignKey(
+        'Contract', on_delete=models.SET_NULL, related_name='billing_events', blank=True, null=True, editable=False,
+        verbose_name=_('contract'),
+    )  # fmt: skip
+    received_at = models.DateTimeField(verbose_name=_('received at'), auto_now_add=True)
+    processed_at = models.DateTimeField(verbose_name=_('processed at'), blank=True, null=True, editable=False)
+
+    class Meta:
+        ordering = ('-pk',)
+        verbose_name = _('billing event')
+        verbose_name_plural = _('billing events')
+        permissions = [('process', 'Process again')]
+        constraints = [
+            models.UniqueConstraint(
+                fields=('source', 'event_id'),
+                name='netbox_delinquency_billingevent_unique_id',
+                violation_error_message=_('This event was received already.'),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status=EventStatusChoices.RECEIVED) | models.Q(processed_at__isnull=False),
+                name='netbox_delinquency_billingevent_processed_at',
+            ),
+        ]
+
+    def __str__(self):
+        return self.event_id
+
+    def get_status_color(self):
+        return EventStatusChoices.colors.get(self.status)

@@ -1,0 +1,135 @@
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from netbox.models import PrimaryModel
+from utilities.querysets import RestrictedQuerySet
+
+from ..choices import ContractStatusChoices
+
+__all__ = ('Contract', 'Invoice')
+
+
+class Contract(PrimaryModel):
+    """Subscriber × plan × policy, with what billing last said and where that puts the contract on the ladder.
+
+    The facts are written by ingest and the standing by evaluation, both with `update()`-like writes of their own
+    columns: a form that saves a contract never carries them (`FACT_FIELDS`, `STANDING_FIELDS`).
+    """
+
+    FACT_FIELDS = ('oldest_due_date', 'open_balance', 'awaiting_clearing', 'facts_at')
+    STANDING_FIELDS = ('stage', 'stage_since', 'next_stage', 'next_action_on', 'standing_note')
+
+    subscriber = models.ForeignKey(
+        'Subscriber', on_delete=models.PROTECT, related_name='contracts', verbose_name=_('subscriber')
+    )
+    source = models.ForeignKey(
+        'BillingSource', on_delete=models.PROTECT, related_name='contracts', verbose_name=_('billing source')
+    )
+    external_id = models.CharField(
+        verbose_name=_('external ID'), max_length=100, help_text=_("The contract's identifier in the billing system")
+    )
+    plan = models.ForeignKey(
+        'ServicePlan', on_delete=models.PROTECT, related_name='contracts', verbose_name=_('service plan')
+    )
+    policy = models.ForeignKey(
+        'DelinquencyPolicy',
+        on_delete=models.PROTECT,
+        related_name='contracts',
+        verbose_name=_('policy'),
+        blank=True,
+        null=True,
+        help_text=_('Without a policy nothing is ever done to this contract'),
+    )
+    status = models.CharField(
+        verbose_name=_('status'),
+        max_length=30,
+        choices=ContractStatusChoices,
+        default=ContractStatusChoices.ACTIVE,
+    )
+
+    # What billing said
+    oldest_due_date = models.DateField(verbose_name=_('oldest due date'), blank=True, null=True, editable=False)
+    open_balance = models.DecimalField(
+        verbose_name=_('open balance'), max_digits=12, decimal_places=2, blank=True, null=True, editable=False
+    )
+    awaiting_clearing = models.BooleanField(
+        verbose_name=_('awaiting clearing'),
+        default=False,
+        editable=False,
+        help_text=_('Paid, and the bank has not settled it yet'),
+    )
+    facts_at = models.DateTimeField(verbose_name=_('facts as of'), blank=True, null=True, editable=False)
+
+    # Where policy puts it
+    stage = models.ForeignKey(
+        'PolicyStage', on_delete=models.PROTECT, related_name='+', blank=True, null=True, editable=False,
+        verbose_name=_('stage'),
+    )  # fmt: skip
+    stage_since = models.DateTimeField(verbose_name=_('stage since'), blank=True, null=True, editable=False)
+    next_stage = models.ForeignKey(
+        'PolicyStage', on_delete=models.SET_NULL, related_name='+', blank=True, null=True, editable=False,
+        verbose_name=_('next stage'),
+    )  # fmt: skip
+    next_action_on = models.DateField(verbose_name=_('next action on'), blank=True, null=True, editable=False)
+    standing_note = models.CharField(
+        verbose_name=_('standing note'), max_length=200, blank=True, editable=False,
+        help_text=_('Why the next stage waits, where it does'),
+    )  # fmt: skip
+
+    clone_fields = ('subscriber', 'source', 'plan', 'policy', 'status')
+
+    class Meta:
+        ordering = ('source', 'external_id')
+        verbose_name = _('contract')
+        verbose_name_plural = _('contracts')
+        permissions = [('view_balance', 'See the open balance')]
+        constraints = [
+            models.UniqueConstraint(
+                fields=('source', 'external_id'), name='netbox_delinquency_contract_unique_external'
+            ),
+            models.CheckConstraint(
+                condition=models.Q(stage__isnull=True, stage_since__isnull=True)
+                | models.Q(stage__isnull=False, stage_since__isnull=False),
+                name='netbox_delinquency_contract_stage_since',
+            ),
+        ]
+        indexes = [
+            models.Index(fields=('oldest_due_date',), name='nbd_contract_due'),
+        ]
+
+    def __str__(self):
+        return self.external_id
+
+    def get_status_color(self):
+        return ContractStatusChoices.colors.get(self.status)
+
+
+class Invoice(models.Model):
+    """What billing last said of one invoice, so that events may come twice or out of order.
+
+    It is ingest's own memory and has no pages; what it sums up to stands on the contract.
+    """
+
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name='invoices')
+    reference = models.CharField(max_length=100)
+    due_date = models.DateField(blank=True, null=True)
+    amount = models.DecimalField(max_digits=12, decimal_places=2, blank=True, null=True)
+    is_open = models.BooleanField()
+    is_clearing = models.BooleanField(default=False)
+    occurred_at = models.DateTimeField(help_text='When billing says this became so')
+
+    objects = RestrictedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ('due_date', 'reference')
+        constraints = [
+            models.UniqueConstraint(
+                fields=('contract', 'reference'), name='netbox_delinquency_invoice_unique_reference'
+            ),
+            models.CheckConstraint(
+                condition=models.Q(is_open=False) | models.Q(due_date__isnull=False),
+                name='netbox_delinquency_invoice_open_has_due_date',
+            ),
+        ]
+
+    def __str__(self):
+        return self.reference

@@ -1,0 +1,190 @@
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from netbox.models import NetBoxModel, PrimaryModel
+from netbox.models.features import JobsMixin
+from utilities.exceptions import AbortRequest
+
+from nornir_tasks.change import AccessState
+
+from ..choices import AccessModeChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
+from .state import get_state, state_constraint
+
+__all__ = ('EnforcementChange', 'EnforcementRun')
+
+
+class EnforcementRun(JobsMixin, PrimaryModel):
+    """A bulk change: rows planned, approved by the hash over them, sent, read back. Its rows are its journal."""
+
+    name = models.CharField(verbose_name=_('name'), max_length=100)
+    kind = models.CharField(
+        verbose_name=_('kind'), max_length=30, choices=RunKindChoices, default=RunKindChoices.ENFORCE, editable=False
+    )
+    status = models.CharField(
+        verbose_name=_('status'), max_length=30, choices=RunStatusChoices, default=RunStatusChoices.PLANNED,
+        editable=False,
+    )  # fmt: skip
+    plan_hash = models.CharField(
+        verbose_name=_('plan hash'), max_length=64, blank=True, editable=False, help_text=_('SHA-256 over all rows')
+    )
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, related_name='+', blank=True, null=True, editable=False,
+        verbose_name=_('author'),
+    )  # fmt: skip
+    approver = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, related_name='+', blank=True, null=True, editable=False,
+        verbose_name=_('approver'), help_text=_('Empty on an approved run: approved by its policy'),
+    )  # fmt: skip
+    approved_hash = models.CharField(verbose_name=_('approved hash'), max_length=64, blank=True, editable=False)
+    approved_at = models.DateTimeField(verbose_name=_('approved at'), blank=True, null=True, editable=False)
+    started_at = models.DateTimeField(verbose_name=_('started at'), blank=True, null=True, editable=False)
+    heartbeat_at = models.DateTimeField(verbose_name=_('heartbeat at'), blank=True, null=True, editable=False)
+    finished_at = models.DateTimeField(verbose_name=_('finished at'), blank=True, null=True, editable=False)
+
+    clone_fields = ()
+
+    class Meta:
+        ordering = ('-pk',)
+        verbose_name = _('enforcement run')
+        verbose_name_plural = _('enforcement runs')
+        permissions = [
+            ('approve', 'Approve a plan'),
+            ('execute', 'Start an approved run and journal it'),
+            ('cancel', 'Cancel a run'),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=[RunStatusChoices.PLANNED, RunStatusChoices.CANCELLED])
+                | (Q(approved_at__isnull=False) & ~Q(approved_hash='')),
+                name='netbox_delinquency_enforcementrun_approved',
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=RunStatusChoices.RUNNING) | Q(started_at__isnull=False),
+                name='netbox_delinquency_enforcementrun_started',
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=RunStatusChoices.OPEN, finished_at__isnull=True)
+                | Q(status__in=RunStatusChoices.ENDED, finished_at__isnull=False),
+                name='netbox_delinquency_enforcementrun_finished',
+            ),
+        ]
+
+    def __str__(self):
+        return self.name
+
+    def get_status_color(self):
+        return RunStatusChoices.colors.get(self.status)
+
+    def get_kind_color(self):
+        return RunKindChoices.colors.get(self.kind)
+
+    def outcomes(self) -> dict[str, int]:
+        """Rows by outcome; the key `''` counts those not closed yet."""
+        rows = self.changes.order_by().values_list('outcome').annotate(count=models.Count('pk'))
+        return dict(rows)
+
+    def delete(self, *args, **kwargs):
+        if self.started_at:
+            raise AbortRequest(_('Run {run} has been started: its rows are the journal and are kept.').format(run=self))
+        return super().delete(*args, **kwargs)
+
+
+class EnforcementChange(NetBoxModel):
+    """One row of a run: a line, how it should be, and what came of it. Immutable once its run is approved."""
+
+    run = models.ForeignKey('EnforcementRun', on_delete=models.CASCADE, related_name='changes', verbose_name=_('run'))
+    line = models.ForeignKey(
+        'AccessLine', on_delete=models.PROTECT, related_name='changes', verbose_name=_('access line')
+    )
+    point = models.ForeignKey(
+        'EnforcementPoint', on_delete=models.PROTECT, related_name='changes', editable=False,
+        verbose_name=_('enforcement point'),
+    )  # fmt: skip
+    expected_mode = models.CharField(
+        verbose_name=_('expected state'), max_length=20, choices=AccessModeChoices, blank=True, editable=False,
+        help_text=_('As last observed when this was planned; empty: never observed'),
+    )  # fmt: skip
+    expected_down_kbps = models.PositiveIntegerField(
+        verbose_name=_('expected download (kbit/s)'), blank=True, null=True, editable=False
+    )
+    expected_up_kbps = models.PositiveIntegerField(
+        verbose_name=_('expected upload (kbit/s)'), blank=True, null=True, editable=False
+    )
+    desired_mode = models.CharField(verbose_name=_('desired state'), max_length=20, choices=AccessModeChoices)
+    desired_down_kbps = models.PositiveIntegerField(verbose_name=_('desired download (kbit/s)'), blank=True, null=True)
+    desired_up_kbps = models.PositiveIntegerField(verbose_name=_('desired upload (kbit/s)'), blank=True, null=True)
+    reason = models.CharField(verbose_name=_('reason'), max_length=200, blank=True)
+
+    sent_at = models.DateTimeField(verbose_name=_('sent at'), blank=True, null=True, editable=False)
+    finished_at = models.DateTimeField(verbose_name=_('finished at'), blank=True, null=True, editable=False)
+    outcome = models.CharField(
+        verbose_name=_('outcome'), max_length=20, choices=OutcomeChoices, blank=True, editable=False
+    )
+    message = models.TextField(verbose_name=_('message'), blank=True, editable=False)
+    before = models.JSONField(verbose_name=_('before'), blank=True, null=True, editable=False)
+    after = models.JSONField(verbose_name=_('after'), blank=True, null=True, editable=False)
+
+    clone_fields = ('run', 'desired_mode', 'desired_down_kbps', 'desired_up_kbps')
+
+    class Meta:
+        ordering = ('run', 'pk')
+        verbose_name = _('enforcement change')
+        verbose_name_plural = _('enforcement changes')
+        constraints = [
+            models.UniqueConstraint(
+                fields=('run', 'line'),
+                name='netbox_delinquency_enforcementchange_unique_line',
+                violation_error_message=_('The run already has a row for this line.'),
+            ),
+            state_constraint('enforcementchange', 'expected'),
+            state_constraint(
+                'enforcementchange',
+                'desired',
+                violation_error_message=_('A throttled state has both rates; no other state has any.'),
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome='', finished_at__isnull=True) | (~Q(outcome='') & Q(finished_at__isnull=False)),
+                name='netbox_delinquency_enforcementchange_finished',
+            ),
+        ]
+        indexes = [
+            models.Index(fields=('run', 'point', 'outcome'), name='nbd_change_run_point'),
+        ]
+
+    def __str__(self):
+        return f'{self.run} / {self.line}'
+
+    def get_outcome_color(self):
+        return OutcomeChoices.colors.get(self.outcome)
+
+    def get_desired_mode_color(self):
+        return AccessModeChoices.colors.get(self.desired_mode)
+
+    def get_expected_mode_color(self):
+        return AccessModeChoices.colors.get(self.expected_mode)
+
+    @property
+    def desired(self) -> AccessState:
+        return get_state(self, 'desired')
+
+    @property
+    def expected(self) -> AccessState | None:
+        return get_state(self, 'expected')
+
+    def clean(self):
+        super().clean()
+        if self.run_id and self.run.status != RunStatusChoices.PLANNED:
+            raise ValidationError(
+                _('Run {run} is {status}: its rows no longer change. Make a new run.').format(
+                    run=self.run, status=self.run.get_status_display()
+                )
+            )
+        if self.line_id and self.line.point is None:
+            raise ValidationError({'line': _('This line has no enforcement point.')})
+
+    def save(self, *args, **kwargs):
+        if self._state.adding and not self.point_id:
+            self.point = self.line.point
+        super().save(*args, **kwargs)

@@ -1,0 +1,29 @@
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from netbox.models import PrimaryModel
+
+__all__ = ('Subscriber',)
+
+
+class Subscriber(PrimaryModel):
+    """A party known to billing by `external_id`. Document numbers, phones and addresses stay with billing."""
+
+    external_id = models.CharField(
+        verbose_name=_('external ID'),
+        max_length=100,
+        unique=True,
+        help_text=_("The subscriber's identifier in the billing system"),
+    )
+    name = models.CharField(
+        verbose_name=_('name'), max_length=200, blank=True, help_text=_('A display name; no document number')
+    )
+
+    clone_fields = ()
+
+    class Meta:
+        ordering = ('external_id',)
+        verbose_name = _('subscriber')
+        verbose_name_plural = _('subscribers')
+
+    def __str__(self):
+        return self.name or self.external_id

@@ -1,0 +1,1 @@
+"""Nornir connection plugins: how an enforcement point is reached. They hold the secrets, and let none out."""

@@ -1,0 +1,340 @@
+"""SSH to enforcement points: one session a box, kept open, host key pinned, never waiting for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import paramiko
+
+from nornir_tasks.connections.host_keys import PinnedKeys, fingerprint, parse_pins
+from nornir_tasks.connections.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError
+from nornir_tasks.credentials import Credential, get_credential
+from nornir_tasks.drivers import get_driver
+from nornir_tasks.errors import (
+    ConfigurationError,
+    CredentialMissingError,
+    HostKeyRefusedError,
+    LoginRefusedError,
+    PointTimeoutError,
+    PointUnreachableError,
+)
+from nornir_tasks.inventory import Point
+
+__all__ = (
+    'ExecResult',
+    'Prompt',
+    'SSHConnection',
+    'SSHSession',
+    'Shell',
+    'ShellClosedError',
+    'ShellTimeoutError',
+)
+
+KEEPALIVE = 15  # seconds; a NAT or a firewall forgets an idle session soon after a minute
+CHUNK = 65536
+KEY_CLASSES: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """What one command left. `exit_status` is -1 where the device sent none."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+class SSHSession:
+    """One login. Use `connect`; every method may raise `PointUnreachableError` or `PointTimeoutError`."""
+
+    def __init__(
+        self, address: str, port: int, credential: Credential, pins: PinnedKeys, timeout: float, suffix: str
+    ) -> None:
+        self.where = f'{address} port {port}'
+        self.timeout = timeout
+        self.logins = 0
+        self._endpoint = (address, port)
+        self._credential = credential
+        self._pins = pins
+        self._suffix = suffix
+        self._answered = False  # something was answered since the last login
+        self._closed = False
+        self._shells: dict[Prompt, Shell] = {}
+        self._transport = self._open()
+
+    @classmethod
+    def connect(
+        cls,
+        address: str,
+        port: int,
+        credential: Credential,
+        host_key: str,
+        timeout: float,
+        *,
+        login_suffix: str = '',
+    ) -> SSHSession:
+        """Log in at `address`. `host_key` pins what it may show (see `parse_pins`); `timeout` is seconds.
+
+        `login_suffix` is appended to the user name (a console option of RouterOS). Raises `HostKeyRefusedError`,
+        `LoginRefusedError`, `PointUnreachableError`, `PointTimeoutError`, `ConfigurationError`.
+        """
+        return cls(address, port, credential, parse_pins(host_key), timeout, login_suffix)
+
+    def __repr__(self) -> str:
+        return f'<SSHSession {self.where} {"active" if self.is_active else "closed"}>'
+
+    @property
+    def is_active(self) -> bool:
+        return not self._closed and self._transport.is_active()
+
+    def exec(self, command: str, stdin: str = '', timeout: float | None = None) -> ExecResult:
+        """Run one command to its end, feeding it `stdin`. `timeout` is seconds for the whole of it.
+
+        A command whose connection dies under way may have had its effect; it is never sent again here.
+        """
+        channel = self._channel()
+        deadline = time.monotonic() + (timeout or self.timeout)
+        try:
+            channel.settimeout(timeout or self.timeout)
+            channel.exec_command(command)
+            stdout, stderr = self._exchange(channel, memoryview(stdin.encode()), deadline)
+            if not channel.status_event.wait(max(deadline - time.monotonic(), 0)):
+                raise self._late()
+            self._answered = True
+            return ExecResult(channel.exit_status, stdout.decode(errors='replace'), stderr.decode(errors='replace'))
+        except TimeoutError:
+            raise self._late() from None
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise PointUnreachableError(f'{self.where} dropped the connection: {_words(error)}') from None
+        finally:
+            channel.close()
+
+    def shell(self, prompt: Prompt) -> Shell:
+        """The shell kept open for that prompt, or a new one where there is none or it broke."""
+        shell = self._shells.get(prompt)
+        if shell is not None and not shell.broken and self.is_active:
+            return shell
+        channel = self._channel()
+        try:
+            channel.settimeout(self.timeout)
+            channel.get_pty('vt100', prompt.width, prompt.height)
+            channel.invoke_shell()
+        except TimeoutError:
+            raise self._late() from None
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise PointUnreachableError(f'{self.where} refused a shell: {_words(error)}') from None
+        shell = self._shells[prompt] = Shell(channel, prompt, self.where, self.timeout)
+        self._answered = True
+        return shell
+
+    def close(self) -> None:
+        self._closed = True
+        self._transport.close()
+
+    def _channel(self) -> paramiko.Channel:
+        if self._closed:
+            raise PointUnreachableError(f'{self.where}: the session was closed')
+        if not self._transport.is_active():
+            # Reopened once a death: a box that takes logins and then drops them would be hammered for ever.
+            if not self._answered:
+                raise PointUnreachableError(f'{self.where} keeps dropping the connection after login')
+            self._transport.close()
+            self._transport = self._open()
+        try:
+            return self._transport.open_session(timeout=self.timeout)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise PointUnreachableError(f'{self.where} refused a channel: {_words(error)}') from None
+
+    def _exchange(self, channel: paramiko.Channel, stdin: memoryview, deadline: float) -> tuple[bytes, bytes]:
+        """Both streams to their ends while feeding stdin: a side left unread would stop the command."""
+        stdout, stderr = bytearray(), bytearray()
+        if not stdin:
+            channel.shutdown_write()
+        poller = select.poll()
+        poller.register(channel.fileno(), select.POLLIN)
+        while True:
+            while channel.recv_ready():
+                stdout += channel.recv(CHUNK)
+            while channel.recv_stderr_ready():
+                stderr += channel.recv_stderr(CHUNK)
+            if stdin and channel.closed:
+                stdin = memoryview(b'')  # the command ended without reading all of it
+            if stdin and channel.send_ready():
+                stdin = stdin[channel.send(bytes(stdin[:CHUNK])) :]
+                if not stdin:
+                    channel.shutdown_write()
+                continue
+            if (channel.eof_received or channel.closed) and not (channel.recv_ready() or channel.recv_stderr_ready()):
+                return bytes(stdout), bytes(stderr)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            # Nothing tells when the window for stdin opens again, hence the short wait while there is some left.
+            poller.poll(10 if stdin else min(left * 1000, 1000))
+
+    def _late(self) -> PointTimeoutError:
+        return PointTimeoutError(f'{self.where} did not answer in time')
+
+    def _open(self) -> paramiko.Transport:
+        self._answered = False
+        self._shells = {}
+        sock = self._connect_socket()
+        transport: paramiko.Transport | None = None
+        try:
+            transport = paramiko.Transport(sock)
+            transport.banner_timeout = transport.auth_timeout = self.timeout
+            options = transport.get_security_options()
+            options.key_types = self._pins.algorithms(tuple(options.key_types))
+            self._negotiate(transport)
+            self._check_host_key(transport)
+            self._log_in(transport)
+        except BaseException:
+            (transport or sock).close()
+            raise
+        transport.set_keepalive(KEEPALIVE)
+        self.logins += 1
+        return transport
+
+    def _connect_socket(self) -> socket.socket:
+        try:
+            sock = socket.create_connection(self._endpoint, self.timeout)
+        except TimeoutError:
+            raise PointTimeoutError(f'{self.where} did not accept a connection in {self.timeout:g} s') from None
+        except OSError as error:
+            raise PointUnreachableError(f'{self.where} cannot be connected to: {_words(error)}') from None
+        # Without it every small packet waits for the delayed ACK of the one before: 45 ms a command.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return sock
+
+    def _negotiate(self, transport: paramiko.Transport) -> None:
+        try:
+            transport.start_client(timeout=self.timeout)
+        except paramiko.ssh_exception.IncompatiblePeer as error:
+            raise self._incompatible(str(error)) from None
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise PointUnreachableError(f'{self.where} does not speak SSH: {_words(error)}') from None
+        if not transport.initial_kex_done:
+            raise PointTimeoutError(f'{self.where} did not finish the SSH key exchange in {self.timeout:g} s')
+
+    def _incompatible(self, said: str) -> PointUnreachableError:
+        if 'host key' in said and self._pins.key_types:
+            kinds = ', '.join(sorted(self._pins.key_types))
+            return HostKeyRefusedError(
+                f'{self.where} shows no host key of the pinned type ({kinds}); if its keys were renewed on purpose, '
+                'pin the new one, or its SHA256:… fingerprint, as the host key of this point'
+            )
+        return PointUnreachableError(
+            f'{self.where} and this client have no SSH algorithm in common ({said}); legacy SSH: paramiko 5 has no '
+            "SHA-1 key exchange and no ssh-rsa: update the device, or install 'paramiko<5'"
+        )
+
+    def _check_host_key(self, transport: paramiko.Transport) -> None:
+        key = transport.get_remote_server_key()
+        blob = key.asbytes()
+        if self._pins.accepts(blob):
+            return
+        seen = f'{key.get_name()} {fingerprint(blob)}'
+        if not self._pins:
+            raise HostKeyRefusedError(
+                f'{self.where} has no pinned host key; it shows {seen}: compare that on the device itself, then set '
+                'it as the host key of this point'
+            )
+        raise HostKeyRefusedError(
+            f'{self.where} shows host key {seen}, which is not the pinned one; nothing was sent. If the device was '
+            'replaced or its key renewed, compare it on the device itself and pin it as the host key of this point'
+        )
+
+    def _log_in(self, transport: paramiko.Transport) -> None:
+        username = self._credential.username + self._suffix
+        tried = []
+        try:
+            for name, attempt in self._attempts(transport, username):
+                tried.append(name)
+                # A method that is not offered, or not enough alone, leaves it to the next one.
+                with contextlib.suppress(paramiko.AuthenticationException):
+                    attempt()
+                if transport.is_authenticated():
+                    return
+                if not transport.is_active():
+                    break
+        except TimeoutError:
+            raise PointTimeoutError(f'{self.where} did not answer the login in time') from None
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise PointUnreachableError(f'{self.where} ended the login: {_words(error)}') from None
+        with_ = ' and '.join(tried) or 'nothing: the credential holds no password and no key, and no agent runs'
+        raise LoginRefusedError(
+            f'{self.where} refused the login of "{self._credential.username}" with {with_}; '
+            "check this point's credential"
+        )
+
+    def _attempts(self, transport: paramiko.Transport, username: str) -> list[tuple[str, Any]]:
+        """Ways to log in, best first. The agent only where the credential names no way: it may hold anything."""
+        credential = self._credential
+        attempts: list[tuple[str, Any]] = []
+        if credential.key_file is not None:
+            key = _load_key(credential)
+            attempts.append(('the key file', lambda: transport.auth_publickey(username, key)))
+        if (password := credential.password) is not None:
+            attempts.append(('the password', lambda: transport.auth_password(username, password.get_secret_value())))
+        if not attempts:
+            for agent_key in paramiko.Agent().get_keys():
+                attempts.append(('a key of the agent', lambda key=agent_key: transport.auth_publickey(username, key)))
+        return attempts
+
+
+def _load_key(credential: Credential) -> paramiko.PKey:
+    """Classes are tried in turn: paramiko 4 and 5 differ in their own way to find the right one."""
+    path = credential.key_file
+    passphrase = credential.passphrase
+    for kind in KEY_CLASSES:
+        try:
+            return kind.from_private_key_file(str(path), passphrase.get_secret_value() if passphrase else None)
+        except OSError as error:
+            raise CredentialMissingError(f'key file {path} cannot be read: {error.strerror}') from None
+        except paramiko.PasswordRequiredException:
+            raise CredentialMissingError(f'key file {path} needs the passphrase of its credential') from None
+        except (paramiko.SSHException, ValueError):
+            continue
+    raise CredentialMissingError(f'key file {path} is not an Ed25519, ECDSA or RSA key, or its passphrase is wrong')
+
+
+def _words(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text or type(error).__name__
+
+
+class SSHConnection:
+    """Nornir connection plugin `netbox_delinquency_ssh`. The secret is looked up by name in here, and stays here."""
+
+    def __init__(self) -> None:
+        self._session: SSHSession | None = None
+
+    def open(self, hostname: str | None, *_: Any, extras: dict[str, Any] | None = None, **_unused: Any) -> None:
+        """Log in at `extras["point"]`. Raises as `SSHSession.connect` and `get_credential` do."""
+        point = (extras or {}).get('point')
+        if not isinstance(point, Point):
+            raise ConfigurationError(f'{hostname}: the host has no enforcement point in its connection options')
+        self._session = SSHSession.connect(
+            point.address,
+            point.port or 22,
+            get_credential(point.credential),
+            point.host_key,
+            point.timeout,
+            login_suffix=getattr(get_driver(point.driver), 'login_suffix', ''),
+        )
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+
+    @property
+    def connection(self) -> SSHSession:
+        if self._session is None:
+            raise PointUnreachableError('the SSH connection is not open')
+        return self._session

@@ -1,0 +1,150 @@
+"""Device profiles: what is known of a model, as data (`profiles/*.yaml`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from tr069.datamodel.tree import Identity
+from tr069.errors import ProfileError
+
+
+class Kind(StrEnum):
+    SHAPING = 'shaping'
+    QUEUE = 'queue'
+    POLICER = 'policer'
+    CAPTIVE_PORTAL = 'captive_portal'
+    FIREWALL = 'firewall'
+    DNS = 'dns'
+    LAN_OFF = 'lan_off'
+    WIFI_OFF = 'wifi_off'
+    WAN_OFF = 'wan_off'
+
+
+class Direction(StrEnum):
+    """Seen from the subscriber."""
+
+    UP = 'up'
+    DOWN = 'down'
+    BOTH = 'both'
+    NONE = 'none'
+
+
+class Unit(StrEnum):
+    BPS = 'bit/s'  # ShapingRate: 100 or less would be percent
+    KBPS = 'kbit/s'
+    SWITCH = 'switch'
+    TEXT = 'text'
+    UNKNOWN = 'unknown'
+
+
+class Status(StrEnum):
+    """How sure we are. Only `verified` was measured on the device; `unverified` is shown and never chosen unasked."""
+
+    VERIFIED = 'verified'
+    STANDARD = 'standard'  # as the data model lays down
+    SEEN = 'seen'  # writable in a real device tree; unit by the data model
+    UNVERIFIED = 'unverified'  # writable in a real device tree; unit or effect is a guess
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f'{pattern!r} is no regular expression: {error}') from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+
+class Match(_Model):
+    """Regular expressions, all of which must match wholly (case ignored). An empty one matches anything."""
+
+    manufacturer: Pattern = ''
+    oui: Pattern = ''
+    product_class: Pattern = ''
+    software_version: Pattern = ''
+
+    def fits(self, identity: Identity) -> bool:
+        pairs = (
+            (self.manufacturer, identity.manufacturer),
+            (self.oui, identity.oui),
+            (self.product_class, identity.product_class),
+            (self.software_version, identity.software_version),
+        )
+        return all(not pattern or re.fullmatch(pattern, value, re.IGNORECASE) for pattern, value in pairs)
+
+
+class LeverFact(_Model):
+    """One parameter that may serve as a lever. `path` has `*` for an instance number."""
+
+    kind: Kind
+    direction: Direction = Direction.NONE
+    path: str
+    unit: Unit = Unit.UNKNOWN
+    status: Status = Status.UNVERIFIED
+    enable: str = ''  # a switch that must be on for the lever to work
+    note: str = ''
+
+
+class Quirks(_Model):
+    xml_declaration: bool = True  # False: replies must not start with <?xml …?>
+    recover_xml: bool = False  # True: this model sends malformed XML
+    boolean_as_number: bool = True  # True: 1/0, False: true/false
+    max_names: int = Field(default=32, ge=1, le=256)  # names in one GetParameterValues
+
+
+class GuardFacts(_Model):
+    allow_wan_off: bool = False
+    vouched: tuple[str, ...] = ()  # paths known to spare management
+
+
+class DeviceProfile(_Model):
+    name: str
+    match: Match
+    levers: tuple[LeverFact, ...] = ()
+    do_not_use: tuple[str, ...] = ()
+    quirks: Quirks = Quirks()
+    guard: GuardFacts = GuardFacts()
+    note: str = ''
+
+
+GENERIC = DeviceProfile(name='generic', match=Match())
+
+
+def load(path: Path) -> DeviceProfile:
+    """Raises `ProfileError` naming the file and what is wrong in it."""
+    try:
+        return DeviceProfile.model_validate(yaml.safe_load(path.read_text('utf-8')))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise ProfileError(f'device profile {path.name}: {error}') from error
+
+
+@cache
+def builtin() -> tuple[DeviceProfile, ...]:
+    """The profiles shipped with this package, in the order of their file names."""
+    return tuple(load(path) for path in sorted((Path(__file__).parent / 'profiles').glob('*.yaml')))
+
+
+def load_directory(directory: Path | None) -> tuple[DeviceProfile, ...]:
+    """An operator's own profiles before the shipped ones: the first that fits a device is its profile."""
+    own = tuple(load(path) for path in sorted(directory.glob('*.yaml'))) if directory else ()
+    return own + builtin()
+
+
+def profile_for(identity: Identity, profiles: Iterable[DeviceProfile] | None = None) -> DeviceProfile:
+    """The first profile that fits, or `GENERIC`."""
+    known = builtin() if profiles is None else profiles
+    return next((profile for profile in known if profile.match.fits(identity)), GENERIC)

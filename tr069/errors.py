@@ -1,0 +1,47 @@
+"""The exception family of `tr069`: each says what, where, and what to do."""
+
+from __future__ import annotations
+
+
+class Tr069Error(Exception):
+    """Base of all errors raised by this package. `str(error)` is a sentence fit for an operator."""
+
+
+class CwmpDecodeError(Tr069Error):
+    """An envelope cannot be understood. `fault_code` is what the sender is told (8000-8006)."""
+
+    def __init__(self, message: str, fault_code: int = 8003) -> None:
+        super().__init__(message)
+        self.fault_code = fault_code
+
+
+class UnsafeXmlError(CwmpDecodeError):
+    """The document carries a DTD, is too big or too deep. It was not parsed, or parsing was given up."""
+
+
+class AcsError(Tr069Error):
+    """The ACS refused, or answered what its interface does not allow."""
+
+
+class AcsUnreachableError(AcsError):
+    """The ACS could not be connected to, or did not answer in time. What was asked is *unknown*: read it first."""
+
+
+class AcsRefusedError(AcsError):
+    """The ACS refused the credential."""
+
+
+class DeviceUnknownError(AcsError):
+    """The ACS has no such device."""
+
+
+class ProfileError(Tr069Error):
+    """A device profile (YAML) or a set of values is wrong; nothing was sent."""
+
+
+class NoLeverError(Tr069Error):
+    """The device offers nothing that does what was asked."""
+
+
+class GuardRefusedError(Tr069Error):
+    """The change could cut the management session, or that could not be ruled out. Nothing was sent."""

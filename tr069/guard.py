@@ -1,0 +1,308 @@
+"""Never cut the WAN that carries management.
+
+TR-069 has no commit-confirm: a CPE whose management WAN goes down cannot be told to bring it back. So every value is
+classified by its path, whatever may touch a WAN or a LAN is judged against a *fresh* read of the device, and what
+cannot be proven harmless is refused.
+
+All functions are pure. `tree` is a fresh `path → value` read of (at least) what `reads_needed` asks for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from tr069.cwmp.messages import ParameterValue
+
+
+class Risk(StrEnum):
+    LOW = 'low'  # cannot touch the management session
+    LAN = 'lan'  # cuts the LAN side: harmless where management is proven to be on a WAN
+    WAN = 'wan'  # may cut a WAN: proof, the model's opt-in and a canary are needed
+    UNKNOWN = 'unknown'  # nobody knows: refused, unless the model's profile vouches for the path
+    FORBIDDEN = 'forbidden'  # never, on any model
+
+
+class Canary(StrEnum):
+    """How the first WAN change on this model and firmware went."""
+
+    NONE = 'none'  # none yet: the next device is it
+    WAITING = 'waiting'  # it has been changed and has not informed since
+    INFORMED = 'informed'  # it came back: the others may follow
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPolicy:
+    """What the model's profile allows. `vouched` are path patterns (`*` for an instance) known to spare management."""
+
+    allow_wan_off: bool = False
+    canary: Canary = Canary.NONE
+    vouched: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`reason` says why not, or why. `is_canary`: the caller must record this device as the model's canary."""
+
+    allowed: bool
+    reason: str
+    is_canary: bool = False
+
+
+def truthy(value: str) -> bool:
+    return value.strip().lower() in ('1', 'true', 'enabled', 'up')
+
+
+# --- what a path can do -----------------------------------------------------------------------------------------------
+
+_I = r'\d+'
+_WAN98 = rf'WANDevice\.{_I}\.WANConnectionDevice\.{_I}\.WAN(?:IP|PPP)Connection\.{_I}'
+_FORBIDDEN = re.compile(
+    r'.*EnabledForInternet$'
+    r'|ManagementServer\.(?!PeriodicInform(?:Interval|Time|Enable)$).*'
+    r'|.*\.(?:FactoryReset|Reboot)$'
+)
+_LOW = re.compile(
+    rf'{_WAN98}\.Shaping(?:Rate|BurstSize)'
+    r'|(?:QueueManagement|QoS|CaptivePortal|Time|UserInterface|Services)\..+'
+    r'|DeviceInfo\.ProvisioningCode'
+    r'|ManagementServer\.PeriodicInform(?:Interval|Time|Enable)'
+    rf'|LANDevice\.{_I}\.LANHostConfigManagement\.DNSServers'
+    rf'|LANDevice\.{_I}\.WLANConfiguration\.{_I}\.(?!Enable$|RadioEnabled$).+'
+    rf'|DHCPv4\.Server\.Pool\.{_I}\.DNSServers'
+    rf'|WiFi\.(?:SSID\.{_I}\.SSID|AccessPoint\.{_I}\..+)'
+)
+_LAN = re.compile(
+    rf'LANDevice\.{_I}\.(?:LANEthernetInterfaceConfig|WLANConfiguration)\.{_I}\.(?:Enable|RadioEnabled)'
+    rf'|WiFi\.(?:SSID|Radio)\.{_I}\.Enable'
+    rf'|Ethernet\.Interface\.{_I}\.Enable'
+)
+_WAN = re.compile(r'WANDevice\..+|(?:IP|PPP|Ethernet|Optical|DSL|ATM|PTM|Cellular)\..+')
+_OFF_IS_FATAL = re.compile(r'.*EnabledForInternet$|ManagementServer\.(?:PeriodicInformEnable|EnableCWMP)$')
+_RATE = re.compile(r'.*\.ShapingRate$')
+
+
+def split_root(path: str) -> tuple[str, str]:
+    """`('InternetGatewayDevice', 'WANDevice.1…')`; the root is empty for a path of neither data model."""
+    root, _, rest = path.partition('.')
+    return (root, rest) if root in ('InternetGatewayDevice', 'Device') else ('', path)
+
+
+def matches(pattern: str, path: str) -> bool:
+    """`pattern` with `*` for one path segment; a pattern ending in a dot covers everything below."""
+    segments = r'\.'.join('[^.]+' if part == '*' else re.escape(part) for part in pattern.rstrip('.').split('.'))
+    return re.fullmatch(segments + (r'\..+' if pattern.endswith('.') else ''), path) is not None
+
+
+def classify(item: ParameterValue, vouched: Sequence[str] = ()) -> Risk:
+    """What setting this value may do, judged by its path (and, for on/off leaves, its value)."""
+    root, rest = split_root(item.name)
+    if not root:
+        return Risk.UNKNOWN
+    if _OFF_IS_FATAL.fullmatch(rest):
+        return Risk.LOW if truthy(item.value) else Risk.FORBIDDEN
+    if _FORBIDDEN.fullmatch(rest):
+        return Risk.FORBIDDEN
+    if _LOW.fullmatch(rest):
+        return Risk.LOW
+    if _LAN.fullmatch(rest):
+        return Risk.LOW if truthy(item.value) else Risk.LAN
+    if _WAN.fullmatch(rest):
+        # Bringing an interface up cuts nothing; and a restore must never wait for a proof.
+        return Risk.LOW if rest.endswith('.Enable') and truthy(item.value) else Risk.WAN
+    if any(matches(pattern, item.name) for pattern in vouched):
+        return Risk.LOW
+    return Risk.UNKNOWN
+
+
+def reads_needed(values: Iterable[ParameterValue], vouched: Sequence[str] = ()) -> tuple[str, ...]:
+    """Paths (partial ones end in a dot) that must be read freshly before `judge`; none where no risk calls for it."""
+    risky = [item for item in values if classify(item, vouched) in (Risk.WAN, Risk.LAN)]
+    if not risky:
+        return ()
+    if split_root(risky[0].name)[0] == 'InternetGatewayDevice':
+        return (
+            'InternetGatewayDevice.ManagementServer.ConnectionRequestURL',
+            'InternetGatewayDevice.Layer3Forwarding.DefaultConnectionService',
+            'InternetGatewayDevice.WANDevice.',
+        )
+    return (
+        'Device.ManagementServer.ConnectionRequestURL',
+        'Device.IP.Interface.',
+        'Device.PPP.Interface.',
+        'Device.Ethernet.',
+        'Device.Routing.Router.',
+    )
+
+
+# --- where management is ----------------------------------------------------------------------------------------------
+
+_CONNECTION = re.compile(rf'(InternetGatewayDevice\.{_WAN98}\.)(.+)')
+_INTERFACE = re.compile(rf'(Device\.(?:IP|PPP)\.Interface\.{_I}\.)(.+)')
+_MANAGEMENT_NAME = re.compile(r'TR-?069|MGMT|MANAGE', re.IGNORECASE)
+_SERVICE_LEAF = re.compile(r'Name|Alias|X_.*(?:ServiceList|SERVICELIST|ExServiceList)', re.IGNORECASE)
+_ADDRESS_LEAF = re.compile(rf'ExternalIPAddress|IPv4Address\.{_I}\.IPAddress|IPv6Address\.{_I}\.IPAddress')
+_LOWERMOST = re.compile(rf'Device\.(?:Ethernet\.Interface|Optical\.Interface|DSL\.Line|Cellular\.Interface)\.{_I}')
+
+
+@dataclass(frozen=True, slots=True)
+class Management:
+    """`protected`: every object management may ride on, by any sign. `proven`: those whose address says so."""
+
+    protected: frozenset[str]
+    proven: frozenset[str]
+
+
+def locate_management(tree: Mapping[str, str], source_address: str = '') -> Management:
+    """Find the WANs that carry, or may carry, management.
+
+    Addresses are proof: the ConnectionRequestURL's host, or the session's source address where no NAT lies between.
+    A service list, a name, or being the default connection is only a reason to keep off.
+    """
+    request_url = next((value for path, value in tree.items() if path.endswith('.ConnectionRequestURL')), '')
+    addresses = {address for address in (_host(request_url), source_address) if address}
+    protected: set[str] = set()
+    proven: set[str] = set()
+    for path, value in tree.items():
+        found = _CONNECTION.fullmatch(path) or _INTERFACE.fullmatch(path)
+        if found is None or not value:
+            continue
+        owner, leaf = found.groups()
+        if _ADDRESS_LEAF.fullmatch(leaf) and value in addresses:
+            proven.add(owner)
+        elif _SERVICE_LEAF.fullmatch(leaf) and _MANAGEMENT_NAME.search(value):
+            protected.add(owner)
+    protected |= proven | _default_connections(tree)
+    return Management(frozenset(protected), frozenset(proven))
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ''
+    except ValueError:
+        return ''
+
+
+def _default_connections(tree: Mapping[str, str]) -> set[str]:
+    default = tree.get('InternetGatewayDevice.Layer3Forwarding.DefaultConnectionService', '').rstrip('.')
+    found = {default + '.'} if default else set()
+    for path, value in tree.items():
+        # TR-181: the forwarding entry without a destination is the default route.
+        if re.fullmatch(rf'Device\.Routing\.Router\.{_I}\.IPv4Forwarding\.{_I}\.Interface', path) and value:
+            destination = tree.get(path.removesuffix('Interface') + 'DestIPAddress', '')
+            if destination in ('', '0.0.0.0'):  # noqa: S104 - the default route, not a listening address
+                found.add(value.rstrip('.') + '.')
+    return found
+
+
+def scope_of(path: str) -> str:
+    """The object a leaf governs: everything at or below it may go down when the leaf changes."""
+    for pattern in (
+        rf'InternetGatewayDevice\.{_WAN98}\.',
+        rf'InternetGatewayDevice\.WANDevice\.{_I}\.WANConnectionDevice\.{_I}\.',
+        rf'InternetGatewayDevice\.WANDevice\.{_I}\.',
+        rf'Device\.\w+\.\w+\.{_I}\.',
+    ):
+        found = re.match(pattern, path)
+        if found:
+            return found.group()
+    return path.partition('.')[0] + '.'
+
+
+def lower_layers(tree: Mapping[str, str], owner: str) -> tuple[frozenset[str], bool]:
+    """All objects below `owner` (TR-181 LowerLayers), and whether the chain reaches a physical interface."""
+    seen: set[str] = set()
+    todo = [owner.rstrip('.')]
+    complete = True
+    while todo:
+        current = todo.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        below = [part.strip().rstrip('.') for part in tree.get(f'{current}.LowerLayers', '').split(',') if part.strip()]
+        if not below and not _LOWERMOST.fullmatch(current):
+            complete = False
+        todo.extend(below)
+    return frozenset(f'{item}.' for item in seen), complete
+
+
+# --- the verdict ------------------------------------------------------------------------------------------------------
+
+
+def judge(
+    values: Sequence[ParameterValue],
+    tree: Mapping[str, str],
+    policy: ModelPolicy = ModelPolicy(),
+    *,
+    source_address: str = '',
+    restoring: bool = False,
+) -> Verdict:
+    """May these values be set together? One refused value refuses them all, as the CPE sets all or none.
+
+    `restoring`: the values are the ones saved before our own change. Management worked with them, so they need no
+    proof, opt-in or canary; what is forbidden stays so.
+    """
+    risks: set[Risk] = set()
+    for item in values:
+        if tree.get(item.name) == item.value:
+            continue  # no change
+        risk = classify(item, policy.vouched)
+        refusal = _refuse_outright(item, risk, restoring)
+        if refusal:
+            return Verdict(False, refusal)
+        risks.add(risk)
+    risks -= {Risk.LOW}
+    if restoring or not risks:
+        return Verdict(True, 'restores the values management worked with' if restoring else 'no management at risk')
+    management = locate_management(tree, source_address)
+    if not management.proven:
+        return Verdict(
+            False,
+            'no WAN has the address of the ConnectionRequestURL or of the session: it cannot be told where '
+            'management runs',
+        )
+    for item in values:
+        if tree.get(item.name) != item.value and classify(item, policy.vouched) in (Risk.LAN, Risk.WAN):
+            refusal = _cuts(item.name, management, tree)
+            if refusal:
+                return Verdict(False, refusal)
+    if Risk.WAN in risks:
+        return _gate(policy)
+    return Verdict(True, f'management runs on {", ".join(sorted(management.proven))}')
+
+
+def _refuse_outright(item: ParameterValue, risk: Risk, restoring: bool) -> str:
+    if risk is Risk.FORBIDDEN:
+        return f'{item.name} carries management itself and is never changed'
+    if restoring:
+        return ''
+    if _RATE.fullmatch(item.name) and item.value.strip().isdigit() and int(item.value) <= 100:
+        return f'{item.name}={item.value} would mean {item.value} percent; rates are given in bit/s'
+    if risk is Risk.UNKNOWN:
+        return f"{item.name} is not known to spare management; the model's profile must vouch for it"
+    return ''
+
+
+def _cuts(path: str, management: Management, tree: Mapping[str, str]) -> str:
+    scope = scope_of(path)
+    for owner in sorted(management.protected):
+        if owner.startswith(scope):
+            return f'{path} would change {owner}, which carries management (or may)'
+        if owner.startswith('Device.'):
+            below, complete = lower_layers(tree, owner)
+            if scope in below:
+                return f'{path} is a lower layer of {owner}, which carries management (or may)'
+            if not complete:
+                return f'the layers below {owner} cannot be read to the end: {path} may be one of them'
+    return ''
+
+
+def _gate(policy: ModelPolicy) -> Verdict:
+    if not policy.allow_wan_off:
+        return Verdict(False, "a WAN change cannot be undone remotely; the model's profile does not allow it")
+    if policy.canary is Canary.WAITING:
+        return Verdict(False, "the model's first changed device has not informed since; nothing else is changed")
+    return Verdict(True, 'management is proven to run elsewhere', is_canary=policy.canary is Canary.NONE)
