@@ -59,6 +59,31 @@ def run(context: typer.Context, database: Annotated[str, typer.Option()] = 'netb
 
 
 @app.command()
+def demo() -> None:
+    """The main job, end to end; exits with 0 only where every figure is right."""
+    from dev.demo import demo
+
+    raise typer.Exit(demo())
+
+
+@app.command()
+def serve() -> None:
+    """NetBox with the demo network behind it, until Ctrl-C."""
+    from dev.stack import stack
+
+    with stack('netbox_serve') as running:
+        say(f'NetBox:  {running.url}/plugins/delinquency/access-lines/')
+        say(f'login:   admin / {running.password}')
+        say(f'token:   {running.token}')
+        say(f'routers: {running.control} (the simulated ones, and their truth)')
+        say('Ctrl-C ends it')
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            say('ending')
+
+
+@app.command()
 def stop() -> None:
     """Stop the private PostgreSQL, whoever uses it."""
     Postgres().stop()

@@ -18,6 +18,10 @@ class DelinquencyConfig(PluginConfig):
     # Served by `netbox rqworker netbox_delinquency.enforce netbox_delinquency.restore`, not by the default worker.
     queues = ['enforce', 'restore']
 
+    def ready(self) -> None:
+        super().ready()
+        from netbox_delinquency import jobs  # noqa: F401  # registers the system jobs
+
     @classmethod
     def validate(cls, user_config: dict[str, Any], netbox_version: str) -> None:
         super().validate(user_config, netbox_version)

@@ -49,9 +49,7 @@ class AccessState:
         rates = (self.down_kbps, self.up_kbps)
         if self.mode is Mode.THROTTLED:
             if any(rate is None or rate < 1 for rate in rates):
-                raise ValueError(
-                    f'a throttled state needs down and up rates of at least 1 kbit/s, not {rates}'
-                )
+                raise ValueError(f'a throttled state needs down and up rates of at least 1 kbit/s, not {rates}')
         elif any(rate is not None for rate in rates):
             raise ValueError(f'a {self.mode} state has no rates: {rates}')
 
@@ -73,9 +71,7 @@ class AccessState:
         if self.mode is not other.mode:
             return order.index(self.mode) > order.index(other.mode)
         if self.mode is Mode.THROTTLED:
-            return (self.down_kbps or 0) < (other.down_kbps or 0) or (self.up_kbps or 0) < (
-                other.up_kbps or 0
-            )
+            return (self.down_kbps or 0) < (other.down_kbps or 0) or (self.up_kbps or 0) < (other.up_kbps or 0)
         return False
 
     def as_dict(self) -> dict[str, Any]:

@@ -47,9 +47,7 @@ def get_credential(name: str, environ: Mapping[str, str] | None = None) -> Crede
     """The credential of that name. Raises `CredentialMissingError`, which names the places looked in, not the value."""
     environ = os.environ if environ is None else environ
     if not NAME.fullmatch(name):
-        raise CredentialMissingError(
-            f'"{name}" is not a credential name: use letters, digits, dot, dash, underscore'
-        )
+        raise CredentialMissingError(f'"{name}" is not a credential name: use letters, digits, dot, dash, underscore')
     variable = PREFIX + re.sub(r'[^A-Z0-9]', '_', name.upper())
     path = Path(environ.get(DIRECTORY, DEFAULT_DIRECTORY)) / f'{name}.yaml'
     if variable in environ:
@@ -57,9 +55,7 @@ def get_credential(name: str, environ: Mapping[str, str] | None = None) -> Crede
     if path.is_file():
         mode = path.stat().st_mode
         if mode & (stat.S_IWGRP | stat.S_IRWXO):
-            raise CredentialMissingError(
-                f'{path} may be read or written by others: chmod 0640 or stricter, then retry'
-            )
+            raise CredentialMissingError(f'{path} may be read or written by others: chmod 0640 or stricter, then retry')
         return _parse(name, str(path), path.read_text(), yaml.safe_load)
     raise CredentialMissingError(f'no credential "{name}": set {variable} or write {path}')
 
@@ -68,9 +64,7 @@ def _parse(name: str, where: str, text: str, load: Any) -> Credential:
     try:
         return Credential.model_validate(load(text))
     except ValidationError as error:
-        fields = ', '.join(
-            '.'.join(str(part) for part in item['loc']) or 'the whole' for item in error.errors()
-        )
+        fields = ', '.join('.'.join(str(part) for part in item['loc']) or 'the whole' for item in error.errors())
         raise CredentialMissingError(f'credential "{name}" in {where} is not valid: {fields}') from None
     except (ValueError, yaml.YAMLError):
         # `from None`: a parser's message quotes the text it stumbled on, which is the secret.

@@ -6,7 +6,7 @@ A Nornir host is an enforcement point, never a subscriber: lines are rows handed
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from nornir.core import Nornir
@@ -80,8 +80,3 @@ def nornir_for(points: Iterable[Point], runner: RunnerPlugin, dry_run: bool = Fa
         config=Config(),
         data=GlobalState(dry_run=dry_run),
     )
-
-
-def summary(point: Point) -> dict[str, Any]:
-    """A point without its parameters, for logs."""
-    return {key: value for key, value in asdict(point).items() if key != 'parameters'}

@@ -193,7 +193,7 @@ def _default_connections(tree: Mapping[str, str]) -> set[str]:
         # TR-181: the forwarding entry without a destination is the default route.
         if re.fullmatch(rf'Device\.Routing\.Router\.{_I}\.IPv4Forwarding\.{_I}\.Interface', path) and value:
             destination = tree.get(path.removesuffix('Interface') + 'DestIPAddress', '')
-            if destination in ('', '0.0.0.0'):  # noqa: S104 - the default route, not a listening address
+            if destination in ('', '0.0.0.0'):
                 found.add(value.rstrip('.') + '.')
     return found
 
@@ -203,7 +203,7 @@ def scope_of(path: str) -> str:
     for pattern in (
         rf'InternetGatewayDevice\.{_WAN98}\.',
         rf'InternetGatewayDevice\.WANDevice\.{_I}\.WANConnectionDevice\.{_I}\.',
-        rf'InternetGatewayDevice\.WANDevice\.{_I}\.',
+        rf'InternetGatewayDevice\.(?:WAN|LAN)Device\.{_I}\.',
         rf'Device\.\w+\.\w+\.{_I}\.',
     ):
         found = re.match(pattern, path)

@@ -11,18 +11,19 @@ from utilities.querysets import RestrictedQuerySet
 from nornir_tasks.change import AccessState, AccessTarget
 
 from ..choices import AccessModeChoices, ContractStatusChoices, LineStatusChoices
-from .state import get_state, state_constraint
+from .lifecycle import LifecycleModel
+from .state import get_state, state_constraint, state_fields
 
 __all__ = ('AccessLine',)
 
 
 class AccessLineQuerySet(RestrictedQuerySet):
     def drifting(self):
-        """Active lines that are not as intended. One never observed drifts only where more than normal is wanted."""
+        """Active lines in doubt or not as intended; one never observed drifts where more than normal is wanted."""
         same_rates = Q(intended_down_kbps=F('observed_down_kbps'), intended_up_kbps=F('observed_up_kbps'))
         same = Q(intended_mode=F('observed_mode')) & (~Q(intended_mode=AccessModeChoices.THROTTLED) | same_rates)
         unseen = Q(observed_mode='', intended_mode=AccessModeChoices.NORMAL)
-        return self.filter(status=LineStatusChoices.ACTIVE).exclude(same).exclude(unseen)
+        return self.filter(status=LineStatusChoices.ACTIVE).exclude(Q(in_doubt=False) & (same | unseen))
 
 
 def identity(label, length=128, help_text=''):
@@ -39,7 +40,7 @@ def unique_identity(point: str, field: str, empty: Q) -> models.UniqueConstraint
     )
 
 
-class AccessLine(PrimaryModel):
+class AccessLine(LifecycleModel, PrimaryModel):
     """The link contract ↔ CPE ↔ BRAS ↔ ACS: who the line is on the wire, how it should stand, how it was last seen.
 
     Intended is written by policy, observed by read-back; neither by forms.
@@ -88,12 +89,18 @@ class AccessLine(PrimaryModel):
         verbose_name=_('observed upload (kbit/s)'), blank=True, null=True, editable=False
     )
     observed_at = models.DateTimeField(verbose_name=_('observed at'), blank=True, null=True, editable=False)
+    in_doubt = models.BooleanField(
+        verbose_name=_('in doubt'), default=False, editable=False,
+        help_text=_('Something was sent to this line, and it has not been read since'),
+    )  # fmt: skip
     baseline = models.JSONField(
         verbose_name=_('baseline'), blank=True, default=dict, editable=False,
         help_text=_('What the point said while the line was last seen normal: what restoring puts back'),
     )  # fmt: skip
 
     objects = AccessLineQuerySet.as_manager()
+
+    lifecycle_fields = (*state_fields('intended'), *state_fields('observed'), 'observed_at', 'in_doubt', 'baseline')
 
     clone_fields = ('contract', 'bras', 'acs')
 
@@ -162,9 +169,9 @@ class AccessLine(PrimaryModel):
     @property
     def is_drifting(self) -> bool:
         """Not as intended, by the same rule as `AccessLine.objects.drifting()`."""
-        if self.status != LineStatusChoices.ACTIVE or self.observed is None:
-            return self.status == LineStatusChoices.ACTIVE and self.intended != AccessState.normal()
-        return self.intended != self.observed
+        if self.status != LineStatusChoices.ACTIVE:
+            return False
+        return self.in_doubt or self.intended != (self.observed or AccessState.normal())
 
     @property
     def point(self):

@@ -6,12 +6,13 @@ from django.utils.translation import gettext_lazy as _
 from netbox.models import NetBoxModel, PrimaryModel
 
 from ..choices import EventStatusChoices
+from .lifecycle import LifecycleModel
 from .point import validate_credential_name
 
 __all__ = ('BillingEvent', 'BillingSource')
 
 
-class BillingSource(PrimaryModel):
+class BillingSource(LifecycleModel, PrimaryModel):
     """A billing system that may call `…/webhooks/<slug>/`. Its signing key is known here by name only."""
 
     name = models.CharField(verbose_name=_('name'), max_length=100, unique=True)
@@ -27,6 +28,7 @@ class BillingSource(PrimaryModel):
     )  # fmt: skip
     last_event_at = models.DateTimeField(verbose_name=_('last event'), blank=True, null=True, editable=False)
 
+    lifecycle_fields = ('last_event_at',)
     clone_fields = ('enabled', 'heartbeat_minutes')
 
     class Meta:
@@ -44,7 +46,7 @@ class BillingSource(PrimaryModel):
         return self.last_event_at is None or now - self.last_event_at > timedelta(minutes=self.heartbeat_minutes)
 
 
-class BillingEvent(NetBoxModel):
+class BillingEvent(LifecycleModel, NetBoxModel):
     """One event as billing sent it: a hint to recompute, never an order. `body` is the raw text that was signed."""
 
     source = models.ForeignKey(
@@ -65,6 +67,8 @@ class BillingEvent(NetBoxModel):
     received_at = models.DateTimeField(verbose_name=_('received at'), auto_now_add=True)
     processed_at = models.DateTimeField(verbose_name=_('processed at'), blank=True, null=True, editable=False)
 
+    lifecycle_fields = ('status', 'message', 'contract', 'processed_at')
+
     class Meta:
         ordering = ('-pk',)
         verbose_name = _('billing event')
@@ -84,6 +88,10 @@ class BillingEvent(NetBoxModel):
 
     def __str__(self):
         return self.event_id
+
+    def serialize_object(self, exclude=None):
+        """What the change log keeps: without the body, which says more of a person than the log's readers need."""
+        return super().serialize_object(exclude=[*(exclude or ()), 'body'])
 
     def get_status_color(self):
         return EventStatusChoices.colors.get(self.status)

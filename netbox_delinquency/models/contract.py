@@ -1,22 +1,27 @@
 from django.db import models
+from django.db.models import Case, F, When
 from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
 from utilities.querysets import RestrictedQuerySet
 
 from ..choices import ContractStatusChoices
+from .lifecycle import LifecycleModel
 
 __all__ = ('Contract', 'Invoice')
 
 
-class Contract(PrimaryModel):
+class ContractQuerySet(RestrictedQuerySet):
+    def with_visible_balance(self, user):
+        """Annotate `visible_balance`: empty where the user may not see it, so that ordering by it tells nothing."""
+        allowed = self.model.objects.restrict(user, 'view_balance').order_by().values('pk')
+        return self.annotate(visible_balance=Case(When(pk__in=allowed, then=F('open_balance'))))
+
+
+class Contract(LifecycleModel, PrimaryModel):
     """Subscriber × plan × policy, with what billing last said and where that puts the contract on the ladder.
 
-    The facts are written by ingest and the standing by evaluation, both with `update()`-like writes of their own
-    columns: a form that saves a contract never carries them (`FACT_FIELDS`, `STANDING_FIELDS`).
+    The facts are written by ingest, the standing by evaluation, neither by forms.
     """
-
-    FACT_FIELDS = ('oldest_due_date', 'open_balance', 'awaiting_clearing', 'facts_at')
-    STANDING_FIELDS = ('stage', 'stage_since', 'next_stage', 'next_action_on', 'standing_note')
 
     subscriber = models.ForeignKey(
         'Subscriber', on_delete=models.PROTECT, related_name='contracts', verbose_name=_('subscriber')
@@ -75,6 +80,12 @@ class Contract(PrimaryModel):
         help_text=_('Why the next stage waits, where it does'),
     )  # fmt: skip
 
+    objects = ContractQuerySet.as_manager()
+
+    lifecycle_fields = (
+        'oldest_due_date', 'open_balance', 'awaiting_clearing', 'facts_at',
+        'stage', 'stage_since', 'next_stage', 'next_action_on', 'standing_note',
+    )  # fmt: skip
     clone_fields = ('subscriber', 'source', 'plan', 'policy', 'status')
 
     class Meta:
@@ -101,6 +112,10 @@ class Contract(PrimaryModel):
 
     def get_status_color(self):
         return ContractStatusChoices.colors.get(self.status)
+
+    def serialize_object(self, exclude=None):
+        """What the change log keeps: without the balance, whose readers are fewer than the log's."""
+        return super().serialize_object(exclude=[*(exclude or ()), 'open_balance'])
 
 
 class Invoice(models.Model):

@@ -2,6 +2,9 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.db.models.signals import pre_delete
+from django.dispatch import receiver
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from netbox.models import NetBoxModel, PrimaryModel
 from netbox.models.features import JobsMixin
@@ -10,12 +13,13 @@ from utilities.exceptions import AbortRequest
 from nornir_tasks.change import AccessState
 
 from ..choices import AccessModeChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
-from .state import get_state, state_constraint
+from .lifecycle import LifecycleModel
+from .state import get_state, set_state, state_constraint
 
 __all__ = ('EnforcementChange', 'EnforcementRun')
 
 
-class EnforcementRun(JobsMixin, PrimaryModel):
+class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
     """A bulk change: rows planned, approved by the hash over them, sent, read back. Its rows are its journal."""
 
     name = models.CharField(verbose_name=_('name'), max_length=100)
@@ -25,6 +29,10 @@ class EnforcementRun(JobsMixin, PrimaryModel):
     status = models.CharField(
         verbose_name=_('status'), max_length=30, choices=RunStatusChoices, default=RunStatusChoices.PLANNED,
         editable=False,
+    )  # fmt: skip
+    executor = models.CharField(
+        verbose_name=_('executor'), max_length=200, blank=True, editable=False,
+        help_text=_('Who works this run off: a worker and its host, or a runbook and its user'),
     )  # fmt: skip
     plan_hash = models.CharField(
         verbose_name=_('plan hash'), max_length=64, blank=True, editable=False, help_text=_('SHA-256 over all rows')
@@ -43,6 +51,10 @@ class EnforcementRun(JobsMixin, PrimaryModel):
     heartbeat_at = models.DateTimeField(verbose_name=_('heartbeat at'), blank=True, null=True, editable=False)
     finished_at = models.DateTimeField(verbose_name=_('finished at'), blank=True, null=True, editable=False)
 
+    lifecycle_fields = (
+        'kind', 'status', 'executor', 'plan_hash', 'author', 'approver', 'approved_hash', 'approved_at', 'started_at',
+        'heartbeat_at', 'finished_at',
+    )  # fmt: skip
     clone_fields = ()
 
     class Meta:
@@ -85,13 +97,8 @@ class EnforcementRun(JobsMixin, PrimaryModel):
         rows = self.changes.order_by().values_list('outcome').annotate(count=models.Count('pk'))
         return dict(rows)
 
-    def delete(self, *args, **kwargs):
-        if self.started_at:
-            raise AbortRequest(_('Run {run} has been started: its rows are the journal and are kept.').format(run=self))
-        return super().delete(*args, **kwargs)
 
-
-class EnforcementChange(NetBoxModel):
+class EnforcementChange(LifecycleModel, NetBoxModel):
     """One row of a run: a line, how it should be, and what came of it. Immutable once its run is approved."""
 
     run = models.ForeignKey('EnforcementRun', on_delete=models.CASCADE, related_name='changes', verbose_name=_('run'))
@@ -117,6 +124,10 @@ class EnforcementChange(NetBoxModel):
     desired_up_kbps = models.PositiveIntegerField(verbose_name=_('desired upload (kbit/s)'), blank=True, null=True)
     reason = models.CharField(verbose_name=_('reason'), max_length=200, blank=True)
 
+    claimed_at = models.DateTimeField(
+        verbose_name=_('claimed at'), blank=True, null=True, editable=False,
+        help_text=_('From here until it is finished no other run touches the line'),
+    )  # fmt: skip
     sent_at = models.DateTimeField(verbose_name=_('sent at'), blank=True, null=True, editable=False)
     finished_at = models.DateTimeField(verbose_name=_('finished at'), blank=True, null=True, editable=False)
     outcome = models.CharField(
@@ -126,6 +137,7 @@ class EnforcementChange(NetBoxModel):
     before = models.JSONField(verbose_name=_('before'), blank=True, null=True, editable=False)
     after = models.JSONField(verbose_name=_('after'), blank=True, null=True, editable=False)
 
+    lifecycle_fields = ('claimed_at', 'sent_at', 'finished_at', 'outcome', 'message', 'before', 'after')
     clone_fields = ('run', 'desired_mode', 'desired_down_kbps', 'desired_up_kbps')
 
     class Meta:
@@ -183,8 +195,38 @@ class EnforcementChange(NetBoxModel):
             )
         if self.line_id and self.line.point is None:
             raise ValidationError({'line': _('This line has no enforcement point.')})
+        # Its point, and what was expected of the line, were fixed with the line; and a row may not leave its journal.
+        if not self._state.adding and not type(self).objects.filter(pk=self.pk, run=self.run, line=self.line).exists():
+            raise ValidationError(_('A row keeps its run and its line: delete it and add another.'))
 
     def save(self, *args, **kwargs):
         if self._state.adding and not self.point_id:
             self.point = self.line.point
+            set_state(self, 'expected', self.line.observed)
         super().save(*args, **kwargs)
+
+
+# Receivers, not `delete()`: they are reached by a queryset's delete and by a cascade too. NetBox shows the text of an
+# `AbortRequest` as HTML that is safe.
+
+
+@receiver(pre_delete, sender=EnforcementRun)
+def keep_the_journal(instance, **kwargs):
+    if instance.started_at:
+        raise AbortRequest(
+            format_html(_('Run {run} has been started: its rows are the journal and are kept.'), run=instance)
+        )
+
+
+@receiver(pre_delete, sender=EnforcementChange)
+def keep_the_plan(instance, origin, **kwargs):
+    """Rows of a run that left `planned` go only with the whole run, where that may go."""
+    with_its_run = getattr(origin, 'model', type(origin)) is EnforcementRun
+    if not with_its_run and instance.run.status != RunStatusChoices.PLANNED:
+        raise AbortRequest(
+            format_html(
+                _('Run {run} is {status}: its rows are kept.'),
+                run=instance.run,
+                status=instance.run.get_status_display(),
+            )
+        )

@@ -40,6 +40,9 @@ def is_state(name: str, state: AccessState) -> Q:
 def state_constraint(model: str, name: str, **extra: Any) -> CheckConstraint:
     """The database's own guard of a state: throttled has both its rates, every other mode has none."""
     mode, down, up = state_fields(name)
-    throttled = Q(**{mode: 'throttled', f'{down}__gte': 1, f'{up}__gte': 1})
+    # A comparison with NULL is unknown, and a check that is unknown passes: hence the explicit "is not null".
+    throttled = Q(**{
+        mode: 'throttled', f'{down}__isnull': False, f'{up}__isnull': False, f'{down}__gte': 1, f'{up}__gte': 1,
+    })  # fmt: skip
     other = ~Q(**{mode: 'throttled'}) & Q(**{f'{down}__isnull': True, f'{up}__isnull': True})
     return CheckConstraint(condition=throttled | other, name=f'netbox_delinquency_{model}_{name}_state', **extra)

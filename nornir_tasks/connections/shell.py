@@ -7,13 +7,14 @@ answer, whatever it looks like. A device that cannot print text is waited for at
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from paramiko import Channel
+from paramiko import Channel, SSHException
 
 from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
 
@@ -61,6 +62,12 @@ def clean_line(line: str) -> str:
     return ANSI.sub('', line).rstrip('\r\n').rsplit('\r', 1)[-1]
 
 
+def close_channel(channel: Channel) -> None:
+    """paramiko says goodbye on the wire, and stumbles where that is what has just died."""
+    with contextlib.suppress(OSError, EOFError, SSHException):
+        channel.close()
+
+
 @dataclass(slots=True)
 class _Progress:
     """Where one `run` stands, so that its failure can say what is known and what is not."""
@@ -85,8 +92,8 @@ class Shell:
         self._partial = b''
         progress = _Progress()
         while not self._at_prompt():
-            self._lines.clear()
             self._receive(timeout, progress)
+        self._lines.clear()  # the greeting
 
     def run(self, commands: Sequence[str], timeout: float) -> list[str]:
         """The answer to each command, in order, lines joined by `\\n`, without echo and prompts.
@@ -109,7 +116,7 @@ class Shell:
 
     def close(self) -> None:
         self.broken = True
-        self._channel.close()
+        close_channel(self._channel)
 
     def _run_marked(self, commands: Sequence[str], timeout: float, progress: _Progress) -> None:
         first = self._counter
@@ -188,7 +195,7 @@ class Shell:
         except TimeoutError:
             self.close()
             raise ShellTimeoutError(f'{self.where} reads no commands', progress.answers, progress.sent) from None
-        except OSError:
+        except (OSError, EOFError, SSHException):
             self.close()
             raise ShellClosedError(f'{self.where} closed the shell', progress.answers, progress.sent) from None
 

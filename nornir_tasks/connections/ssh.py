@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import paramiko
 
 from nornir_tasks.connections.host_keys import PinnedKeys, fingerprint, parse_pins
-from nornir_tasks.connections.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError
+from nornir_tasks.connections.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError, close_channel
 from nornir_tasks.credentials import Credential, get_credential
 from nornir_tasks.drivers import get_driver
 from nornir_tasks.errors import (
@@ -37,6 +37,7 @@ __all__ = (
 
 KEEPALIVE = 15  # seconds; a NAT or a firewall forgets an idle session soon after a minute
 CHUNK = 65536
+Attempt = Callable[[paramiko.Transport, str], object]
 KEY_CLASSES: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
@@ -62,7 +63,7 @@ class SSHSession:
         self._credential = credential
         self._pins = pins
         self._suffix = suffix
-        self._answered = False  # something was answered since the last login
+        self._unanswered = 0  # logins in a row after which nothing was answered
         self._closed = False
         self._shells: dict[Prompt, Shell] = {}
         self._transport = self._open()
@@ -86,7 +87,7 @@ class SSHSession:
         return cls(address, port, credential, parse_pins(host_key), timeout, login_suffix)
 
     def __repr__(self) -> str:
-        return f'<SSHSession {self.where} {"active" if self.is_active else "closed"}>'
+        return f'<SSHSession {self.where}>'
 
     @property
     def is_active(self) -> bool:
@@ -105,50 +106,70 @@ class SSHSession:
             stdout, stderr = self._exchange(channel, memoryview(stdin.encode()), deadline)
             if not channel.status_event.wait(max(deadline - time.monotonic(), 0)):
                 raise self._late()
-            self._answered = True
+            if channel.exit_status == -1 and not self._transport.is_active():
+                raise PointUnreachableError(f'{self.where} dropped the connection before the command ended')
+            self._unanswered = 0
             return ExecResult(channel.exit_status, stdout.decode(errors='replace'), stderr.decode(errors='replace'))
         except TimeoutError:
             raise self._late() from None
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise PointUnreachableError(f'{self.where} dropped the connection: {_words(error)}') from None
         finally:
-            channel.close()
+            close_channel(channel)
 
     def shell(self, prompt: Prompt) -> Shell:
         """The shell kept open for that prompt, or a new one where there is none or it broke."""
         shell = self._shells.get(prompt)
         if shell is not None and not shell.broken and self.is_active:
             return shell
-        channel = self._channel()
-        try:
+
+        def start(channel: paramiko.Channel) -> None:
             channel.settimeout(self.timeout)
             channel.get_pty('vt100', prompt.width, prompt.height)
             channel.invoke_shell()
-        except TimeoutError:
-            raise self._late() from None
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            raise PointUnreachableError(f'{self.where} refused a shell: {_words(error)}') from None
+
+        channel = self._channel(start)
         shell = self._shells[prompt] = Shell(channel, prompt, self.where, self.timeout)
-        self._answered = True
+        self._unanswered = 0
         return shell
 
     def close(self) -> None:
         self._closed = True
         self._transport.close()
 
-    def _channel(self) -> paramiko.Channel:
+    def _channel(self, prepare: Callable[[paramiko.Channel], None] = lambda _: None) -> paramiko.Channel:
+        """A channel of a session that is up. Nothing in here sends a command, so it may be done twice."""
         if self._closed:
             raise PointUnreachableError(f'{self.where}: the session was closed')
-        if not self._transport.is_active():
-            # Reopened once a death: a box that takes logins and then drops them would be hammered for ever.
-            if not self._answered:
-                raise PointUnreachableError(f'{self.where} keeps dropping the connection after login')
-            self._transport.close()
-            self._transport = self._open()
+        if self._transport.is_active():
+            channel = self._try_channel(prepare)
+            if channel is not None:
+                return channel
+        # Opened again once: a box that takes logins and drops them would be hammered for ever.
+        if self._unanswered > 1:
+            raise PointUnreachableError(f'{self.where} keeps dropping the connection after login')
+        self._transport.close()
+        self._transport = self._open()
+        channel = self._try_channel(prepare)
+        if channel is None:
+            raise PointUnreachableError(f'{self.where} drops the connection after login')
+        return channel
+
+    def _try_channel(self, prepare: Callable[[paramiko.Channel], None]) -> paramiko.Channel | None:
+        """None where the connection has died, which paramiko's thread may notice a little later."""
+        channel: paramiko.Channel | None = None
         try:
-            return self._transport.open_session(timeout=self.timeout)
+            channel = self._transport.open_session(timeout=self.timeout)
+            prepare(channel)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise PointUnreachableError(f'{self.where} refused a channel: {_words(error)}') from None
+            if channel is not None:
+                close_channel(channel)
+            if isinstance(error, TimeoutError) or 'timeout' in str(error).lower():
+                raise self._late() from None
+            if isinstance(error, paramiko.ChannelException) or (channel is not None and self._transport.is_active()):
+                raise PointUnreachableError(f'{self.where} refused a session: {_words(error)}') from None
+            return None
+        return channel
 
     def _exchange(self, channel: paramiko.Channel, stdin: memoryview, deadline: float) -> tuple[bytes, bytes]:
         """Both streams to their ends while feeding stdin: a side left unread would stop the command."""
@@ -162,10 +183,15 @@ class SSHSession:
                 stdout += channel.recv(CHUNK)
             while channel.recv_stderr_ready():
                 stderr += channel.recv_stderr(CHUNK)
-            if stdin and channel.closed:
-                stdin = memoryview(b'')  # the command ended without reading all of it
+            if channel.closed:
+                stdin = memoryview(b'')  # the command may end without reading all of it
             if stdin and channel.send_ready():
-                stdin = stdin[channel.send(bytes(stdin[:CHUNK])) :]
+                try:
+                    stdin = stdin[channel.send(bytes(stdin[:CHUNK])) :]
+                except OSError:
+                    if not channel.closed:
+                        raise
+                    stdin = memoryview(b'')
                 if not stdin:
                     channel.shutdown_write()
                 continue
@@ -181,8 +207,35 @@ class SSHSession:
         return PointTimeoutError(f'{self.where} did not answer in time')
 
     def _open(self) -> paramiko.Transport:
-        self._answered = False
+        self._unanswered += 1
         self._shells = {}
+        tried = []
+        transport: paramiko.Transport | None = None
+        try:
+            for name, attempt in self._attempts():
+                tried.append(name)
+                transport = transport or self._negotiated()
+                further = self._try(transport, attempt)
+                if transport.is_authenticated():
+                    transport.set_keepalive(KEEPALIVE)
+                    self.logins += 1
+                    return transport
+                if not further:
+                    # Not every server lets another method follow a refused one on the same connection.
+                    transport.close()
+                    transport = None
+        except BaseException:
+            if transport is not None:
+                transport.close()
+            raise
+        means = ' and '.join(tried) or 'nothing: the credential holds no password and no key, and no agent runs'
+        raise LoginRefusedError(
+            f'{self.where} refused the login of "{self._credential.username}" with {means}; '
+            "check this point's credential"
+        )
+
+    def _negotiated(self) -> paramiko.Transport:
+        """A connection to the box that is pinned, without a login yet."""
         sock = self._connect_socket()
         transport: paramiko.Transport | None = None
         try:
@@ -192,12 +245,9 @@ class SSHSession:
             options.key_types = self._pins.algorithms(tuple(options.key_types))
             self._negotiate(transport)
             self._check_host_key(transport)
-            self._log_in(transport)
         except BaseException:
             (transport or sock).close()
             raise
-        transport.set_keepalive(KEEPALIVE)
-        self.logins += 1
         return transport
 
     def _connect_socket(self) -> socket.socket:
@@ -210,6 +260,10 @@ class SSHSession:
         # Without it every small packet waits for the delayed ACK of the one before: 45 ms a command.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, 'TCP_USER_TIMEOUT'):
+            # A frozen peer stops reading, and paramiko writes without a limit of time: the kernel ends it.
+            unread = int(max(self.timeout, KEEPALIVE) * 1000)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
         return sock
 
     def _negotiate(self, transport: paramiko.Transport) -> None:
@@ -250,42 +304,37 @@ class SSHSession:
             'replaced or its key renewed, compare it on the device itself and pin it as the host key of this point'
         )
 
-    def _log_in(self, transport: paramiko.Transport) -> None:
-        username = self._credential.username + self._suffix
-        tried = []
+    def _try(self, transport: paramiko.Transport, attempt: Attempt) -> bool:
+        """True where the method was good but more are wanted; False where it is refused, or the login is complete."""
         try:
-            for name, attempt in self._attempts(transport, username):
-                tried.append(name)
-                # A method that is not offered, or not enough alone, leaves it to the next one.
-                with contextlib.suppress(paramiko.AuthenticationException):
-                    attempt()
-                if transport.is_authenticated():
-                    return
-                if not transport.is_active():
-                    break
-        except TimeoutError:
-            raise PointTimeoutError(f'{self.where} did not answer the login in time') from None
+            return bool(attempt(transport, self._credential.username + self._suffix))
+        except paramiko.AuthenticationException as error:
+            if 'timeout' in str(error).lower():
+                raise PointTimeoutError(f'{self.where} did not answer the login in time') from None
+            if not transport.is_active():
+                raise PointUnreachableError(f'{self.where} dropped the connection during the login') from None
+            return False
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise PointUnreachableError(f'{self.where} ended the login: {_words(error)}') from None
-        with_ = ' and '.join(tried) or 'nothing: the credential holds no password and no key, and no agent runs'
-        raise LoginRefusedError(
-            f'{self.where} refused the login of "{self._credential.username}" with {with_}; '
-            "check this point's credential"
-        )
 
-    def _attempts(self, transport: paramiko.Transport, username: str) -> list[tuple[str, Any]]:
+    def _attempts(self) -> list[tuple[str, Attempt]]:
         """Ways to log in, best first. The agent only where the credential names no way: it may hold anything."""
         credential = self._credential
-        attempts: list[tuple[str, Any]] = []
+        attempts: list[tuple[str, Attempt]] = []
         if credential.key_file is not None:
-            key = _load_key(credential)
-            attempts.append(('the key file', lambda: transport.auth_publickey(username, key)))
+            attempts.append(('the key file', _with_key(_load_key(credential))))
         if (password := credential.password) is not None:
-            attempts.append(('the password', lambda: transport.auth_password(username, password.get_secret_value())))
+            # Falls back to keyboard-interactive where that is what the server has.
+            attempts.append(
+                ('the password', lambda transport, name: transport.auth_password(name, password.get_secret_value()))
+            )
         if not attempts:
-            for agent_key in paramiko.Agent().get_keys():
-                attempts.append(('a key of the agent', lambda key=agent_key: transport.auth_publickey(username, key)))
+            attempts = [('a key of the agent', _with_key(key)) for key in paramiko.Agent().get_keys()]
         return attempts
+
+
+def _with_key(key: paramiko.PKey) -> Attempt:
+    return lambda transport, name: transport.auth_publickey(name, key)
 
 
 def _load_key(credential: Credential) -> paramiko.PKey:

@@ -2,12 +2,14 @@
 
 from itertools import count
 
-from netbox_delinquency.choices import StageActionChoices
+from netbox_delinquency.choices import AccessModeChoices, StageActionChoices
 from netbox_delinquency.models import (
     AccessLine,
+    BillingEvent,
     BillingSource,
     Contract,
     DelinquencyPolicy,
+    EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
     PolicyStage,
@@ -77,3 +79,23 @@ def make_line(**values):
 
 def make_run(**values):
     return EnforcementRun.objects.create(**{'name': f'Run {next(_number)}', **values})
+
+
+def make_change(**values):
+    """A row of a planned run that blocks a line."""
+    defaults = {'desired_mode': AccessModeChoices.BLOCKED}
+    for name, make in (('run', make_run), ('line', make_line)):
+        if name not in values:
+            defaults[name] = make()
+    return EnforcementChange.objects.create(**{**defaults, **values})
+
+
+def make_event(**values):
+    defaults = {
+        'event_id': f'msg_{next(_number)}',
+        'event_type': 'invoice.overdue',
+        'body': '{"type": "invoice.overdue"}',
+    }
+    if 'source' not in values:
+        defaults['source'] = make_source()
+    return BillingEvent.objects.create(**{**defaults, **values})

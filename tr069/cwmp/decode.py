@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from lxml import etree
 
@@ -65,12 +66,15 @@ def _elements(parent: etree._Element) -> Iterator[etree._Element]:
     return (item for item in parent if isinstance(item.tag, str))
 
 
+_CWMP = re.compile(re.escape(CWMP_PREFIX) + r'\d{1,2}')
+
+
 def _cwmp(namespace: str, warnings: list[str]) -> str:
     """1.2, 1.3 and 1.4 all use cwmp-1-2; any cwmp-1-* is answered as it came."""
     if not namespace:
         warnings.append('no CWMP namespace')
         return DEFAULT_NAMESPACE
-    if not re.fullmatch(re.escape(CWMP_PREFIX) + r'\d{1,2}', namespace):
+    if not _CWMP.fullmatch(namespace):
         raise CwmpDecodeError(f'{namespace[:80]!r} is no CWMP 1.x namespace', AcsFault.VERSION_INCOMPATIBLE)
     return namespace
 
@@ -98,29 +102,43 @@ def _boolean(value: str) -> bool:
     return value.lower() in ('1', 'true')
 
 
+def _type_of(item: etree._Element) -> str:
+    for attribute in _XSI_TYPE:
+        declared = item.get(attribute)
+        if declared is not None:
+            return _kind(declared)
+    return ''
+
+
+@lru_cache(256)
+def _kind(declared: str) -> str:
+    return 'xsd:' + declared.rpartition(':')[2]
+
+
+def _pair(struct: etree._Element) -> tuple[str, str, str]:
+    """Name, value and type of a ParameterValueStruct; the name is empty where there is none."""
+    if len(struct) == 2:
+        first, second = struct
+        if first.tag == 'Name' and second.tag == 'Value':  # nearly all: there are dozens in every Inform
+            declared = second.get(_XSI_TYPE[0])
+            kind = _kind(declared) if declared else _type_of(second)
+            return (first.text or '').strip(), second.text or '', kind
+    name = value = kind = ''
+    for item in struct:
+        tag = local(item)
+        if tag == 'Name':
+            name = (item.text or '').strip()
+        elif tag == 'Value':
+            value, kind = item.text or '', _type_of(item)
+    return name, value, kind
+
+
 def _values(container: etree._Element | None, warnings: list[str]) -> tuple[m.ParameterValue, ...]:
-    found: list[m.ParameterValue] = []
-    untyped = 0
-    for struct in container if container is not None else ():
-        name = value = kind = ''
-        for item in struct:
-            tag = local(item)
-            if tag == 'Name':
-                name = (item.text or '').strip()
-            elif tag == 'Value':
-                value = item.text or ''
-                for attribute in _XSI_TYPE:
-                    declared = item.get(attribute)
-                    if declared is not None:
-                        kind = 'xsd:' + declared.rpartition(':')[2]
-                        break
-                else:
-                    untyped += 1
-        if name:
-            found.append(m.ParameterValue(name, value, kind))
+    pairs = [_pair(struct) for struct in container] if container is not None else []
+    untyped = sum(not kind for name, _, kind in pairs if name)
     if untyped:
         warnings.append(f'{untyped} values without xsi:type')
-    return tuple(found)
+    return tuple([m.ParameterValue(*pair) for pair in pairs if pair[0]])
 
 
 def _inform(content: etree._Element, warnings: list[str]) -> m.Inform:
@@ -133,8 +151,9 @@ def _inform(content: etree._Element, warnings: list[str]) -> m.Inform:
         seen.add(tag)
         if tag == 'DeviceId':
             device = item
-            manufacturer, oui = text(item, 'Manufacturer'), text(item, 'OUI')
-            product_class, serial = text(item, 'ProductClass'), text(item, 'SerialNumber')
+            parts = {local(part): text(part) for part in item}
+            manufacturer, oui = parts.get('Manufacturer', ''), parts.get('OUI', '')
+            product_class, serial = parts.get('ProductClass', ''), parts.get('SerialNumber', '')
         elif tag == 'Event':
             events = [m.Event(text(event, 'EventCode'), text(event, 'CommandKey')) for event in _elements(item)]
         elif tag == 'ParameterList':

@@ -13,6 +13,12 @@ from tr069.cwmp.faults import Fault
 _BARE = str.maketrans({'-': '%2D', '.': '%2E', '~': '%7E'})
 
 
+def _bare(part: str) -> str:
+    if part.isascii() and part.isalnum():  # nearly all: every Inform comes by here
+        return part
+    return quote(part, safe='').translate(_BARE)
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceId:
     """`DeviceIdStruct` of an Inform."""
@@ -25,13 +31,14 @@ class DeviceId:
     @property
     def key(self) -> str:
         """`OUI-ProductClass-Serial`, each part percent-encoded: the same id GenieACS gives the device."""
-        parts = (self.oui, self.product_class, self.serial) if self.product_class else (self.oui, self.serial)
-        return '-'.join(quote(part, safe='').translate(_BARE) for part in parts)
+        if not self.product_class:
+            return self.oui_serial
+        return f'{_bare(self.oui)}-{_bare(self.product_class)}-{_bare(self.serial)}'
 
     @property
-    def identities(self) -> tuple[str, ...]:
-        """User names under which this device, and no other, may speak."""
-        return (self.key, f'{self.oui}-{self.product_class}-{self.serial}', f'{self.oui}-{self.serial}', self.serial)
+    def oui_serial(self) -> str:
+        """`OUI-Serial`, encoded likewise: the user name many CPEs are shipped with."""
+        return f'{_bare(self.oui)}-{_bare(self.serial)}'
 
 
 @dataclass(frozen=True, slots=True)

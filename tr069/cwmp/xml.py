@@ -11,7 +11,7 @@ from tr069.errors import UnsafeXmlError
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, after decompression: a full GetParameterValues of a big tree is about 1.5 MB
 
-_DECLARATION = re.compile(rb'^\s*<\?xml[^>]{0,200}?\?>')
+_DECLARATION = re.compile(rb'\s*<\?xml[^>]{0,200}?\?>')
 _DECLARED_CHARSET = re.compile(rb'encoding\s*=\s*["\']([A-Za-z0-9._-]{1,40})["\']')
 _UTF8 = frozenset(('utf-8', 'utf8', 'us-ascii', 'ascii'))
 # Characters XML 1.0 forbids. Only for models whose profile says `recover_xml`.
@@ -24,6 +24,7 @@ _OPTIONS = {
     'huge_tree': False,  # keeps libxml2's own limits: depth 256, 10 MB a text node
     'remove_comments': True,
     'remove_pis': True,
+    'collect_ids': False,
 }
 _STRICT = etree.XMLParser(**_OPTIONS)  # type: ignore[arg-type]
 _RECOVERING = etree.XMLParser(recover=True, **_OPTIONS)  # type: ignore[arg-type]
@@ -101,7 +102,8 @@ def local(element: etree._Element) -> str:
 def child(element: etree._Element, name: str) -> etree._Element | None:
     """The first child of that local name."""
     for item in element:
-        if local(item) == name:
+        tag = item.tag
+        if tag == name or (isinstance(tag, str) and tag.rpartition('}')[2] == name):
             return item
     return None
 
@@ -109,4 +111,5 @@ def child(element: etree._Element, name: str) -> etree._Element | None:
 def text(element: etree._Element | None, name: str = '') -> str:
     """The stripped text of an element, or of its child `name`; empty where there is none."""
     found = child(element, name) if element is not None and name else element
-    return (found.text or '').strip() if found is not None else ''
+    content = found.text if found is not None else None
+    return content.strip() if content else ''

@@ -49,7 +49,7 @@ STANDARD: dict[str, tuple[LeverFact, ...]] = {
     ),
     TR181: (
         _fact(
-            Kind.SHAPING, Direction.UP, 'Device.QoS.Shaper.*.ShapingRate', Unit.BPS,
+            Kind.SHAPING, Direction.NONE, 'Device.QoS.Shaper.*.ShapingRate', Unit.BPS,
             'shapes the egress of its Interface', enable='Device.QoS.Shaper.*.Enable',
         ),
         _fact(
@@ -72,7 +72,10 @@ STANDARD: dict[str, tuple[LeverFact, ...]] = {
             Kind.DNS, Direction.NONE, 'Device.DHCPv4.Server.Pool.*.DNSServers', Unit.TEXT,
             'DNS over HTTPS evades it; takes effect at the next lease',
         ),
-        _fact(Kind.LAN_OFF, Direction.NONE, 'Device.Ethernet.Interface.*.Enable', Unit.SWITCH, 'blocks paying from home'),
+        _fact(
+            Kind.LAN_OFF, Direction.NONE, 'Device.Ethernet.Interface.*.Enable', Unit.SWITCH,
+            'blocks paying from home',
+        ),
         _fact(Kind.WIFI_OFF, Direction.NONE, 'Device.WiFi.SSID.*.Enable', Unit.SWITCH),
         _fact(Kind.WAN_OFF, Direction.NONE, 'Device.PPP.Interface.*.Enable', Unit.SWITCH),
         _fact(Kind.WAN_OFF, Direction.NONE, 'Device.IP.Interface.*.Enable', Unit.SWITCH),

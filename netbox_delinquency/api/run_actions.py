@@ -1,0 +1,235 @@
+"""What can be done with runs over REST: plan, approve, start, cancel; and the journal that a runbook keeps here.
+
+A refusal that comes of the run's state is a 409 with the sentence; a body that cannot be read is a 400, never taken
+for an empty one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from netbox.api.authentication import TokenPermissions
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException, PermissionDenied
+from rest_framework.response import Response
+from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED, HTTP_409_CONFLICT
+
+from nornir_tasks.change import ChangeResult, Outcome, Reading
+
+from ..enforcement.errors import RunRefusedError
+from ..enforcement.execute import begin_run, finish_run
+from ..enforcement.journal import DatabaseJournal
+from ..enforcement.plan import approve_run, cancel_run, plan_runs, unplanned_lines
+from ..filtersets import AccessLineFilterSet
+from ..jobs import enqueue_run
+from ..models import AccessLine, EnforcementRun
+from .serializers import EnforcementRunSerializer
+
+__all__ = ('RunActionsMixin',)
+
+# The permission each action asks for, on the run it is about; planning asks for `enforce` on the lines.
+ACTIONS = {
+    'approve': 'approve',
+    'start': 'execute',
+    'begin': 'execute',
+    'claim': 'execute',
+    'sending': 'execute',
+    'finished': 'execute',
+    'finish': 'execute',
+    'cancel': 'cancel',
+}
+
+
+class Refused(APIException):
+    status_code = HTTP_409_CONFLICT
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except RunRefusedError as error:
+        raise Refused(str(error)) from error
+
+
+class ReadingField(serializers.JSONField):
+    """A `nornir_tasks.change.Reading` as its `as_dict` gives it."""
+
+    def to_internal_value(self, data):
+        try:
+            return Reading.from_dict(super().to_internal_value(data))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise serializers.ValidationError(f'not a reading: {error}') from error
+
+
+class PlanRequest(serializers.Serializer):
+    """Lines are chosen by the filters of the line list; without any, all that drift are planned."""
+
+    name = serializers.CharField(max_length=100, required=False, default='')
+    filters = serializers.DictField(required=False, default=dict)
+
+
+class ApproveRequest(serializers.Serializer):
+    plan_hash = serializers.CharField(min_length=64, max_length=64, help_text='Of the plan that was looked at')
+
+
+class ClaimRequest(serializers.Serializer):
+    keys = serializers.ListField(child=serializers.CharField(), allow_empty=False)
+
+
+class SendingRequest(serializers.Serializer):
+    before = serializers.DictField(child=ReadingField(), allow_empty=False)
+
+
+class ResultRequest(serializers.Serializer):
+    key = serializers.CharField()
+    outcome = serializers.ChoiceField(choices=[str(outcome) for outcome in Outcome])
+    before = ReadingField(allow_null=True)
+    after = ReadingField(allow_null=True)
+    message = serializers.CharField(allow_blank=True)
+
+
+class FinishedRequest(serializers.Serializer):
+    results = ResultRequest(many=True, allow_empty=False)
+
+
+class ClaimAnswer(serializers.Serializer):
+    refused = serializers.DictField(child=serializers.CharField())
+    busy = serializers.ListField(child=serializers.CharField())
+
+
+class SendingAnswer(serializers.Serializer):
+    refused = serializers.DictField(child=serializers.CharField())
+
+
+class RunActionPermissions(TokenPermissions):
+    """A POST to an action asks for that action's own permission instead of `add`; a token must still allow writing."""
+
+    def __init__(self, permission: str) -> None:
+        self.perms_map = {**TokenPermissions.perms_map, 'POST': [f'%(app_label)s.{permission}_%(model_name)s']}
+
+
+def document(request, answer=None, status: int = 200, **kwargs):
+    """OpenAPI's part of an action."""
+    return extend_schema(
+        request=request,
+        responses={status: answer, 409: OpenApiResponse(description='Refused: the sentence says why')},
+        **kwargs,
+    )
+
+
+class RunActionsMixin:
+    """Mixed into the viewset of runs."""
+
+    def get_permissions(self):
+        if self.action in ACTIONS:
+            return [RunActionPermissions(ACTIONS[self.action])]
+        return super().get_permissions()
+
+    def _run(self, pk) -> EnforcementRun:
+        # The queryset of a POST is restricted to `add`: the run is taken from the plain manager and asked for itself.
+        run = get_object_or_404(EnforcementRun, pk=pk)
+        permission = f'netbox_delinquency.{ACTIONS[self.action]}_enforcementrun'
+        if not self.request.user.has_perm(permission, obj=run):
+            raise PermissionDenied(f'You do not have the permission {permission} for this run.')
+        return run
+
+    def _body(self, serializer_class) -> dict:
+        serializer = serializer_class(data=self.request.data)
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+    def _answer(self, runs, status: int = 200, many: bool = False) -> Response:
+        nested = not self.request.user.has_perm('netbox_delinquency.view_enforcementrun')
+        context = {'request': self.request}
+        serializer = EnforcementRunSerializer(runs, many=many, nested=nested, context=context)
+        return Response(serializer.data, status=status)
+
+    @document(PlanRequest, EnforcementRunSerializer(many=True), HTTP_201_CREATED)
+    @action(detail=False, methods=['post'])
+    def plan(self, request):
+        """Plan to bring lines to their intended state: a run for what gives access back, one for what takes it."""
+        body = self._body(PlanRequest)
+        allowed = AccessLine.objects.restrict(request.user, 'enforce')
+        chosen = AccessLineFilterSet(body['filters'], queryset=allowed, request=request)
+        if unknown := set(body['filters']) - set(chosen.filters):
+            raise serializers.ValidationError({'filters': f'there are no such filters: {", ".join(sorted(unknown))}'})
+        if not chosen.is_valid():
+            raise serializers.ValidationError({'filters': chosen.errors})
+        lines = unplanned_lines().filter(pk__in=chosen.qs.order_by().values('pk'))
+        runs = plan_runs(lines, timezone.now(), author=request.user, name=body['name'])
+        return self._answer(runs, HTTP_201_CREATED, many=True)
+
+    @document(ApproveRequest, EnforcementRunSerializer)
+    @action(detail=True, methods=['post'])
+    def approve(self, request, pk):
+        """Approve the rows that were looked at, by the hash over them."""
+        run = self._run(pk)
+        with _refusals():
+            approve_run(run, self._body(ApproveRequest)['plan_hash'], timezone.now(), approver=request.user)
+        return self._answer(run)
+
+    @document(None, EnforcementRunSerializer, HTTP_202_ACCEPTED)
+    @action(detail=True, methods=['post'])
+    def start(self, request, pk):
+        """Queue an approved run for the workers."""
+        run = self._run(pk)
+        with _refusals():
+            enqueue_run(run, user=request.user)
+        return self._answer(run, HTTP_202_ACCEPTED)
+
+    @document(None, EnforcementRunSerializer)
+    @action(detail=True, methods=['post'])
+    def cancel(self, request, pk):
+        """End a run that was not started."""
+        run = self._run(pk)
+        with _refusals():
+            cancel_run(run, timezone.now())
+        return self._answer(run)
+
+    @document(None, EnforcementRunSerializer)
+    @action(detail=True, methods=['post'])
+    def begin(self, request, pk):
+        """Take an approved run in hand, from a runbook."""
+        run = self._run(pk)
+        with _refusals():
+            run = begin_run(run.pk, f'runbook of {request.user.username}', timezone.now())
+        return self._answer(run)
+
+    @document(ClaimRequest, ClaimAnswer)
+    @action(detail=True, methods=['post'])
+    def claim(self, request, pk):
+        """Claim rows before they are read and sent."""
+        with _refusals():
+            claim = DatabaseJournal(self._run(pk)).claim_rows(self._body(ClaimRequest)['keys'])
+        return Response({'refused': claim.refused, 'busy': sorted(claim.busy)})
+
+    @document(SendingRequest, SendingAnswer)
+    @action(detail=True, methods=['post'])
+    def sending(self, request, pk):
+        """Journal rows that are about to be sent, each with its reading before."""
+        with _refusals():
+            refused = DatabaseJournal(self._run(pk)).send_rows(self._body(SendingRequest)['before'])
+        return Response({'refused': refused})
+
+    @document(FinishedRequest, EnforcementRunSerializer)
+    @action(detail=True, methods=['post'])
+    def finished(self, request, pk):
+        """Close rows with what came of them."""
+        body = self._body(FinishedRequest)
+        results = [ChangeResult(**{**row, 'outcome': Outcome(row['outcome'])}) for row in body['results']]
+        run = self._run(pk)
+        with _refusals():
+            DatabaseJournal(run).finished(results)
+        return self._answer(run)
+
+    @document(None, EnforcementRunSerializer)
+    @action(detail=True, methods=['post'])
+    def finish(self, request, pk):
+        """End a run whose rows are all closed."""
+        return self._answer(finish_run(self._run(pk), timezone.now()))

@@ -1,0 +1,37 @@
+from dcim.api.serializers import DeviceSerializer
+from netbox.api.fields import ChoiceField
+from netbox.api.serializers import PrimaryModelSerializer
+from rest_framework import serializers
+
+from ...choices import LineStatusChoices
+from ...models import AccessLine
+from .contract import ContractSerializer
+from .fields import AccessStateSerializer, TargetField
+from .point import EnforcementPointSerializer
+
+__all__ = ('AccessLineSerializer',)
+
+
+class AccessLineSerializer(PrimaryModelSerializer):
+    contract = ContractSerializer(nested=True)
+    status = ChoiceField(choices=LineStatusChoices, required=False)
+    cpe = DeviceSerializer(nested=True, required=False, allow_null=True, default=None)
+    bras = EnforcementPointSerializer(nested=True, required=False, allow_null=True, default=None)
+    acs = EnforcementPointSerializer(nested=True, required=False, allow_null=True, default=None)
+    point = EnforcementPointSerializer(nested=True, read_only=True, allow_null=True)
+    mac = serializers.CharField(required=False, allow_null=True, default=None)
+    intended = AccessStateSerializer(read_only=True)
+    observed = AccessStateSerializer(read_only=True, allow_null=True)
+    drifting = serializers.BooleanField(source='is_drifting', read_only=True)
+    target = TargetField()
+
+    class Meta:
+        model = AccessLine
+        fields = (
+            'id', 'url', 'display_url', 'display', 'contract', 'status', 'cpe', 'bras', 'acs', 'point', 'username',
+            'circuit_id', 'ipv4', 'ipv6', 'mac', 'cwmp_id', 'intended', 'observed', 'observed_at', 'in_doubt',
+            'drifting', 'baseline', 'target', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
+            'last_updated',
+        )  # fmt: skip
+        brief_fields = ('id', 'url', 'display', 'username', 'status', 'description')
+        model_clean_fields = ('ipv6',)

@@ -1,0 +1,34 @@
+from netbox.api.fields import ChoiceField, RelatedObjectCountField
+from netbox.api.serializers import PrimaryModelSerializer
+
+from ...choices import ContractStatusChoices
+from ...models import Contract
+from .billing_source import BillingSourceSerializer
+from .fields import BalanceField
+from .plan import ServicePlanSerializer
+from .policy import DelinquencyPolicySerializer, PolicyStageSerializer
+from .subscriber import SubscriberSerializer
+
+__all__ = ('ContractSerializer',)
+
+
+class ContractSerializer(PrimaryModelSerializer):
+    subscriber = SubscriberSerializer(nested=True)
+    source = BillingSourceSerializer(nested=True)
+    plan = ServicePlanSerializer(nested=True)
+    policy = DelinquencyPolicySerializer(nested=True, required=False, allow_null=True, default=None)
+    status = ChoiceField(choices=ContractStatusChoices, required=False)
+    open_balance = BalanceField()
+    stage = PolicyStageSerializer(nested=True, read_only=True, allow_null=True)
+    next_stage = PolicyStageSerializer(nested=True, read_only=True, allow_null=True)
+    line_count = RelatedObjectCountField('lines')
+
+    class Meta:
+        model = Contract
+        fields = (
+            'id', 'url', 'display_url', 'display', 'subscriber', 'source', 'external_id', 'plan', 'policy', 'status',
+            'oldest_due_date', 'open_balance', 'awaiting_clearing', 'facts_at', 'stage', 'stage_since', 'next_stage',
+            'next_action_on', 'standing_note', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
+            'last_updated', 'line_count',
+        )  # fmt: skip
+        brief_fields = ('id', 'url', 'display', 'external_id', 'subscriber', 'plan', 'status', 'description')

@@ -1,0 +1,62 @@
+"""How the values of `nornir_tasks.change` are shown, and the one value that not everybody sees."""
+
+from dataclasses import asdict
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from nornir_tasks.change import AccessState
+
+from ...choices import AccessModeChoices
+from ...models.state import get_state, state_fields
+
+__all__ = ('AccessStateSerializer', 'BalanceField', 'TargetField')
+
+
+class AccessStateSerializer(serializers.Serializer):
+    """The `AccessState` kept in the columns `<field>_mode`, `<field>_down_kbps`, `<field>_up_kbps`; null: none kept."""
+
+    mode = serializers.ChoiceField(choices=AccessModeChoices)
+    down_kbps = serializers.IntegerField(min_value=1, allow_null=True, default=None, help_text='kbit/s')
+    up_kbps = serializers.IntegerField(min_value=1, allow_null=True, default=None, help_text='kbit/s')
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, source='*', **kwargs)
+
+    def to_representation(self, instance):
+        state = get_state(instance, self.field_name)
+        return state.as_dict() if state else None
+
+    def validate(self, attrs):
+        if 'mode' not in attrs:  # a PATCH too names the whole state
+            raise serializers.ValidationError({'mode': self.fields['mode'].error_messages['required']})
+        try:
+            state = AccessState.from_dict(attrs)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from error
+        return dict(zip(state_fields(self.field_name), state.as_dict().values(), strict=True))
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class TargetField(serializers.ReadOnlyField):
+    """A line as its enforcement point's driver knows it: `AccessTarget(**line.target)` is what a runbook works with."""
+
+    def __init__(self, line: str = '*', **kwargs):
+        super().__init__(source=line, **kwargs)
+
+    def to_representation(self, line):
+        return asdict(line.as_target())
+
+
+class BalanceField(serializers.DecimalField):
+    """What `Contract.objects.with_visible_balance(user)` lets this user see; null without it.
+
+    Event rules render contracts without a user, so no webhook ever carries a balance.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(max_digits=12, decimal_places=2, allow_null=True, read_only=True, **kwargs)
+
+    def get_attribute(self, instance):
+        return getattr(instance, 'visible_balance', None)

@@ -1,0 +1,30 @@
+from dcim.api.serializers import DeviceSerializer
+from netbox.api.fields import ChoiceField, RelatedObjectCountField
+from netbox.api.serializers import PrimaryModelSerializer
+from rest_framework import serializers
+from virtualization.api.serializers import VirtualMachineSerializer
+
+from ...choices import PointStatusChoices
+from ...models import EnforcementPoint
+
+__all__ = ('EnforcementPointSerializer',)
+
+
+class EnforcementPointSerializer(PrimaryModelSerializer):
+    """`credential` and `host_key` are a name and a public key: there is no secret to show."""
+
+    status = ChoiceField(choices=PointStatusChoices, required=False)
+    device = DeviceSerializer(nested=True, required=False, allow_null=True, default=None)
+    virtual_machine = VirtualMachineSerializer(nested=True, required=False, allow_null=True, default=None)
+    host = serializers.CharField(read_only=True, help_text='Where to connect, the primary IP address considered')
+    bras_line_count = RelatedObjectCountField('bras_lines')
+    acs_line_count = RelatedObjectCountField('acs_lines')
+
+    class Meta:
+        model = EnforcementPoint
+        fields = (
+            'id', 'url', 'display_url', 'display', 'name', 'status', 'driver', 'device', 'virtual_machine', 'address',
+            'host', 'port', 'credential', 'host_key', 'parameters', 'timeout', 'batch_size', 'description', 'owner',
+            'comments', 'tags', 'custom_fields', 'created', 'last_updated', 'bras_line_count', 'acs_line_count',
+        )  # fmt: skip
+        brief_fields = ('id', 'url', 'display', 'name', 'status', 'driver', 'description')

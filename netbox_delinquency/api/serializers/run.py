@@ -1,0 +1,50 @@
+from netbox.api.fields import ChoiceField, RelatedObjectCountField
+from netbox.api.serializers import NetBoxModelSerializer, PrimaryModelSerializer
+from users.api.serializers import UserSerializer
+
+from ...choices import OutcomeChoices, RunKindChoices, RunStatusChoices
+from ...models import EnforcementChange, EnforcementRun
+from .access import AccessLineSerializer
+from .fields import AccessStateSerializer, TargetField
+from .point import EnforcementPointSerializer
+
+__all__ = ('EnforcementChangeSerializer', 'EnforcementRunSerializer')
+
+
+class EnforcementRunSerializer(PrimaryModelSerializer):
+    kind = ChoiceField(choices=RunKindChoices, read_only=True)
+    status = ChoiceField(choices=RunStatusChoices, read_only=True)
+    author = UserSerializer(nested=True, read_only=True, allow_null=True)
+    approver = UserSerializer(nested=True, read_only=True, allow_null=True)
+    change_count = RelatedObjectCountField('changes')
+
+    class Meta:
+        model = EnforcementRun
+        fields = (
+            'id', 'url', 'display_url', 'display', 'name', 'kind', 'status', 'executor', 'plan_hash', 'author',
+            'approver', 'approved_hash', 'approved_at', 'started_at', 'heartbeat_at', 'finished_at', 'description',
+            'owner', 'comments', 'tags', 'custom_fields', 'created', 'last_updated', 'change_count',
+        )  # fmt: skip
+        brief_fields = ('id', 'url', 'display', 'name', 'kind', 'status', 'description')
+
+    def create(self, validated_data):
+        return super().create({**validated_data, 'author': self.context['request'].user})
+
+
+class EnforcementChangeSerializer(NetBoxModelSerializer):
+    run = EnforcementRunSerializer(nested=True)
+    line = AccessLineSerializer(nested=True)
+    point = EnforcementPointSerializer(nested=True, read_only=True)
+    expected = AccessStateSerializer(read_only=True, allow_null=True)
+    desired = AccessStateSerializer()
+    target = TargetField('line')
+    outcome = ChoiceField(choices=OutcomeChoices, read_only=True)
+
+    class Meta:
+        model = EnforcementChange
+        fields = (
+            'id', 'url', 'display_url', 'display', 'run', 'line', 'point', 'expected', 'desired', 'reason', 'target',
+            'claimed_at', 'sent_at', 'finished_at', 'outcome', 'message', 'before', 'after', 'tags', 'custom_fields',
+            'created', 'last_updated',
+        )  # fmt: skip
+        brief_fields = ('id', 'url', 'display', 'desired', 'outcome')

@@ -1,0 +1,26 @@
+from django.urls import path
+from netbox.api.routers import NetBoxRouter
+
+from . import views
+from .webhooks import WebhookView
+
+app_name = 'netbox_delinquency-api'
+
+router = NetBoxRouter()
+router.APIRootView = views.DelinquencyRootView
+router.register('subscribers', views.SubscriberViewSet)
+router.register('plans', views.ServicePlanViewSet)
+router.register('contracts', views.ContractViewSet)
+router.register('access-lines', views.AccessLineViewSet)
+router.register('enforcement-points', views.EnforcementPointViewSet)
+router.register('policies', views.DelinquencyPolicyViewSet)
+router.register('policy-stages', views.PolicyStageViewSet)
+router.register('runs', views.EnforcementRunViewSet)
+router.register('changes', views.EnforcementChangeViewSet)
+router.register('billing-sources', views.BillingSourceViewSet)
+router.register('billing-events', views.BillingEventViewSet)
+
+urlpatterns = [
+    path('webhooks/<slug:slug>/', WebhookView.as_view(), name='webhook'),
+    *router.urls,
+]

@@ -1,0 +1,129 @@
+from django_filters.rest_framework import DjangoFilterBackend
+from netbox.api.viewsets import NetBoxModelViewSet
+from rest_framework.filters import OrderingFilter
+from rest_framework.routers import APIRootView
+
+from .. import filtersets
+from ..models import (
+    AccessLine,
+    BillingEvent,
+    BillingSource,
+    Contract,
+    DelinquencyPolicy,
+    EnforcementChange,
+    EnforcementPoint,
+    EnforcementRun,
+    PolicyStage,
+    ServicePlan,
+    Subscriber,
+)
+from . import serializers
+from .run_actions import RunActionsMixin
+
+# What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
+DEVICE_NAME = ('virtual_chassis', 'device_type__manufacturer')
+TARGET = ('contract__plan', 'bras', 'acs')
+
+
+def below(*paths: str, of: tuple[str, ...]) -> tuple[str, ...]:
+    """The lookups `of` a related object, behind each of these paths to it."""
+    return tuple(f'{path}__{lookup}' for path in paths for lookup in of)
+
+
+class DelinquencyRootView(APIRootView):
+    """Delinquency API root view"""
+
+    def get_view_name(self):
+        return 'Delinquency'
+
+
+class SubscriberViewSet(NetBoxModelViewSet):
+    queryset = Subscriber.objects.all()
+    serializer_class = serializers.SubscriberSerializer
+    filterset_class = filtersets.SubscriberFilterSet
+
+
+class ServicePlanViewSet(NetBoxModelViewSet):
+    queryset = ServicePlan.objects.all()
+    serializer_class = serializers.ServicePlanSerializer
+    filterset_class = filtersets.ServicePlanFilterSet
+
+
+class BalanceOrderingFilter(OrderingFilter):
+    """Orders by the balance only as far as the user may see it: an order tells the values."""
+
+    visible = {'open_balance': 'visible_balance', '-open_balance': '-visible_balance'}
+
+    def get_ordering(self, request, queryset, view):
+        ordering = super().get_ordering(request, queryset, view)
+        return ordering and [*(self.visible.get(term, term) for term in ordering), 'pk']
+
+
+class ContractViewSet(NetBoxModelViewSet):
+    queryset = Contract.objects.all()
+    serializer_class = serializers.ContractSerializer
+    filterset_class = filtersets.ContractFilterSet
+    filter_backends = (DjangoFilterBackend, BalanceOrderingFilter)
+    field_prefetches = {('stage',): ('stage__policy',), ('next_stage',): ('next_stage__policy',)}
+
+    def get_queryset(self):
+        return super().get_queryset().with_visible_balance(self.request.user)
+
+
+class EnforcementPointViewSet(NetBoxModelViewSet):
+    queryset = EnforcementPoint.objects.all()
+    serializer_class = serializers.EnforcementPointSerializer
+    filterset_class = filtersets.EnforcementPointFilterSet
+    field_prefetches = {
+        ('device',): below('device', of=DEVICE_NAME),
+        ('host',): below('device', 'virtual_machine', of=('primary_ip4', 'primary_ip6')),
+    }
+
+
+class AccessLineViewSet(NetBoxModelViewSet):
+    queryset = AccessLine.objects.all()
+    serializer_class = serializers.AccessLineSerializer
+    filterset_class = filtersets.AccessLineFilterSet
+    field_prefetches = {
+        ('cpe',): below('cpe', of=DEVICE_NAME),
+        ('point',): ('bras', 'acs'),
+        ('target',): TARGET,
+    }
+
+
+class DelinquencyPolicyViewSet(NetBoxModelViewSet):
+    queryset = DelinquencyPolicy.objects.all()
+    serializer_class = serializers.DelinquencyPolicySerializer
+    filterset_class = filtersets.DelinquencyPolicyFilterSet
+
+
+class PolicyStageViewSet(NetBoxModelViewSet):
+    queryset = PolicyStage.objects.all()
+    serializer_class = serializers.PolicyStageSerializer
+    filterset_class = filtersets.PolicyStageFilterSet
+    field_prefetches = {('display',): ('policy',)}
+
+
+class EnforcementRunViewSet(RunActionsMixin, NetBoxModelViewSet):
+    queryset = EnforcementRun.objects.all()
+    serializer_class = serializers.EnforcementRunSerializer
+    filterset_class = filtersets.EnforcementRunFilterSet
+
+
+class EnforcementChangeViewSet(NetBoxModelViewSet):
+    queryset = EnforcementChange.objects.all()
+    serializer_class = serializers.EnforcementChangeSerializer
+    filterset_class = filtersets.EnforcementChangeFilterSet
+    field_prefetches = {('display',): ('run', 'line'), ('target',): below('line', of=TARGET)}
+
+
+class BillingSourceViewSet(NetBoxModelViewSet):
+    queryset = BillingSource.objects.all()
+    serializer_class = serializers.BillingSourceSerializer
+    filterset_class = filtersets.BillingSourceFilterSet
+
+
+class BillingEventViewSet(NetBoxModelViewSet):
+    queryset = BillingEvent.objects.all()
+    serializer_class = serializers.BillingEventSerializer
+    filterset_class = filtersets.BillingEventFilterSet

@@ -1,0 +1,110 @@
+"""From a stored event to a contract's facts, and from those to where the contract stands."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Min, Sum
+
+from ..choices import EventStatusChoices
+from ..models import BillingEvent, BillingSource, Contract, Invoice
+from ..policy.evaluate import evaluate
+from . import standard_webhooks
+from .events import EventRefusedError, InvoiceFact, Meaning
+
+__all__ = ('process_event', 'store_event', 'work_inbox')
+
+logger = logging.getLogger('netbox_delinquency.billing')
+
+
+def store_event(source: BillingSource, event_id: str, body: str, now: datetime) -> tuple[BillingEvent, bool]:
+    """Keep an event in the inbox; returns it and whether it is new. Raises `EventRefusedError` for an unusable body."""
+    kind = standard_webhooks.event_type(body)
+    mine = {'source': source, 'event_id': event_id}
+    with transaction.atomic():
+        is_new = not BillingEvent.objects.filter(**mine).exists()
+        # In bulk: NetBox's change log wants a user, and a billing system is none. Conflicts are duplicates.
+        BillingEvent.objects.bulk_create([BillingEvent(**mine, event_type=kind, body=body)], ignore_conflicts=True)
+        BillingSource.objects.filter(pk=source.pk).update(last_event_at=now)
+    return BillingEvent.objects.get(**mine), is_new
+
+
+def work_inbox(now: datetime, limit: int = 1000) -> set[int]:
+    """Work off whatever lies in the inbox, oldest first; returns the primary keys of the contracts it changed.
+
+    Events that another worker has in hand are left to it. One that breaks us is marked as failed and holds up no other.
+    """
+    changed = set()
+    waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED).order_by('pk')
+    for pk in waiting.values_list('pk', flat=True)[:limit]:
+        try:
+            contract = process_event(pk, now)
+        except Exception as error:
+            logger.exception('billing event %s could not be processed', pk)
+            BillingEvent.objects.get(pk=pk).advance(
+                status=EventStatusChoices.FAILED, message=f'a fault of ours: {error!r}'[:500], processed_at=now
+            )
+            continue
+        if contract is not None:
+            changed.add(contract.pk)
+    return changed
+
+
+def process_event(pk: int, now: datetime) -> Contract | None:
+    """Work one stored event off, once; returns the contract it changed, if it changed one.
+
+    The facts are those of the invoice at the newest moment billing told of, so events may come late, twice or out of
+    order. The event ends as processed, ignored, unmatched or failed, with the reason.
+    """
+    with transaction.atomic():
+        received = BillingEvent.objects.filter(pk=pk, status=EventStatusChoices.RECEIVED)
+        event = received.select_for_update(skip_locked=True).first()
+        if event is None:
+            return None
+        status, message, contract = EventStatusChoices.PROCESSED, '', None
+        try:
+            fact = standard_webhooks.parse(event.body)
+        except EventRefusedError as error:
+            status, message = EventStatusChoices.FAILED, str(error)[:500]
+        else:
+            if fact is None:
+                status = EventStatusChoices.IGNORED
+            else:
+                contract = Contract.objects.filter(source=event.source_id, external_id=fact.contract).first()
+                if contract is None:
+                    status = EventStatusChoices.UNMATCHED
+                    message = f'no contract "{fact.contract}" of this source is known'
+        if contract is not None:
+            _record(contract, fact, now)
+            evaluate(now, [contract.pk])
+        event.advance(status=status, message=message, contract=contract, processed_at=now)
+    return contract
+
+
+def _record(contract: Contract, fact: InvoiceFact, now: datetime) -> None:
+    """Write the invoice, unless billing already told of something newer, and sum the contract's invoices up."""
+    # The contract's row is the lock: two events of one contract are worked one after the other.
+    contract = Contract.objects.select_for_update().get(pk=contract.pk)
+    known = Invoice.objects.filter(contract=contract, reference=fact.invoice).first()
+    # A sender whose clock runs ahead must not make us deaf to the payment that follows.
+    occurred_at = min(fact.occurred_at, now)
+    is_open = fact.meaning is Meaning.OVERDUE
+    # At the same moment a payment outweighs a debt, in whichever order they arrive.
+    if known is None or (occurred_at, not is_open) >= (known.occurred_at, not known.is_open):
+        Invoice.objects.update_or_create(
+            contract=contract,
+            reference=fact.invoice,
+            defaults={
+                'occurred_at': occurred_at,
+                'is_open': is_open,
+                'due_date': fact.due_date or (known and known.due_date),
+                # Settled sums are nobody's business any more.
+                'amount': fact.amount if is_open else None,
+            },
+        )
+    owed = contract.invoices.filter(is_open=True).aggregate(due=Min('due_date'), balance=Sum('amount'))
+    Contract.objects.filter(pk=contract.pk).update(
+        oldest_due_date=owed['due'], open_balance=owed['balance'], facts_at=now
+    )

@@ -1,0 +1,98 @@
+"""Standard Webhooks (standardwebhooks.com): HMAC-SHA256 over `id.timestamp.body`, rotated keys, five minutes' window.
+
+The event we read:
+
+    {"type": "invoice.overdue", "timestamp": "2026-11-23T12:00:00Z",
+     "data": {"contract": "C-1001", "invoice": "2026-10-1001", "due_date": "2026-10-10", "amount": "99.90"}}
+
+`invoice.paid` needs no `due_date` and no `amount`. Other types are stored and have no effect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import pydantic
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from nornir_tasks.credentials import Credential
+
+from .events import EventRefusedError, InvoiceFact, Meaning, SignatureRefusedError
+
+MEANINGS = {'invoice.overdue': Meaning.OVERDUE, 'invoice.paid': Meaning.PAID}
+
+
+# No control characters: PostgreSQL refuses NUL in text, and no billing system has any in its identifiers.
+Identifier = Annotated[str, pydantic.Field(min_length=1, max_length=100, pattern=r'^[^\x00-\x1f\x7f]+$')]
+
+
+class _Data(pydantic.BaseModel):
+    contract: Identifier
+    invoice: Identifier
+    due_date: date | None = None
+    amount: Decimal | None = pydantic.Field(default=None, ge=0, max_digits=12, decimal_places=2)
+
+
+class _InvoiceEvent(pydantic.BaseModel):
+    type: Literal['invoice.overdue', 'invoice.paid']
+    timestamp: pydantic.AwareDatetime
+    data: _Data
+
+
+def verify(credential: Credential, headers: Mapping[str, str], body: bytes) -> str:
+    """Check the signature by any of the credential's keys; returns the sender's event id.
+
+    Raises `SignatureRefusedError` for whatever is wrong with it: missing headers, old or future timestamp, wrong key.
+    """
+    reason = 'the credential holds no secret'
+    for key in (credential.secret, credential.previous_secret):
+        if key is None:
+            continue
+        try:
+            Webhook(key.get_secret_value()).verify(body, dict(headers), json_parse=False)
+        except WebhookVerificationError as error:
+            reason = str(error)
+        except (ValueError, RuntimeError) as error:
+            # The library lets malformed headers, keys and bodies through as they fail: base64, UTF-8, split.
+            reason = f'malformed ({type(error).__name__})'
+        else:
+            return {name.lower(): value for name, value in headers.items()}['webhook-id']
+    raise SignatureRefusedError(reason)
+
+
+def event_type(body: str) -> str:
+    """The event's type. Raises `EventRefusedError` where the body is not a JSON object with one."""
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise EventRefusedError(f'the body is not JSON: {error}') from error
+    kind = document.get('type') if isinstance(document, dict) else None
+    if not isinstance(kind, str) or not 0 < len(kind) <= 100 or not kind.isprintable():
+        raise EventRefusedError('the body is not a JSON object with a "type" of 1 to 100 printable characters')
+    return kind
+
+
+def parse(body: str) -> InvoiceFact | None:
+    """What the event says; `None` for a type that means nothing to us. Raises `EventRefusedError`."""
+    if event_type(body) not in MEANINGS:
+        return None
+    try:
+        event = _InvoiceEvent.model_validate_json(body)
+    except pydantic.ValidationError as error:
+        problems = '; '.join(f'{".".join(map(str, item["loc"]))}: {item["msg"]}' for item in error.errors())
+        raise EventRefusedError(problems) from error
+    meaning = MEANINGS[event.type]
+    if meaning is Meaning.OVERDUE and event.data.due_date is None:
+        raise EventRefusedError('data.due_date: an overdue invoice has one')
+    return InvoiceFact(
+        meaning=meaning,
+        contract=event.data.contract,
+        invoice=event.data.invoice,
+        occurred_at=event.timestamp,
+        due_date=event.data.due_date,
+        amount=event.data.amount,
+    )

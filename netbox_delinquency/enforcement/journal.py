@@ -1,0 +1,175 @@
+"""The run's journal in NetBox's database: its rows are locks, proof, and what a later worker resumes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
+from nornir_tasks.journal import Claim
+
+from ..choices import ContractStatusChoices, LineStatusChoices, PointStatusChoices, RunStatusChoices
+from ..models import AccessLine, BillingSource, EnforcementChange, EnforcementRun
+from ..models.state import set_state, state_fields
+from .errors import RunRefusedError
+
+# A run that has written nothing for so long is taken for dead, and its claims with it.
+DEAD_AFTER = timedelta(seconds=90)
+
+
+class DatabaseJournal:
+    """`nornir_tasks.journal.Journal` for one run. Change keys are the primary keys of its rows."""
+
+    def __init__(self, run: EnforcementRun) -> None:
+        self.run = run
+
+    def claim(self, changes: Sequence[AccessChange]) -> Claim:
+        return self.claim_rows([change.key for change in changes])
+
+    def sending(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> Mapping[str, str]:
+        return self.send_rows({change.key: before[change.target.key] for change in changes})
+
+    @transaction.atomic
+    def claim_rows(self, keys: Sequence[str]) -> Claim:
+        now = timezone.now()
+        rows = self._rows(keys)
+        refused = self._refused(rows, now)
+        held = self._held_by_others([row.line_id for row in rows.values()], now)
+        busy = frozenset(key for key, row in rows.items() if key not in refused and row.line_id in held)
+        ours = [row.pk for key, row in rows.items() if key not in refused and key not in busy]
+        EnforcementChange.objects.filter(pk__in=ours).update(claimed_at=now)
+        self._beat(now)
+        return Claim(refused, busy)
+
+    @transaction.atomic
+    def send_rows(self, before: Mapping[str, Reading]) -> Mapping[str, str]:
+        now = timezone.now()
+        rows = self._rows(before)
+        refused = self._refused(rows, now)
+        sent = {key: row for key, row in rows.items() if key not in refused}
+        for key, row in sent.items():
+            # A resumed row keeps what was read before it was first sent: that is what a revert returns to.
+            if row.sent_at is None:
+                row.sent_at, row.before = now, before[key].as_dict()
+        EnforcementChange.objects.bulk_update(sent.values(), ['sent_at', 'before'])
+        # From here until it is read back nobody knows how the line stands: a payment that comes now plans a restore.
+        AccessLine.objects.filter(pk__in=[row.line_id for row in sent.values()]).update(in_doubt=True)
+        self._beat(now)
+        return refused
+
+    @transaction.atomic
+    def finished(self, results: Sequence[ChangeResult]) -> None:
+        now = timezone.now()
+        rows = self._rows(result.key for result in results)
+        lines = {
+            line.pk: line
+            for line in AccessLine.objects.select_for_update()
+            .filter(pk__in=[row.line_id for row in rows.values()])
+            .order_by('pk')
+        }
+        for result in results:
+            row = rows[result.key]
+            outcome = result.outcome
+            if outcome is Outcome.NOOP and row.sent_at is not None:
+                # Sent before its worker died, and found as desired by the one that resumed it.
+                outcome = Outcome.APPLIED
+            row.outcome, row.message, row.finished_at = str(outcome), result.message, now
+            if row.before is None and result.before is not None:
+                row.before = result.before.as_dict()
+            row.after = result.after.as_dict() if result.after else None
+            _observe(lines[row.line_id], result, now)
+        EnforcementChange.objects.bulk_update(
+            rows.values(), ['outcome', 'message', 'finished_at', 'before', 'after'], batch_size=500
+        )
+        AccessLine.objects.bulk_update(
+            lines.values(),
+            [*state_fields('observed'), 'observed_at', 'in_doubt', 'baseline'],
+            batch_size=500,
+        )
+        self._beat(now)
+
+    def close(self) -> None:
+        # Each point is worked in a thread of its own, with a database connection of its own.
+        if not connection.in_atomic_block:
+            connections.close_all()
+
+    def _rows(self, keys: Iterable[str]) -> dict[str, EnforcementChange]:
+        """The run's open rows with these keys. Raises `RunRefusedError` where one is not among them."""
+        wanted = list(keys)
+        known = [key for key in wanted if key.isdecimal()]
+        rows = {str(row.pk): row for row in self.run.changes.filter(pk__in=known, outcome='')}
+        if missing := [key for key in wanted if key not in rows]:
+            raise RunRefusedError(f'run "{self.run}" has no open rows {", ".join(missing)}')
+        if self.run.status != RunStatusChoices.RUNNING:
+            raise RunRefusedError(f'run "{self.run}" is {self.run.status}: begin it first')
+        return rows
+
+    def _refused(self, rows: Mapping[str, EnforcementChange], now: datetime) -> dict[str, str]:
+        """Why rows must not be sent as the facts stand now, by key.
+
+        Their lines are locked until the transaction ends, in one order: looking and writing are one step, between
+        runs as well as towards an evaluation that a payment started.
+        """
+        lines = AccessLine.objects.filter(pk__in=[row.line_id for row in rows.values()]).order_by('pk')
+        facts = {
+            line.pk: line
+            for line in lines.select_for_update(of=('self',)).select_related('contract__source', 'bras', 'acs')
+        }
+        reasons = {key: why_not(row, facts[row.line_id], now) for key, row in rows.items()}
+        return {key: reason for key, reason in reasons.items() if reason}
+
+    def _held_by_others(self, lines: Iterable[int], now: datetime) -> set[int]:
+        return set(
+            EnforcementChange.objects.filter(
+                line__in=list(lines),
+                claimed_at__isnull=False,
+                outcome='',
+                run__status=RunStatusChoices.RUNNING,
+                run__heartbeat_at__gt=now - DEAD_AFTER,
+            )
+            .exclude(run=self.run)
+            .values_list('line_id', flat=True)
+        )
+
+    def _beat(self, now: datetime) -> None:
+        EnforcementRun.objects.filter(pk=self.run.pk).update(heartbeat_at=now)
+
+
+def why_not(row: EnforcementChange, line: AccessLine, now: datetime) -> str:
+    """Why a row may not be sent as the facts stand now; empty where it may."""
+    contract, point = line.contract, line.point
+    if line.status != LineStatusChoices.ACTIVE or contract.status == ContractStatusChoices.TERMINATED:
+        return 'retired: the line or its contract is no longer active'
+    if point is None or point.pk != row.point_id:
+        return f'moved: the line is now at {point}'
+    if point.status != PointStatusChoices.ACTIVE:
+        return f'{point} is in {point.get_status_display().lower()}'
+    if row.desired == line.intended:
+        return _why_not_harder(row, contract.source, now)
+    if line.intended == AccessState.normal():
+        return 'paid: policy now wants this line normal'
+    return f'policy now wants this line {line.intended}'
+
+
+def _why_not_harder(row: EnforcementChange, source: BillingSource, now: datetime) -> str:
+    is_harder = row.desired.is_harder_than(row.expected or AccessState.normal())
+    if is_harder and not source.enabled:
+        return f'frozen: billing source {source} is disabled'
+    if is_harder and source.is_late(now):
+        return f'frozen: nothing was heard from billing source {source} for too long'
+    return ''
+
+
+def _observe(line: AccessLine, result: ChangeResult, now: datetime) -> None:
+    """Write what was read onto the line; a result without a reading says nothing about it."""
+    before, after = result.before, result.after
+    if before is not None and before.observed == AccessState.normal() and before.detail:
+        line.baseline = dict(before.detail)
+    reading = after if after is not None else before
+    if reading is not None and reading.observed is not None:
+        set_state(line, 'observed', reading.observed)
+        line.observed_at = now
+        line.in_doubt = False

@@ -1,0 +1,60 @@
+import django_filters
+from django.contrib.auth.models import AnonymousUser
+from django.core.validators import EMPTY_VALUES
+from django.utils.translation import gettext_lazy as _
+from netbox.filtersets import PrimaryModelFilterSet
+from utilities.filtersets import register_filterset
+
+from ..choices import ContractStatusChoices, StageActionChoices
+from ..models import BillingSource, Contract, DelinquencyPolicy, PolicyStage, ServicePlan, Subscriber
+from .base import SearchMixin, choices, related
+
+__all__ = ('ContractFilterSet',)
+
+
+@register_filterset
+class ContractFilterSet(SearchMixin, PrimaryModelFilterSet):
+    search_fields = ('external_id', 'subscriber__external_id', 'subscriber__name', 'description', 'comments')
+
+    status = choices(ContractStatusChoices)
+    subscriber_id = related(Subscriber, 'subscriber', _('Subscriber (ID)'))
+    subscriber = related(Subscriber, 'subscriber', _('Subscriber (external ID)'), by='external_id')
+    source_id = related(BillingSource, 'source', _('Billing source (ID)'))
+    source = related(BillingSource, 'source', _('Billing source (slug)'), by='slug')
+    plan_id = related(ServicePlan, 'plan', _('Service plan (ID)'))
+    plan = related(ServicePlan, 'plan', _('Service plan (name)'), by='name')
+    policy_id = related(DelinquencyPolicy, 'policy', _('Policy (ID)'))
+    policy = related(DelinquencyPolicy, 'policy', _('Policy (name)'), by='name')
+    stage_id = related(PolicyStage, 'stage', _('Stage (ID)'))
+    stage_action = choices(StageActionChoices, 'stage__action', label=_('Stage action'))
+    next_stage_id = related(PolicyStage, 'next_stage', _('Next stage (ID)'))
+    has_stage = django_filters.BooleanFilter(
+        field_name='stage', lookup_expr='isnull', exclude=True, label=_('Has reached a stage')
+    )
+    is_overdue = django_filters.BooleanFilter(
+        field_name='oldest_due_date', lookup_expr='isnull', exclude=True, label=_('Has an open due date')
+    )
+
+    class Meta:
+        model = Contract
+        fields = (
+            'id',
+            'external_id',
+            'oldest_due_date',
+            'open_balance',
+            'awaiting_clearing',
+            'facts_at',
+            'stage_since',
+            'next_action_on',
+            'standing_note',
+            'description',
+        )
+
+    def filter_queryset(self, queryset):
+        """Asking about the balance tells it, so such a question reaches only contracts whose balance may be seen."""
+        queryset = super().filter_queryset(queryset)
+        asked = (value for name, value in self.form.cleaned_data.items() if name.startswith('open_balance'))
+        if any(value not in EMPTY_VALUES for value in asked):
+            user = self.request.user if self.request else AnonymousUser()
+            queryset = queryset.filter(pk__in=Contract.objects.restrict(user, 'view_balance').values('pk'))
+        return queryset

@@ -1,0 +1,33 @@
+import strawberry
+from utilities.choices import ChoiceSet
+
+from .. import choices
+from .names import graphql_name
+
+__all__ = (
+    'AccessModeEnum',
+    'ContractStatusEnum',
+    'EventStatusEnum',
+    'LineStatusEnum',
+    'OutcomeEnum',
+    'PointStatusEnum',
+    'RunKindEnum',
+    'RunStatusEnum',
+    'StageActionEnum',
+)
+
+
+def enum(choice_set: type[ChoiceSet], prefix: str):
+    name = graphql_name(choice_set.__name__.replace('Choices', 'Enum'))
+    return strawberry.enum(choice_set.as_enum(name=name, prefix=prefix))
+
+
+AccessModeEnum = enum(choices.AccessModeChoices, 'mode')
+ContractStatusEnum = enum(choices.ContractStatusChoices, 'status')
+EventStatusEnum = enum(choices.EventStatusChoices, 'status')
+LineStatusEnum = enum(choices.LineStatusChoices, 'status')
+OutcomeEnum = enum(choices.OutcomeChoices, 'outcome')
+PointStatusEnum = enum(choices.PointStatusChoices, 'status')
+RunKindEnum = enum(choices.RunKindChoices, 'kind')
+RunStatusEnum = enum(choices.RunStatusChoices, 'status')
+StageActionEnum = enum(choices.StageActionChoices, 'action')

@@ -1,0 +1,204 @@
+"""What may be asked. Not the open balance, the body of an event, nor anything that leads to them."""
+
+import strawberry_django
+from dcim.graphql.filters import DeviceFilter
+from django.db.models import Q
+from netbox.graphql.filter_lookups import IntegerLookup, JSONFilter
+from netbox.graphql.filters import NetBoxModelFilter, PrimaryModelFilter, register_filter
+from strawberry.scalars import ID
+from strawberry_django import (
+    BaseFilterLookup,
+    DateFilterLookup,
+    DatetimeFilterLookup,
+    FilterLookup,
+    StrFilterLookup,
+    filter_field,
+)
+from users.graphql.filters import UserFilter
+from virtualization.graphql.filters import VirtualMachineFilter
+
+from .. import models
+from . import enums
+from .names import graphql_name
+
+__all__ = (
+    'AccessLineFilter',
+    'BillingEventFilter',
+    'BillingSourceFilter',
+    'ContractFilter',
+    'DelinquencyPolicyFilter',
+    'EnforcementChangeFilter',
+    'EnforcementPointFilter',
+    'EnforcementRunFilter',
+    'PolicyStageFilter',
+    'ServicePlanFilter',
+    'SubscriberFilter',
+)
+
+
+def model_filter(model):
+    return register_filter(model, lookups=True, name=graphql_name(f'{model.__name__}Filter'))
+
+
+@model_filter(models.Subscriber)
+class SubscriberFilter(PrimaryModelFilter):
+    external_id: StrFilterLookup | None = filter_field()
+    name: StrFilterLookup | None = filter_field()
+
+
+@model_filter(models.ServicePlan)
+class ServicePlanFilter(PrimaryModelFilter):
+    name: StrFilterLookup | None = filter_field()
+    down_kbps: IntegerLookup | None = filter_field()
+    up_kbps: IntegerLookup | None = filter_field()
+    throttled_down_kbps: IntegerLookup | None = filter_field()
+    throttled_up_kbps: IntegerLookup | None = filter_field()
+    parameters: JSONFilter | None = filter_field()
+
+
+@model_filter(models.DelinquencyPolicy)
+class DelinquencyPolicyFilter(PrimaryModelFilter):
+    name: StrFilterLookup | None = filter_field()
+    auto_approve: FilterLookup[bool] | None = filter_field()
+
+
+@model_filter(models.PolicyStage)
+class PolicyStageFilter(NetBoxModelFilter):
+    policy: DelinquencyPolicyFilter | None = filter_field()
+    policy_id: ID | None = filter_field()
+    after_days: IntegerLookup | None = filter_field()
+    action: BaseFilterLookup[enums.StageActionEnum] | None = filter_field()
+
+
+@model_filter(models.BillingSource)
+class BillingSourceFilter(PrimaryModelFilter):
+    name: StrFilterLookup | None = filter_field()
+    slug: StrFilterLookup | None = filter_field()
+    enabled: FilterLookup[bool] | None = filter_field()
+    credential: StrFilterLookup | None = filter_field()
+    heartbeat_minutes: IntegerLookup | None = filter_field()
+    last_event_at: DatetimeFilterLookup | None = filter_field()
+
+
+@model_filter(models.Contract)
+class ContractFilter(PrimaryModelFilter):
+    subscriber: SubscriberFilter | None = filter_field()
+    subscriber_id: ID | None = filter_field()
+    source: BillingSourceFilter | None = filter_field()
+    source_id: ID | None = filter_field()
+    external_id: StrFilterLookup | None = filter_field()
+    plan: ServicePlanFilter | None = filter_field()
+    plan_id: ID | None = filter_field()
+    policy: DelinquencyPolicyFilter | None = filter_field()
+    policy_id: ID | None = filter_field()
+    status: BaseFilterLookup[enums.ContractStatusEnum] | None = filter_field()
+    oldest_due_date: DateFilterLookup | None = filter_field()
+    awaiting_clearing: FilterLookup[bool] | None = filter_field()
+    facts_at: DatetimeFilterLookup | None = filter_field()
+    stage: PolicyStageFilter | None = filter_field()
+    stage_id: ID | None = filter_field()
+    stage_since: DatetimeFilterLookup | None = filter_field()
+    next_stage: PolicyStageFilter | None = filter_field()
+    next_stage_id: ID | None = filter_field()
+    next_action_on: DateFilterLookup | None = filter_field()
+    standing_note: StrFilterLookup | None = filter_field()
+
+
+@model_filter(models.EnforcementPoint)
+class EnforcementPointFilter(PrimaryModelFilter):
+    name: StrFilterLookup | None = filter_field()
+    status: BaseFilterLookup[enums.PointStatusEnum] | None = filter_field()
+    driver: StrFilterLookup | None = filter_field()
+    device: DeviceFilter | None = filter_field()
+    device_id: ID | None = filter_field()
+    virtual_machine: VirtualMachineFilter | None = filter_field()
+    virtual_machine_id: ID | None = filter_field()
+    address: StrFilterLookup | None = filter_field()
+    port: IntegerLookup | None = filter_field()
+    credential: StrFilterLookup | None = filter_field()
+    parameters: JSONFilter | None = filter_field()
+    timeout: IntegerLookup | None = filter_field()
+    batch_size: IntegerLookup | None = filter_field()
+
+
+@model_filter(models.AccessLine)
+class AccessLineFilter(PrimaryModelFilter):
+    contract: ContractFilter | None = filter_field()
+    contract_id: ID | None = filter_field()
+    status: BaseFilterLookup[enums.LineStatusEnum] | None = filter_field()
+    cpe: DeviceFilter | None = filter_field()
+    cpe_id: ID | None = filter_field()
+    bras: EnforcementPointFilter | None = filter_field()
+    bras_id: ID | None = filter_field()
+    acs: EnforcementPointFilter | None = filter_field()
+    acs_id: ID | None = filter_field()
+    username: StrFilterLookup | None = filter_field()
+    circuit_id: StrFilterLookup | None = filter_field()
+    ipv4: StrFilterLookup | None = filter_field()
+    ipv6: StrFilterLookup | None = filter_field()
+    mac: StrFilterLookup | None = filter_field()
+    cwmp_id: StrFilterLookup | None = filter_field()
+    intended_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
+    intended_down_kbps: IntegerLookup | None = filter_field()
+    intended_up_kbps: IntegerLookup | None = filter_field()
+    observed_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
+    observed_down_kbps: IntegerLookup | None = filter_field()
+    observed_up_kbps: IntegerLookup | None = filter_field()
+    observed_at: DatetimeFilterLookup | None = filter_field()
+    in_doubt: FilterLookup[bool] | None = filter_field()
+
+    @strawberry_django.filter_field()
+    def drifting(self, value: bool, prefix) -> Q:
+        lines = Q(**{f'{prefix}pk__in': models.AccessLine.objects.drifting().order_by().values('pk')})
+        return lines if value else ~lines
+
+
+@model_filter(models.EnforcementRun)
+class EnforcementRunFilter(PrimaryModelFilter):
+    name: StrFilterLookup | None = filter_field()
+    kind: BaseFilterLookup[enums.RunKindEnum] | None = filter_field()
+    status: BaseFilterLookup[enums.RunStatusEnum] | None = filter_field()
+    executor: StrFilterLookup | None = filter_field()
+    plan_hash: StrFilterLookup | None = filter_field()
+    author: UserFilter | None = filter_field()
+    author_id: ID | None = filter_field()
+    approver: UserFilter | None = filter_field()
+    approver_id: ID | None = filter_field()
+    approved_at: DatetimeFilterLookup | None = filter_field()
+    started_at: DatetimeFilterLookup | None = filter_field()
+    heartbeat_at: DatetimeFilterLookup | None = filter_field()
+    finished_at: DatetimeFilterLookup | None = filter_field()
+
+
+@model_filter(models.EnforcementChange)
+class EnforcementChangeFilter(NetBoxModelFilter):
+    run: EnforcementRunFilter | None = filter_field()
+    run_id: ID | None = filter_field()
+    line: AccessLineFilter | None = filter_field()
+    line_id: ID | None = filter_field()
+    point: EnforcementPointFilter | None = filter_field()
+    point_id: ID | None = filter_field()
+    expected_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
+    desired_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
+    desired_down_kbps: IntegerLookup | None = filter_field()
+    desired_up_kbps: IntegerLookup | None = filter_field()
+    reason: StrFilterLookup | None = filter_field()
+    claimed_at: DatetimeFilterLookup | None = filter_field()
+    sent_at: DatetimeFilterLookup | None = filter_field()
+    finished_at: DatetimeFilterLookup | None = filter_field()
+    outcome: BaseFilterLookup[enums.OutcomeEnum] | None = filter_field()
+    message: StrFilterLookup | None = filter_field()
+
+
+@model_filter(models.BillingEvent)
+class BillingEventFilter(NetBoxModelFilter):
+    source: BillingSourceFilter | None = filter_field()
+    source_id: ID | None = filter_field()
+    event_id: StrFilterLookup | None = filter_field()
+    event_type: StrFilterLookup | None = filter_field()
+    status: BaseFilterLookup[enums.EventStatusEnum] | None = filter_field()
+    message: StrFilterLookup | None = filter_field()
+    contract: ContractFilter | None = filter_field()
+    contract_id: ID | None = filter_field()
+    received_at: DatetimeFilterLookup | None = filter_field()
+    processed_at: DatetimeFilterLookup | None = filter_field()

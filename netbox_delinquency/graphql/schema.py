@@ -1,0 +1,45 @@
+import strawberry
+import strawberry_django
+
+from . import types
+
+__all__ = ('schema',)
+
+
+@strawberry.type(name='Query')
+class DelinquencyQuery:
+    delinquency_subscriber: types.SubscriberType = strawberry_django.field()
+    delinquency_subscriber_list: list[types.SubscriberType] = strawberry_django.field()
+
+    delinquency_service_plan: types.ServicePlanType = strawberry_django.field()
+    delinquency_service_plan_list: list[types.ServicePlanType] = strawberry_django.field()
+
+    delinquency_contract: types.ContractType = strawberry_django.field()
+    delinquency_contract_list: list[types.ContractType] = strawberry_django.field()
+
+    delinquency_access_line: types.AccessLineType = strawberry_django.field()
+    delinquency_access_line_list: list[types.AccessLineType] = strawberry_django.field()
+
+    delinquency_enforcement_point: types.EnforcementPointType = strawberry_django.field()
+    delinquency_enforcement_point_list: list[types.EnforcementPointType] = strawberry_django.field()
+
+    delinquency_policy: types.DelinquencyPolicyType = strawberry_django.field()
+    delinquency_policy_list: list[types.DelinquencyPolicyType] = strawberry_django.field()
+
+    delinquency_policy_stage: types.PolicyStageType = strawberry_django.field()
+    delinquency_policy_stage_list: list[types.PolicyStageType] = strawberry_django.field()
+
+    delinquency_enforcement_run: types.EnforcementRunType = strawberry_django.field()
+    delinquency_enforcement_run_list: list[types.EnforcementRunType] = strawberry_django.field()
+
+    delinquency_enforcement_change: types.EnforcementChangeType = strawberry_django.field()
+    delinquency_enforcement_change_list: list[types.EnforcementChangeType] = strawberry_django.field()
+
+    delinquency_billing_source: types.BillingSourceType = strawberry_django.field()
+    delinquency_billing_source_list: list[types.BillingSourceType] = strawberry_django.field()
+
+    delinquency_billing_event: types.BillingEventType = strawberry_django.field()
+    delinquency_billing_event_list: list[types.BillingEventType] = strawberry_django.field()
+
+
+schema = [DelinquencyQuery]

@@ -1,0 +1,121 @@
+from typing import Annotated
+
+import strawberry
+import strawberry_django
+from dcim.graphql.types import DeviceType
+from netbox.graphql.types import NetBoxObjectType, PrimaryObjectType, register_type
+from users.graphql.types import UserType
+from virtualization.graphql.types import VirtualMachineType
+
+from .. import models
+from ..models.state import state_fields
+from . import filters
+from .names import graphql_name
+
+__all__ = (
+    'AccessLineType',
+    'BillingEventType',
+    'BillingSourceType',
+    'ContractType',
+    'DelinquencyPolicyType',
+    'EnforcementChangeType',
+    'EnforcementPointType',
+    'EnforcementRunType',
+    'PolicyStageType',
+    'ServicePlanType',
+    'SubscriberType',
+)
+
+HERE = strawberry.lazy('netbox_delinquency.graphql.types')
+
+
+def model_type(model, **fields):
+    return register_type(
+        model,
+        name=graphql_name(f'{model.__name__}Type'),
+        filters=getattr(filters, f'{model.__name__}Filter'),
+        pagination=True,
+        **(fields or {'fields': '__all__'}),
+    )
+
+
+@model_type(models.Subscriber)
+class SubscriberType(PrimaryObjectType):
+    contracts: list[Annotated['ContractType', HERE]]
+
+
+@model_type(models.ServicePlan)
+class ServicePlanType(PrimaryObjectType):
+    contracts: list[Annotated['ContractType', HERE]]
+
+
+@model_type(models.DelinquencyPolicy)
+class DelinquencyPolicyType(PrimaryObjectType):
+    stages: list[Annotated['PolicyStageType', HERE]]
+    contracts: list[Annotated['ContractType', HERE]]
+
+
+@model_type(models.PolicyStage)
+class PolicyStageType(NetBoxObjectType):
+    policy: Annotated['DelinquencyPolicyType', HERE]
+
+
+@model_type(models.BillingSource)
+class BillingSourceType(PrimaryObjectType):
+    contracts: list[Annotated['ContractType', HERE]]
+    events: list[Annotated['BillingEventType', HERE]]
+
+
+# The open balance is for few eyes, and GraphQL knows no permission on a field: REST shows it.
+@model_type(models.Contract, exclude=['open_balance'])
+class ContractType(PrimaryObjectType):
+    subscriber: Annotated['SubscriberType', HERE]
+    source: Annotated['BillingSourceType', HERE]
+    plan: Annotated['ServicePlanType', HERE]
+    policy: Annotated['DelinquencyPolicyType', HERE] | None
+    stage: Annotated['PolicyStageType', HERE] | None
+    next_stage: Annotated['PolicyStageType', HERE] | None
+    lines: list[Annotated['AccessLineType', HERE]]
+    billing_events: list[Annotated['BillingEventType', HERE]]
+
+
+@model_type(models.EnforcementPoint)
+class EnforcementPointType(PrimaryObjectType):
+    device: DeviceType | None
+    virtual_machine: VirtualMachineType | None
+    bras_lines: list[Annotated['AccessLineType', HERE]]
+    acs_lines: list[Annotated['AccessLineType', HERE]]
+
+
+@model_type(models.AccessLine)
+class AccessLineType(PrimaryObjectType):
+    contract: Annotated['ContractType', HERE]
+    cpe: DeviceType | None
+    bras: Annotated['EnforcementPointType', HERE] | None
+    acs: Annotated['EnforcementPointType', HERE] | None
+    mac: str | None
+    changes: list[Annotated['EnforcementChangeType', HERE]]
+
+    @strawberry_django.field(only=['status', 'in_doubt', *state_fields('intended'), *state_fields('observed')])
+    def drifting(self) -> bool:
+        return self.is_drifting
+
+
+@model_type(models.EnforcementRun)
+class EnforcementRunType(PrimaryObjectType):
+    author: UserType | None
+    approver: UserType | None
+    changes: list[Annotated['EnforcementChangeType', HERE]]
+
+
+@model_type(models.EnforcementChange)
+class EnforcementChangeType(NetBoxObjectType):
+    run: Annotated['EnforcementRunType', HERE]
+    line: Annotated['AccessLineType', HERE]
+    point: Annotated['EnforcementPointType', HERE]
+
+
+@model_type(models.BillingEvent, exclude=['body'])
+class BillingEventType(NetBoxObjectType):
+    source: Annotated['BillingSourceType', HERE]
+    contract: Annotated['ContractType', HERE] | None

@@ -1,0 +1,123 @@
+"""Every background job. The queues are served by
+`netbox rqworker netbox_delinquency.enforce netbox_delinquency.restore`; the system jobs by NetBox's own worker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from core.choices import JobNotificationChoices
+from core.exceptions import JobFailed
+from django.utils import timezone
+from netbox.jobs import JobRunner, system_job
+
+from .billing.ingest import work_inbox
+from .choices import EventStatusChoices, RunKindChoices, RunStatusChoices
+from .enforcement.errors import RunRefusedError
+from .enforcement.execute import execute_run, is_abandoned
+from .enforcement.plan import plan_runs, unplanned_lines
+from .models import BillingEvent, EnforcementRun
+from .policy.evaluate import evaluate
+from .settings import get_settings
+
+ENFORCE_QUEUE = 'netbox_delinquency.enforce'
+RESTORE_QUEUE = 'netbox_delinquency.restore'
+
+# An event that lies in the inbox for so long was stored while the queue was down.
+FORGOTTEN_AFTER = timedelta(minutes=1)
+
+
+class WorkInbox(JobRunner):
+    """Work billing's events off, all that wait; where they give access back, give it back before anything else."""
+
+    class Meta:
+        name = 'Billing inbox'
+
+    def run(self, *args, **kwargs) -> None:
+        now = timezone.now()
+        contracts = work_inbox(now)
+        # What takes access away waits for the evaluation of all contracts: one plan, not one for each event.
+        for run in plan_runs(unplanned_lines().filter(contract__in=contracts), now, restores_only=True):
+            work_run(self, run.pk)
+
+
+class ExecuteRun(JobRunner):
+    """Execute an approved run."""
+
+    class Meta:
+        name = 'Enforcement run'
+
+    def run(self, run: int, **kwargs) -> None:
+        work_run(self, run)
+
+
+@system_job(interval=1)
+class Housekeeping(JobRunner):
+    """Take up what a dead worker or a queue that was down left behind."""
+
+    class Meta:
+        name = 'Delinquency: housekeeping'
+
+    def run(self, *args, **kwargs) -> None:
+        now = timezone.now()
+        waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED)
+        if waiting.filter(received_at__lt=now - FORGOTTEN_AFTER).exists():
+            enqueue_inbox()
+        for run in EnforcementRun.objects.filter(status=RunStatusChoices.RUNNING):
+            if is_abandoned(run, now):
+                self.logger.warning('run "%s" was left by its worker: resuming it', run)
+                enqueue_run(run)
+
+
+@system_job(interval=get_settings().evaluate_minutes)
+class Evaluate(JobRunner):
+    """Put every contract where it belongs today, and plan what follows from it."""
+
+    class Meta:
+        name = 'Delinquency: evaluate'
+
+    def run(self, *args, **kwargs) -> None:
+        now = timezone.now()
+        evaluation = evaluate(now)
+        self.logger.info('standing of %d contracts and %d lines changed', evaluation.contracts, evaluation.lines)
+        for run in plan_runs(unplanned_lines(), now):
+            self.logger.info('%s: %s, %s', run, run.kind, run.status)
+            if run.status == RunStatusChoices.APPROVED:
+                enqueue_run(run)
+
+
+def work_run(job: JobRunner, pk: int) -> None:
+    """Execute a run within a job; its rows carry what happened, the job only the sums."""
+    outcomes: Counter[str] = Counter()
+    try:
+        run = execute_run(pk, lambda result: outcomes.update([str(result.outcome)]))
+    except RunRefusedError as error:
+        job.logger.warning(str(error))
+        raise JobFailed from None
+    job.logger.info('%s: %s', run, ', '.join(f'{count} {outcome}' for outcome, count in sorted(outcomes.items())))
+    if run.status != RunStatusChoices.COMPLETED:
+        raise JobFailed
+
+
+def enqueue_run(run: EnforcementRun, user=None):
+    """Queue an approved run on the lane of its kind. Raises `RunRefusedError` for one that is not approved."""
+    if run.status not in (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING):
+        raise RunRefusedError(f'run "{run}" is {run.status}: only an approved one can be started')
+    queue = RESTORE_QUEUE if run.kind == RunKindChoices.RESTORE else ENFORCE_QUEUE
+    return ExecuteRun.enqueue(
+        instance=run,
+        user=user,
+        queue_name=queue,
+        notifications=JobNotificationChoices.NOTIFICATION_ON_FAILURE,
+        job_timeout=get_settings().job_timeout_seconds,
+        run=run.pk,
+    )
+
+
+def enqueue_inbox():
+    """Queue the inbox; every event may turn out to restore, so all take the fast lane."""
+    return WorkInbox.enqueue(
+        queue_name=RESTORE_QUEUE,
+        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+        job_timeout=get_settings().job_timeout_seconds,
+    )

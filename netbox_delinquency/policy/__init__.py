@@ -1,0 +1,1 @@
+"""What a debt means today: pure rules, and the same rules as set-based SQL."""

@@ -1,0 +1,89 @@
+import django_tables2 as tables
+from django.utils.translation import gettext_lazy as _
+from netbox.tables import PrimaryModelTable, columns
+
+from ..models import AccessLine
+from .columns import StateColumn, tags
+
+__all__ = ('AccessLineTable',)
+
+
+class AccessLineTable(PrimaryModelTable):
+    line = tables.Column(
+        accessor='pk',
+        verbose_name=_('Line'),
+        linkify=True,
+        order_by=('username', 'circuit_id', 'ipv4', 'ipv6', 'mac', 'cwmp_id'),
+    )
+    contract = tables.Column(linkify=True)
+    subscriber = tables.Column(accessor='contract__subscriber', linkify=True)
+    plan = tables.Column(accessor='contract__plan', linkify=True)
+    policy = tables.Column(accessor='contract__policy', linkify=True)
+    stage = tables.Column(accessor='contract__stage', linkify=True)
+    status = columns.ChoiceFieldColumn()
+    cpe = tables.Column(linkify=True)
+    bras = tables.Column(linkify=True)
+    acs = tables.Column(linkify=True)
+    intended_mode = StateColumn()
+    observed_mode = StateColumn()
+    in_doubt = columns.BooleanColumn()
+    is_drifting = columns.BooleanColumn(verbose_name=_('Drift'), orderable=False)
+    tags = tags(AccessLine)
+
+    class Meta(PrimaryModelTable.Meta):
+        model = AccessLine
+        fields = (
+            'pk',
+            'id',
+            'line',
+            'contract',
+            'subscriber',
+            'plan',
+            'policy',
+            'stage',
+            'status',
+            'intended_mode',
+            'intended_down_kbps',
+            'intended_up_kbps',
+            'observed_mode',
+            'observed_down_kbps',
+            'observed_up_kbps',
+            'observed_at',
+            'in_doubt',
+            'is_drifting',
+            'cpe',
+            'bras',
+            'acs',
+            'username',
+            'circuit_id',
+            'ipv4',
+            'ipv6',
+            'mac',
+            'cwmp_id',
+            'description',
+            'owner_group',
+            'owner',
+            'comments',
+            'tags',
+            'created',
+            'last_updated',
+            'actions',
+        )
+        default_columns = (
+            'pk',
+            'line',
+            'contract',
+            'subscriber',
+            'status',
+            'intended_mode',
+            'observed_mode',
+            'is_drifting',
+            'bras',
+            'cpe',
+        )
+
+    def render_line(self, record):
+        return str(record)
+
+    def value_line(self, record):
+        return str(record)

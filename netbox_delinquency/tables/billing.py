@@ -1,0 +1,77 @@
+import django_tables2 as tables
+from django.utils.translation import gettext_lazy as _
+from netbox.tables import NetBoxTable, PrimaryModelTable, columns
+
+from ..models import BillingEvent, BillingSource, Contract
+from .columns import counted, tags
+
+__all__ = ('BillingEventTable', 'BillingSourceTable')
+
+
+class BillingSourceTable(PrimaryModelTable):
+    name = tables.Column(linkify=True)
+    enabled = columns.BooleanColumn()
+    contract_count = counted(Contract, _('Contracts'), source_id='pk')
+    tags = tags(BillingSource)
+
+    class Meta(PrimaryModelTable.Meta):
+        model = BillingSource
+        fields = (
+            'pk',
+            'id',
+            'name',
+            'slug',
+            'enabled',
+            'credential',
+            'heartbeat_minutes',
+            'last_event_at',
+            'contract_count',
+            'description',
+            'owner_group',
+            'owner',
+            'comments',
+            'tags',
+            'created',
+            'last_updated',
+            'actions',
+        )
+        default_columns = ('pk', 'name', 'slug', 'enabled', 'heartbeat_minutes', 'last_event_at', 'contract_count')
+
+
+class BillingEventTable(NetBoxTable):
+    """Without the body: every column of a table is exported."""
+
+    event_id = tables.Column(linkify=True)
+    source = tables.Column(linkify=True)
+    status = columns.ChoiceFieldColumn()
+    contract = tables.Column(linkify=True)
+    tags = tags(BillingEvent)
+
+    class Meta(NetBoxTable.Meta):
+        model = BillingEvent
+        fields = (
+            'pk',
+            'id',
+            'event_id',
+            'source',
+            'event_type',
+            'status',
+            'message',
+            'contract',
+            'received_at',
+            'processed_at',
+            'tags',
+            'created',
+            'last_updated',
+            'actions',
+        )
+        default_columns = (
+            'pk',
+            'event_id',
+            'source',
+            'event_type',
+            'status',
+            'contract',
+            'received_at',
+            'message',
+        )

@@ -1,0 +1,72 @@
+import django_tables2 as tables
+from django.utils.translation import gettext_lazy as _
+from netbox.tables import PrimaryModelTable, columns
+
+from ..models import AccessLine, Contract
+from .columns import counted, tags
+
+__all__ = ('ContractTable',)
+
+
+class ContractTable(PrimaryModelTable):
+    external_id = tables.Column(linkify=True)
+    subscriber = tables.Column(linkify=True)
+    source = tables.Column(linkify=True)
+    plan = tables.Column(linkify=True)
+    policy = tables.Column(linkify=True)
+    status = columns.ChoiceFieldColumn()
+    # The list view's annotation, empty where the user may not see it: ordering by the field itself would tell it.
+    open_balance = tables.Column(accessor='visible_balance', verbose_name=_('Open balance'))
+    awaiting_clearing = columns.BooleanColumn()
+    stage = tables.Column(linkify=True)
+    next_stage = tables.Column(linkify=True)
+    line_count = counted(AccessLine, _('Lines'), contract_id='pk')
+    tags = tags(Contract)
+
+    class Meta(PrimaryModelTable.Meta):
+        model = Contract
+        fields = (
+            'pk',
+            'id',
+            'external_id',
+            'source',
+            'subscriber',
+            'plan',
+            'policy',
+            'status',
+            'oldest_due_date',
+            'open_balance',
+            'awaiting_clearing',
+            'facts_at',
+            'stage',
+            'stage_since',
+            'next_stage',
+            'next_action_on',
+            'standing_note',
+            'line_count',
+            'description',
+            'owner_group',
+            'owner',
+            'comments',
+            'tags',
+            'created',
+            'last_updated',
+            'actions',
+        )
+        default_columns = (
+            'pk',
+            'external_id',
+            'subscriber',
+            'plan',
+            'policy',
+            'status',
+            'oldest_due_date',
+            'stage',
+            'next_action_on',
+            'line_count',
+        )
+
+    def configure(self, request):
+        if not request.user.has_perm('netbox_delinquency.view_balance_contract'):
+            self.exclude = (*self.exclude, 'open_balance')
+        super().configure(request)

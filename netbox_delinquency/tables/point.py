@@ -1,0 +1,58 @@
+import django_tables2 as tables
+from django.utils.translation import gettext_lazy as _
+from netbox.tables import PrimaryModelTable, columns
+
+from ..models import AccessLine, EnforcementPoint
+from .columns import counted, tags
+
+__all__ = ('EnforcementPointTable',)
+
+
+class EnforcementPointTable(PrimaryModelTable):
+    name = tables.Column(linkify=True)
+    status = columns.ChoiceFieldColumn()
+    device = tables.Column(linkify=True)
+    virtual_machine = tables.Column(linkify=True)
+    parameters = columns.DictColumn()
+    bras_line_count = counted(AccessLine, _('Lines as BRAS'), bras_id='pk')
+    acs_line_count = counted(AccessLine, _('Lines as ACS'), acs_id='pk')
+    tags = tags(EnforcementPoint)
+
+    class Meta(PrimaryModelTable.Meta):
+        model = EnforcementPoint
+        fields = (
+            'pk',
+            'id',
+            'name',
+            'status',
+            'driver',
+            'device',
+            'virtual_machine',
+            'address',
+            'port',
+            'credential',
+            'host_key',
+            'parameters',
+            'timeout',
+            'batch_size',
+            'bras_line_count',
+            'acs_line_count',
+            'description',
+            'owner_group',
+            'owner',
+            'comments',
+            'tags',
+            'created',
+            'last_updated',
+            'actions',
+        )
+        default_columns = (
+            'pk',
+            'name',
+            'status',
+            'driver',
+            'device',
+            'address',
+            'bras_line_count',
+            'acs_line_count',
+        )

@@ -1,0 +1,106 @@
+import django_tables2 as tables
+from django.utils.translation import gettext_lazy as _
+from netbox.tables import NetBoxTable, PrimaryModelTable, columns
+
+from ..models import EnforcementChange, EnforcementRun
+from .columns import StateColumn, counted, tags
+
+__all__ = ('EnforcementChangeTable', 'EnforcementRunTable')
+
+
+class EnforcementRunTable(PrimaryModelTable):
+    name = tables.Column(linkify=True)
+    kind = columns.ChoiceFieldColumn()
+    status = columns.ChoiceFieldColumn()
+    change_count = counted(EnforcementChange, _('Rows'), run_id='pk')
+    tags = tags(EnforcementRun)
+
+    class Meta(PrimaryModelTable.Meta):
+        model = EnforcementRun
+        fields = (
+            'pk',
+            'id',
+            'name',
+            'kind',
+            'status',
+            'change_count',
+            'executor',
+            'plan_hash',
+            'author',
+            'approver',
+            'approved_hash',
+            'approved_at',
+            'started_at',
+            'heartbeat_at',
+            'finished_at',
+            'description',
+            'owner_group',
+            'owner',
+            'comments',
+            'tags',
+            'created',
+            'last_updated',
+            'actions',
+        )
+        default_columns = (
+            'pk',
+            'name',
+            'kind',
+            'status',
+            'change_count',
+            'author',
+            'approver',
+            'created',
+            'finished_at',
+        )
+
+
+class EnforcementChangeTable(NetBoxTable):
+    id = tables.Column(linkify=True, verbose_name=_('ID'))
+    run = tables.Column(linkify=True)
+    line = tables.Column(linkify=True)
+    contract = tables.Column(accessor='line__contract', linkify=True)
+    point = tables.Column(linkify=True)
+    expected_mode = StateColumn()
+    desired_mode = StateColumn()
+    outcome = columns.ChoiceFieldColumn()
+    tags = tags(EnforcementChange)
+
+    class Meta(NetBoxTable.Meta):
+        model = EnforcementChange
+        fields = (
+            'pk',
+            'id',
+            'run',
+            'line',
+            'contract',
+            'point',
+            'expected_mode',
+            'expected_down_kbps',
+            'expected_up_kbps',
+            'desired_mode',
+            'desired_down_kbps',
+            'desired_up_kbps',
+            'reason',
+            'outcome',
+            'message',
+            'claimed_at',
+            'sent_at',
+            'finished_at',
+            'tags',
+            'created',
+            'last_updated',
+            'actions',
+        )
+        default_columns = (
+            'pk',
+            'id',
+            'run',
+            'line',
+            'point',
+            'expected_mode',
+            'desired_mode',
+            'outcome',
+            'message',
+            'finished_at',
+        )

@@ -1,0 +1,85 @@
+"""What the page of a device or virtual machine says of the lines it carries."""
+
+from django.utils.translation import gettext_lazy as _
+from netbox.plugins import PluginTemplateExtension
+from netbox.ui.panels import ObjectsTablePanel
+
+from .choices import LineStatusChoices
+from .models import AccessLine, EnforcementPoint
+from .ui import counts, panels
+from .ui.base import CountsPanel
+
+
+class HostContent(PluginTemplateExtension):
+    """On the host of an enforcement point: how its lines stand, and which they are."""
+
+    host_field: str
+
+    @property
+    def user(self):
+        return self.context['request'].user
+
+    def points(self):
+        """The points on this host that the user may see, where the user may see lines at all."""
+        if not self.user.has_perm('netbox_delinquency.view_accessline'):
+            return []
+        return list(
+            EnforcementPoint.objects.restrict(self.user, 'view').filter(**{self.host_field: self.context['object']})
+        )
+
+    def right_page(self):
+        points = self.points()
+        if not points:
+            return ''
+
+        def line_counts(context):
+            return [
+                *counts.lines_by_intended_state(self.user, points),
+                counts.drifting(self.user, points),
+            ]
+
+        return CountsPanel(line_counts, title=_('Active lines enforced here')).render(self.context)
+
+    def full_width_page(self):
+        points = self.points()
+        if not points:
+            return ''
+        return ObjectsTablePanel(
+            'netbox_delinquency.accessline',
+            title=_('Access lines enforced here'),
+            filters={'point_id': [point.pk for point in points]},
+        ).render(self.context)
+
+
+class VirtualMachineContent(HostContent):
+    models = ('virtualization.virtualmachine',)
+    host_field = 'virtual_machine'
+
+
+class DeviceContent(HostContent):
+    """A device may also be a CPE: then whose line it is, and how that stands."""
+
+    models = ('dcim.device',)
+    host_field = 'device'
+
+    def right_page(self):
+        lines = (
+            AccessLine.objects.restrict(self.user, 'view')
+            .filter(cpe=self.context['object'])
+            .exclude(status=LineStatusChoices.RETIRED)
+            .select_related('contract__subscriber', 'contract__stage__policy')
+        )
+        return ''.join(self.render_line(line) for line in lines) + super().right_page()
+
+    def render_line(self, line: AccessLine) -> str:
+        # Many may see a device; who its subscriber is, and how far behind, is for those who may see these objects.
+        contract = line.contract
+        hidden = []
+        if not self.user.has_perm('netbox_delinquency.view_contract', contract):
+            hidden += ['contract', 'stage']
+        if not self.user.has_perm('netbox_delinquency.view_subscriber', contract.subscriber):
+            hidden += ['subscriber']
+        return panels.CpePanel(exclude=hidden).render({**self.context, 'object': line})
+
+
+template_extensions = (DeviceContent, VirtualMachineContent)

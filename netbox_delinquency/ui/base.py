@@ -1,0 +1,92 @@
+"""What the pages of several models are made of."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from extras.ui.panels import CustomFieldsPanel, TagsPanel
+from netbox.ui import actions, attrs, layout, panels
+
+__all__ = ('CountsPanel', 'ModelPanel', 'SelfAttr', 'StateAttr', 'page', 'table_of')
+
+
+class ModelPanel(panels.ObjectAttributesPanel):
+    """Attributes of a model; one named like a field is labelled like it."""
+
+    model: type[Model]
+
+    def _name_to_label(self, name):
+        try:
+            return capfirst(self.model._meta.get_field(name).verbose_name)  # noqa: SLF001 - Django's documented API
+        except FieldDoesNotExist:
+            return super()._name_to_label(name)
+
+
+class SelfAttr(attrs.RelatedObjectAttr):
+    """A link to the object itself, for a panel on another object's page."""
+
+    def __init__(self, **kwargs):
+        super().__init__('pk', linkify=True, **kwargs)
+
+    def get_value(self, obj):
+        return obj
+
+
+class StateAttr(attrs.ChoiceAttr):
+    """A state kept as `<name>_mode` and its rates, in one badge."""
+
+    def __init__(self, name: str, **kwargs):
+        super().__init__(f'{name}_mode', **kwargs)
+        self.rates = (f'{name}_down_kbps', f'{name}_up_kbps')
+
+    def get_value(self, obj):
+        label = super().get_value(obj)
+        down, up = (getattr(obj, rate) for rate in self.rates)
+        if down is None:
+            return label
+        return _('{state} to {down}/{up} kbit/s').format(state=label, down=down, up=up)
+
+
+class CountsPanel(panels.Panel):
+    """Counts as linked badges; `get_counts` is given the template context."""
+
+    template_name = 'netbox_delinquency/panels/counts.html'
+
+    def __init__(self, get_counts: Callable[[Any], list], **kwargs):
+        super().__init__(**kwargs)
+        self.get_counts = get_counts
+
+    def get_context(self, context):
+        return {**super().get_context(context), 'counts': self.get_counts(context)}
+
+    def should_render(self, context):
+        return bool(context['counts'])
+
+
+def table_of(model: str, parameter: str, *, add: str = '', exclude: tuple[str, ...] = (), **kwargs):
+    """The table of this plugin's objects whose filter `parameter` names the page's object.
+
+    With `add` there is a button that adds one, whose form field of that name is filled in with the page's object.
+    """
+    label = f'netbox_delinquency.{model}'
+
+    def primary_key(context):
+        return context['object'].pk
+
+    buttons = [actions.AddObject(label, url_params={add: primary_key})] if add else []
+    return panels.ObjectsTablePanel(
+        label, filters={parameter: primary_key}, exclude_columns=list(exclude), actions=buttons, **kwargs
+    )
+
+
+def page(*left, right=(), bottom=(), comments: bool = True, **kwargs) -> layout.SimpleLayout:
+    """The layout of a detail page: what it is on the left, what comes of it on the right, its tables below."""
+    return layout.SimpleLayout(
+        left_panels=[*left, TagsPanel()],
+        right_panels=[*right, CustomFieldsPanel(), *([panels.CommentsPanel()] if comments else [])],
+        bottom_panels=list(bottom),
+        **kwargs,
+    )

@@ -1,0 +1,79 @@
+"""Counts with a colour and a link, each of only what the user may see: device pages, run pages and the dashboard."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.db.models import Count as CountRows
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from utilities.choices import ChoiceSet
+from utilities.views import get_action_url
+
+from ..choices import AccessModeChoices, LineStatusChoices, OutcomeChoices, RunStatusChoices
+from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
+
+__all__ = ('Count', 'drifting', 'lines_by_intended_state', 'open_runs', 'rows_by_outcome')
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    label: str
+    number: int
+    color: str
+    url: str
+
+
+def _count_by(queryset: QuerySet, field: str, choices: type[ChoiceSet], link: Callable[[str], str]) -> list[Count]:
+    """One `Count` for each value of the field that occurs, in the order of the choices."""
+    numbers = dict(queryset.order_by().values_list(field).annotate(number=CountRows('pk')))
+    return [
+        Count(str(label), numbers[value], choices.colors.get(value) or 'secondary', link(value))
+        for value, label in choices
+        if value in numbers
+    ]
+
+
+def _url(model, **params) -> str:
+    return f'{get_action_url(model, action="list")}?{urlencode(params, doseq=True)}'
+
+
+def _active_lines(user, points: Iterable[EnforcementPoint] | None) -> tuple[QuerySet, dict]:
+    """The active lines the user may see (those at `points`, where given), and the list's parameters for them."""
+    lines = AccessLine.objects.restrict(user, 'view').filter(status=LineStatusChoices.ACTIVE)
+    params = {'status': LineStatusChoices.ACTIVE}
+    if points is not None:
+        points = list(points)
+        lines = lines.filter(Q(bras__in=points) | Q(acs__in=points))
+        params['point_id'] = [point.pk for point in points]
+    return lines, params
+
+
+def lines_by_intended_state(user, points: Iterable[EnforcementPoint] | None = None) -> list[Count]:
+    lines, params = _active_lines(user, points)
+    return _count_by(
+        lines, 'intended_mode', AccessModeChoices, lambda mode: _url(AccessLine, **params, intended_mode=mode)
+    )
+
+
+def drifting(user, points: Iterable[EnforcementPoint] | None = None) -> Count:
+    lines, params = _active_lines(user, points)
+    number = lines.drifting().count()
+    return Count(_('Drift'), number, 'yellow' if number else 'green', _url(AccessLine, **params, drifting='true'))
+
+
+def open_runs(user) -> list[Count]:
+    runs = EnforcementRun.objects.restrict(user, 'view').filter(status__in=RunStatusChoices.OPEN)
+    return _count_by(runs, 'status', RunStatusChoices, lambda status: _url(EnforcementRun, status=status))
+
+
+def rows_by_outcome(user, run: EnforcementRun) -> list[Count]:
+    """The run's rows by outcome, and how many have none yet."""
+    rows = EnforcementChange.objects.restrict(user, 'view').filter(run=run)
+    closed = _count_by(
+        rows, 'outcome', OutcomeChoices, lambda outcome: _url(EnforcementChange, run_id=run.pk, outcome=outcome)
+    )
+    open_ = rows.filter(finished_at__isnull=True).count()
+    if not open_:
+        return closed
+    return [*closed, Count(_('Open'), open_, 'secondary', _url(EnforcementChange, run_id=run.pk, is_closed='false'))]

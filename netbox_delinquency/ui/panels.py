@@ -1,0 +1,253 @@
+"""What each detail page says of its object."""
+
+from django.utils.translation import gettext_lazy as _
+from netbox.ui import attrs
+
+from ..models import (
+    AccessLine,
+    BillingEvent,
+    BillingSource,
+    Contract,
+    DelinquencyPolicy,
+    EnforcementChange,
+    EnforcementPoint,
+    EnforcementRun,
+    PolicyStage,
+    ServicePlan,
+    Subscriber,
+)
+from .base import ModelPanel, SelfAttr, StateAttr
+
+__all__ = (
+    'BalancePanel',
+    'BillingEventPanel',
+    'BillingSourcePanel',
+    'ChangePanel',
+    'ChangeResultPanel',
+    'ContractFactsPanel',
+    'ContractPanel',
+    'ContractStandingPanel',
+    'CpePanel',
+    'LineIdentityPanel',
+    'LinePanel',
+    'LineStatePanel',
+    'PlanPanel',
+    'PointConnectionPanel',
+    'PointPanel',
+    'PolicyPanel',
+    'RunApprovalPanel',
+    'RunPanel',
+    'StagePanel',
+    'SubscriberPanel',
+)
+
+
+class SubscriberPanel(ModelPanel):
+    model = Subscriber
+    external_id = attrs.TextAttr('external_id', copy_button=True)
+    name = attrs.TextAttr('name')
+    description = attrs.TextAttr('description')
+
+
+class PlanPanel(ModelPanel):
+    model = ServicePlan
+    name = attrs.TextAttr('name')
+    down_kbps = attrs.NumericAttr('down_kbps')
+    up_kbps = attrs.NumericAttr('up_kbps')
+    throttled_down_kbps = attrs.NumericAttr('throttled_down_kbps')
+    throttled_up_kbps = attrs.NumericAttr('throttled_up_kbps')
+    description = attrs.TextAttr('description')
+
+
+class ContractPanel(ModelPanel):
+    model = Contract
+    source = attrs.RelatedObjectAttr('source', linkify=True)
+    external_id = attrs.TextAttr('external_id', copy_button=True)
+    subscriber = attrs.RelatedObjectAttr('subscriber', linkify=True)
+    plan = attrs.RelatedObjectAttr('plan', linkify=True)
+    policy = attrs.RelatedObjectAttr('policy', linkify=True)
+    status = attrs.ChoiceAttr('status')
+    description = attrs.TextAttr('description')
+
+
+class ContractFactsPanel(ModelPanel):
+    model = Contract
+    title = _('Billing')
+    oldest_due_date = attrs.DateTimeAttr('oldest_due_date', spec='date')
+    awaiting_clearing = attrs.BooleanAttr('awaiting_clearing')
+    facts_at = attrs.DateTimeAttr('facts_at')
+
+
+class BalancePanel(ModelPanel):
+    """Its own panel, since fewer may see it than may see the contract."""
+
+    model = Contract
+    title = _('Balance')
+    open_balance = attrs.NumericAttr('open_balance')
+
+    def should_render(self, context):
+        return context['request'].user.has_perm('netbox_delinquency.view_balance_contract', context['object'])
+
+
+class ContractStandingPanel(ModelPanel):
+    model = Contract
+    title = _('Standing')
+    stage = attrs.RelatedObjectAttr('stage', linkify=True)
+    stage_since = attrs.DateTimeAttr('stage_since')
+    next_stage = attrs.RelatedObjectAttr('next_stage', linkify=True)
+    next_action_on = attrs.DateTimeAttr('next_action_on', spec='date')
+    standing_note = attrs.TextAttr('standing_note')
+
+
+class LinePanel(ModelPanel):
+    model = AccessLine
+    contract = attrs.RelatedObjectAttr('contract', linkify=True)
+    subscriber = attrs.RelatedObjectAttr('contract.subscriber', linkify=True, label=_('Subscriber'))
+    plan = attrs.RelatedObjectAttr('contract.plan', linkify=True, label=_('Service plan'))
+    stage = attrs.RelatedObjectAttr('contract.stage', linkify=True, label=_('Stage'))
+    status = attrs.ChoiceAttr('status')
+    cpe = attrs.RelatedObjectAttr('cpe', linkify=True)
+    bras = attrs.RelatedObjectAttr('bras', linkify=True)
+    acs = attrs.RelatedObjectAttr('acs', linkify=True)
+    description = attrs.TextAttr('description')
+
+
+class LineIdentityPanel(ModelPanel):
+    model = AccessLine
+    title = _('Identity on the wire')
+    username = attrs.TextAttr('username', style='font-monospace', copy_button=True)
+    circuit_id = attrs.TextAttr('circuit_id', style='font-monospace', copy_button=True)
+    ipv4 = attrs.TextAttr('ipv4', style='font-monospace', copy_button=True)
+    ipv6 = attrs.TextAttr('ipv6', style='font-monospace', copy_button=True)
+    mac = attrs.TextAttr('mac', style='font-monospace', copy_button=True)
+    cwmp_id = attrs.TextAttr('cwmp_id', style='font-monospace', copy_button=True)
+
+
+class LineStatePanel(ModelPanel):
+    model = AccessLine
+    title = _('State')
+    intended = StateAttr('intended', label=_('Intended'))
+    observed = StateAttr('observed', label=_('Observed'))
+    observed_at = attrs.DateTimeAttr('observed_at')
+    in_doubt = attrs.BooleanAttr('in_doubt')
+    drift = attrs.BooleanAttr('is_drifting', label=_('Drift'))
+
+
+class CpePanel(ModelPanel):
+    """A line on the page of the device in the subscriber's home."""
+
+    model = AccessLine
+    title = _('Access line')
+    line = SelfAttr(label=_('Line'))
+    contract = attrs.RelatedObjectAttr('contract', linkify=True)
+    subscriber = attrs.RelatedObjectAttr('contract.subscriber', linkify=True, label=_('Subscriber'))
+    stage = attrs.RelatedObjectAttr('contract.stage', linkify=True, label=_('Stage'))
+    status = attrs.ChoiceAttr('status')
+    intended = StateAttr('intended', label=_('Intended'))
+    observed = StateAttr('observed', label=_('Observed'))
+    observed_at = attrs.DateTimeAttr('observed_at')
+    in_doubt = attrs.BooleanAttr('in_doubt')
+    drift = attrs.BooleanAttr('is_drifting', label=_('Drift'))
+
+
+class PointPanel(ModelPanel):
+    model = EnforcementPoint
+    name = attrs.TextAttr('name')
+    status = attrs.ChoiceAttr('status')
+    device = attrs.RelatedObjectAttr('device', linkify=True)
+    virtual_machine = attrs.RelatedObjectAttr('virtual_machine', linkify=True)
+    timeout = attrs.NumericAttr('timeout')
+    batch_size = attrs.NumericAttr('batch_size')
+    description = attrs.TextAttr('description')
+
+
+class PointConnectionPanel(ModelPanel):
+    model = EnforcementPoint
+    title = _('Connection')
+    driver = attrs.TextAttr('driver')
+    address = attrs.TextAttr('host', label=_('Address'), style='font-monospace', copy_button=True)
+    port = attrs.NumericAttr('port')
+    credential = attrs.TextAttr('credential')
+    host_key = attrs.TextAttr('host_key', style='font-monospace text-break')
+
+
+class PolicyPanel(ModelPanel):
+    model = DelinquencyPolicy
+    name = attrs.TextAttr('name')
+    auto_approve = attrs.BooleanAttr('auto_approve')
+    description = attrs.TextAttr('description')
+
+
+class StagePanel(ModelPanel):
+    model = PolicyStage
+    policy = attrs.RelatedObjectAttr('policy', linkify=True)
+    after_days = attrs.NumericAttr('after_days')
+    action = attrs.ChoiceAttr('action')
+
+
+class RunPanel(ModelPanel):
+    model = EnforcementRun
+    name = attrs.TextAttr('name')
+    kind = attrs.ChoiceAttr('kind')
+    status = attrs.ChoiceAttr('status')
+    author = attrs.RelatedObjectAttr('author')
+    executor = attrs.TextAttr('executor')
+    started_at = attrs.DateTimeAttr('started_at')
+    heartbeat_at = attrs.DateTimeAttr('heartbeat_at')
+    finished_at = attrs.DateTimeAttr('finished_at')
+    description = attrs.TextAttr('description')
+
+
+class RunApprovalPanel(ModelPanel):
+    model = EnforcementRun
+    title = _('Approval')
+    plan_hash = attrs.TextAttr('plan_hash', style='font-monospace text-break', copy_button=True)
+    approved_hash = attrs.TextAttr('approved_hash', style='font-monospace text-break')
+    approver = attrs.RelatedObjectAttr('approver')
+    approved_at = attrs.DateTimeAttr('approved_at')
+
+
+class ChangePanel(ModelPanel):
+    model = EnforcementChange
+    run = attrs.RelatedObjectAttr('run', linkify=True)
+    line = attrs.RelatedObjectAttr('line', linkify=True)
+    contract = attrs.RelatedObjectAttr('line.contract', linkify=True, label=_('Contract'))
+    point = attrs.RelatedObjectAttr('point', linkify=True)
+    expected = StateAttr('expected', label=_('Expected state'))
+    desired = StateAttr('desired', label=_('Desired state'))
+    reason = attrs.TextAttr('reason')
+
+
+class ChangeResultPanel(ModelPanel):
+    model = EnforcementChange
+    title = _('Outcome')
+    outcome = attrs.ChoiceAttr('outcome')
+    message = attrs.TextAttr('message')
+    claimed_at = attrs.DateTimeAttr('claimed_at')
+    sent_at = attrs.DateTimeAttr('sent_at')
+    finished_at = attrs.DateTimeAttr('finished_at')
+
+
+class BillingSourcePanel(ModelPanel):
+    model = BillingSource
+    name = attrs.TextAttr('name')
+    slug = attrs.TextAttr('slug', copy_button=True)
+    enabled = attrs.BooleanAttr('enabled')
+    credential = attrs.TextAttr('credential')
+    heartbeat_minutes = attrs.NumericAttr('heartbeat_minutes')
+    last_event_at = attrs.DateTimeAttr('last_event_at')
+    description = attrs.TextAttr('description')
+
+
+class BillingEventPanel(ModelPanel):
+    """Without the body: it says more of a person than those who watch the feed need."""
+
+    model = BillingEvent
+    source = attrs.RelatedObjectAttr('source', linkify=True)
+    event_id = attrs.TextAttr('event_id', copy_button=True)
+    event_type = attrs.TextAttr('event_type')
+    contract = attrs.RelatedObjectAttr('contract', linkify=True)
+    received_at = attrs.DateTimeAttr('received_at')
+    status = attrs.ChoiceAttr('status')
+    message = attrs.TextAttr('message')
+    processed_at = attrs.DateTimeAttr('processed_at')

@@ -1,0 +1,26 @@
+from utilities.views import register_model_view
+
+from ..models import AccessLine
+from ..ui import panels
+from ..ui.base import page, table_of
+from .base import DetailView, named_devices, register_crud
+
+
+@register_model_view(AccessLine)
+class AccessLineView(DetailView):
+    queryset = AccessLine.objects.all()
+    layout = page(
+        panels.LinePanel(),
+        right=(panels.LineStatePanel(), panels.LineIdentityPanel()),
+        bottom=(table_of('enforcementchange', 'line_id', exclude=('line',)),),
+    )
+
+
+__all__ = (
+    'AccessLineView',
+    *register_crud(
+        __name__,
+        AccessLine,
+        AccessLine.objects.select_related('contract__stage__policy', *named_devices('cpe')),
+    ),
+)

@@ -1,0 +1,79 @@
+"""The views that every model has, declared once."""
+
+import sys
+from collections.abc import Mapping
+
+from django.db.models import Model, QuerySet
+from netbox.object_actions import AddObject, BulkDelete, BulkEdit, BulkExport, BulkImport
+from netbox.views import generic
+from utilities.views import register_model_view
+
+from .. import filtersets, forms, tables
+
+__all__ = ('DetailView', 'ListView', 'named_devices', 'register_crud')
+
+
+class ListView(generic.ObjectListView):
+    # No bulk rename: what identifies these objects is agreed with other systems.
+    actions = (AddObject, BulkImport, BulkExport, BulkEdit, BulkDelete)
+
+
+class DetailView(generic.ObjectView):
+    template_name = 'generic/object.html'
+
+
+def named_devices(path: str) -> tuple[str, str]:
+    """What the name of a device is made of where it has none of its own, as most CPEs."""
+    return f'{path}__device_type__manufacturer', f'{path}__virtual_chassis'
+
+
+BASES = {
+    'List': ListView,
+    'Edit': generic.ObjectEditView,
+    'Delete': generic.ObjectDeleteView,
+    'BulkImport': generic.BulkImportView,
+    'BulkEdit': generic.BulkEditView,
+    'BulkDelete': generic.BulkDeleteView,
+}
+
+
+def register_crud(
+    module: str,
+    model: type[Model],
+    queryset: QuerySet | None = None,
+    bases: Mapping[str, type] | None = None,
+) -> tuple[str, ...]:
+    """Make and register every view of the model but its page: `<Model>ListView`, `<Model>EditView` and so on.
+
+    Their forms, table and filter set are those named after the model. `queryset` adds what the table's columns count.
+    `bases` puts another base in the place of one in `BASES`. Answers the names under which the views stand in
+    `module`, for its `__all__`: a background job finds its view by module and name.
+    """
+    if queryset is None:
+        queryset = model.objects.all()
+    name = model.__name__
+    filterset = getattr(filtersets, f'{name}FilterSet')
+    table = getattr(tables, f'{name}Table')
+    selection = {'queryset': queryset, 'filterset': filterset, 'table': table}
+    attributes = {
+        'List': {**selection, 'filterset_form': getattr(forms, f'{name}FilterForm')},
+        'Edit': {'queryset': model.objects.all(), 'form': getattr(forms, f'{name}Form')},
+        'Delete': {'queryset': model.objects.all()},
+        'BulkImport': {'queryset': model.objects.all(), 'model_form': getattr(forms, f'{name}ImportForm')},
+        'BulkEdit': {**selection, 'form': getattr(forms, f'{name}BulkEditForm')},
+        'BulkDelete': selection,
+    }
+    views = {}
+    for kind, base in {**BASES, **(bases or {})}.items():
+        class_name = f'{name}{kind}View'
+        views[kind] = type(class_name, (base,), {**attributes[kind], '__module__': module})
+        setattr(sys.modules[module], class_name, views[kind])
+
+    register_model_view(model, 'list', path='', detail=False)(views['List'])
+    register_model_view(model, 'add', detail=False)(views['Edit'])
+    register_model_view(model, 'edit')(views['Edit'])
+    register_model_view(model, 'delete')(views['Delete'])
+    register_model_view(model, 'bulk_import', path='import', detail=False)(views['BulkImport'])
+    register_model_view(model, 'bulk_edit', path='edit', detail=False)(views['BulkEdit'])
+    register_model_view(model, 'bulk_delete', path='delete', detail=False)(views['BulkDelete'])
+    return tuple(view.__name__ for view in views.values())

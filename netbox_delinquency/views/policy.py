@@ -1,0 +1,41 @@
+from utilities.query import count_related
+from utilities.views import register_model_view
+
+from ..models import Contract, DelinquencyPolicy, PolicyStage
+from ..ui import panels
+from ..ui.base import page, table_of
+from .base import DetailView, register_crud
+
+
+@register_model_view(DelinquencyPolicy)
+class DelinquencyPolicyView(DetailView):
+    queryset = DelinquencyPolicy.objects.all()
+    layout = page(
+        panels.PolicyPanel(),
+        right=(table_of('policystage', 'policy_id', add='policy', exclude=('policy',)),),
+        bottom=(table_of('contract', 'policy_id', add='policy', exclude=('policy',)),),
+    )
+
+
+@register_model_view(PolicyStage)
+class PolicyStageView(DetailView):
+    queryset = PolicyStage.objects.all()
+    layout = page(
+        panels.StagePanel(),
+        bottom=(table_of('contract', 'stage_id', exclude=('stage',)),),
+        comments=False,
+    )
+
+
+__all__ = (
+    'DelinquencyPolicyView',
+    'PolicyStageView',
+    *register_crud(
+        __name__,
+        DelinquencyPolicy,
+        DelinquencyPolicy.objects.annotate(
+            stage_count=count_related(PolicyStage, 'policy'), contract_count=count_related(Contract, 'policy')
+        ),
+    ),
+    *register_crud(__name__, PolicyStage),
+)

@@ -1,0 +1,140 @@
+"""MikroTik RouterOS 6 and 7 over SSH: PPP secrets and profiles, live sessions, simple queues, address lists.
+
+Stored policy is the secret's profile; a session keeps what its profile gave it when it came up, so it is either listed
+or shaped in place, or ended to come back. A line without PPP has its simple queue and its address-list entry. How many
+lines there are hardly matters: rows are read by the box, changes are pipelined through one shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from pydantic import ValidationError
+
+from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
+from nornir_tasks.connections.shell import Shell, ShellClosedError, ShellTimeoutError
+from nornir_tasks.drivers.base import Abilities, Driver
+from nornir_tasks.drivers.routeros_box import Profile, read_box, read_profiles
+from nornir_tasks.drivers.routeros_line import Line, RefusedError, RouterOSLine, RouterOSPoint
+from nornir_tasks.drivers.routeros_reading import read_line
+from nornir_tasks.drivers.routeros_steps import plan_steps
+from nornir_tasks.drivers.routeros_syntax import DONE, PROMPT, SAY_DONE, plain, quote
+from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
+
+
+class RouterOSDriver(Driver):
+    """See the module. `connection` is an `SSHSession`, whose shell is kept for all calls."""
+
+    name: ClassVar[str] = 'routeros'
+    abilities: ClassVar[Abilities] = Abilities(
+        throttle=True, block=True, stored=True, live=True, redirect=True, ipv6=True
+    )
+    # Console options after the user name: no colours, no terminal detection, as wide and high as it goes.
+    login_suffix: ClassVar[str] = '+ct511w4098h'
+
+    class PointParameters(RouterOSPoint):
+        """See `RouterOSPoint`."""
+
+    class LineParameters(RouterOSLine):
+        """See `RouterOSLine`."""
+
+    parameters: RouterOSPoint
+
+    def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
+        readings: dict[str, Reading] = {}
+        lines: dict[str, RouterOSLine] = {}
+        for target in targets:
+            try:
+                quote(target.username)
+                lines[target.key] = RouterOSLine.model_validate(dict(target.parameters))
+            except ValidationError as error:
+                readings[target.key] = Reading(error=f'its routeros parameters are wrong: {_fields(error)}')
+            except ValueError as error:
+                readings[target.key] = Reading(error=f'its user name cannot be sent to a console: {error}')
+        asked = [target for target in targets if target.key in lines]
+        if not asked:
+            return readings
+        box = read_box(
+            self._read_rows,
+            asked,
+            [line.queue for line in lines.values()],
+            self.parameters.restricted_list,
+            self.parameters.ipv6,
+        )
+        for target in asked:
+            line = Line(target, lines[target.key], self.parameters, box.profiles)
+            try:
+                readings[target.key] = read_line(line, box)
+            except RefusedError as error:
+                readings[target.key] = Reading(error=str(error))
+        return readings
+
+    def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
+        """Each change is one console line: the box counts what it matches, and stops at the first thing amiss."""
+        profiles = read_profiles(self._read_rows)
+        replies: dict[str, Reply] = {}
+        commands: dict[str, str] = {}
+        for change in changes:
+            try:
+                commands[change.key] = self._command(change, before[change.target.key], profiles)
+            except ValidationError as error:
+                replies[change.key] = Reply(False, f'its routeros parameters are wrong: {_fields(error)}')
+            except (RefusedError, ValueError) as error:
+                replies[change.key] = Reply(False, f'nothing was sent: {error}')
+        return replies | self._send(commands)
+
+    def _command(self, change: AccessChange, before: Reading, profiles: Mapping[str, Profile]) -> str:
+        own = RouterOSLine.model_validate(dict(change.target.parameters))
+        steps = plan_steps(Line(change.target, own, self.parameters, profiles), change, before)
+        return '; '.join([*steps, SAY_DONE])
+
+    def _shell(self) -> Shell:
+        shell: Shell = self.connection.shell(PROMPT)
+        return shell
+
+    def _read_rows(self, commands: Sequence[str]) -> list[str]:
+        """Reading changes nothing, so it is done again where the shell died on us; once."""
+        try:
+            return self._shell().run(commands, self.connection.timeout)
+        except ShellClosedError:
+            return self._shell().run(commands, self.connection.timeout)
+
+    def _send(self, commands: Mapping[str, str]) -> dict[str, Reply]:
+        """Rows that were under way when a shell broke are unknown and never sent again; later ones go on in a new one.
+
+        Two shells that break without an answer between them end it: the rest is not sent.
+        """
+        replies: dict[str, Reply] = {}
+        rest = list(commands.items())
+        barren = 0
+        while rest:
+            message = ''
+            try:
+                answers, sent = tuple(self._shell().run([text for _, text in rest], self.connection.timeout)), len(rest)
+            except (ShellTimeoutError, ShellClosedError) as error:
+                answers, sent, message = error.answers, error.sent, str(error)
+                barren = 0 if answers else barren + 1
+            except (PointUnreachableError, PointTimeoutError) as error:
+                if not replies:
+                    raise  # nothing at all went out: the point failed, not its rows
+                answers, sent, message, barren = (), 0, str(error), 2
+            for (key, _), answer in zip(rest, answers, strict=False):
+                replies[key] = _reply(answer)
+            for key, _ in rest[len(answers) : sent]:
+                replies[key] = Reply(None, message)
+            rest = rest[sent:]
+            if barren > 1:
+                replies |= {key: Reply(False, f'not sent: {message}') for key, _ in rest}
+                break
+        return replies
+
+
+def _reply(answer: str) -> Reply:
+    if DONE in answer.split('\n'):
+        return Reply(True)
+    return Reply(False, f'the router said: {plain(answer) or "nothing"}')
+
+
+def _fields(error: ValidationError) -> str:
+    return ', '.join('.'.join(map(str, item['loc'])) + ': ' + item['msg'] for item in error.errors())

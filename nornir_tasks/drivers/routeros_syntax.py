@@ -1,0 +1,171 @@
+"""Text for RouterOS's console and from it: quoting, reading rows, and steps that first count what they match.
+
+An empty `[find]` means *every* row on RouterOS, and so would a name that ends its own quotes. Nothing here puts a value
+into a command except through `quote`, and no step sets or removes anything before the box itself has counted one match.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from nornir_tasks.connections.shell import Prompt
+from nornir_tasks.errors import EnforcementError
+
+# `[admin@bras-1] > `, `[admin@bras-1] /ppp secret> `, `[admin@bras-1] <SAFE> > `
+PROMPT = Prompt(
+    re.compile(r'\[[^\]\r\n]*@[^\]\r\n]*\] ?(?:<SAFE> ?)?(?:/[^>\r\n]*)?> '),
+    marked=lambda command, a, b: f'{command}; :put ("{a}"."{b}")' if command else f':put ("{a}"."{b}")',
+)
+DONE = 'nbd-ok'
+SAY_DONE = ':put ("nbd-"."ok")'  # not joined, so that an echo of the line is no confirmation
+ESCAPED = {'"': '\\"', '\\': '\\\\', '$': '\\$', '?': '\\3F'}  # version 6 takes a typed ? as a call for help
+
+
+def quote(text: str) -> str:
+    """`text` as one RouterOS string. Raises `ValueError` for control characters, which a console acts upon.
+
+    Bytes above ASCII are sent as `\\XX`: a console's idea of a typed accent depends on the terminal.
+    """
+    parts = []
+    for character in text:
+        if unicodedata.category(character) in ('Cc', 'Cs', 'Zl', 'Zp'):
+            raise ValueError(f'it holds the control character U+{ord(character):04X}')
+        if ord(character) < 128:
+            parts.append(ESCAPED.get(character, character))
+        else:
+            parts += [f'\\{byte:02X}' for byte in character.encode()]
+    return f'"{"".join(parts)}"'
+
+
+def any_of(pairs: Iterable[tuple[str, str]]) -> str:
+    """A condition that holds where any property has its value."""
+    return ' or '.join(f'{name}={quote(value)}' for name, value in pairs)
+
+
+def rows_command(menu: str, fields: Sequence[str], where: str = '') -> str:
+    """Print rows of a menu so that no value, whatever it holds, can be taken for another (see `parse_rows`)."""
+    names = [f'v{index}' for index in range(len(fields))]
+    values = ''.join(f':local {name} [:tostr ($r->"{field}")];' for name, field in zip(names, fields, strict=True))
+    lengths = '.",".'.join(f'[:len ${name}]' for name in names)
+    texts = '.'.join(f'${name}' for name in names)
+    condition = f' where {where}' if where else ''
+    return (
+        f':local n 0; :foreach r in=[/{menu} print as-value proplist={",".join(fields)}{condition}] '
+        f'do={{:set n ($n+1);{values}:put ("nbd-row:".{lengths}.";".{texts})}}; :put ("nbd-rows:".$n)'
+    )
+
+
+def parse_rows(answer: str, fields: Sequence[str], menu: str) -> list[dict[str, str]]:
+    """Rows printed by `rows_command`: each line holds its values' byte lengths, then the values in one piece.
+
+    A row that does not fit (a line break in a name) is left out, for no login can ask for it. Raises `EnforcementError`
+    where the router did not count as many rows as there are: something is missing, or a name passes itself off as one.
+    """
+    rows: list[dict[str, str]] = []
+    count = None
+    seen = 0
+    for line in answer.split('\n'):
+        if match := re.fullmatch(r'nbd-rows:([0-9]+)', line):
+            count = int(match[1])
+        elif match := re.match(r'nbd-row:([0-9,]+);', line):
+            seen += 1
+            data = line[match.end() :].encode('utf-8', 'surrogateescape')
+            lengths = [int(length) for length in match[1].split(',')]
+            if len(lengths) != len(fields) or sum(lengths) != len(data):
+                continue
+            values = []
+            for length in lengths:
+                values.append(data[:length].decode('utf-8', 'replace'))
+                data = data[length:]
+            rows.append(dict(zip(fields, values, strict=True)))
+    if seen != count:
+        raise EnforcementError(f'/{menu} could not be read: {plain(answer) or "no answer"}')
+    return rows
+
+
+def plain(answer: str) -> str:
+    """The last words of an answer, fit for a message."""
+    text = ' '.join(line.strip() for line in answer.split('\n') if not line.startswith(('nbd-row', DONE)))
+    return ''.join(character if character.isprintable() else '?' for character in text.strip())[-200:]
+
+
+# --- steps of a change; joined by "; " they are one console line, which stops at the first error ---
+
+
+def set_profile(name: str, profile: str) -> str:
+    return (
+        f':local s [/ppp secret find name={quote(name)}]; '
+        ':if ([:len $s]!=1) do={:error "not exactly one secret has this name"}; '
+        f'/ppp secret set $s profile={quote(profile)}'
+    )
+
+
+def add_profile(name: str, base: str, rate_limit: str) -> str:
+    return (
+        f':if ([:len [/ppp profile find name={quote(name)}]]=0) do={{'
+        f'/ppp profile add copy-from=[/ppp profile find name={quote(base)}] '
+        f'name={quote(name)} rate-limit={quote(rate_limit)}}}'
+    )
+
+
+def remove_session(name: str) -> str:
+    """Nothing where there is none: the next one gets the new profile anyway."""
+    return (
+        f':local a [/ppp active find name={quote(name)}]; '
+        ':if ([:len $a]>1) do={:error "more than one session has this name"}; '
+        ':if ([:len $a]=1) do={/ppp active remove $a}'
+    )
+
+
+def set_queue(name: str, limits: Mapping[str, str]) -> str:
+    return (
+        f':local q [/queue simple find name={quote(name)}]; '
+        ':if ([:len $q]!=1) do={:error "not exactly one queue has this name"}; '
+        f'/queue simple set $q {" ".join(f"{key}={quote(value)}" for key, value in limits.items())}'
+    )
+
+
+def add_queue(name: str, target: str, max_limit: str) -> str:
+    return (
+        f':if ([:len [/queue simple find name={quote(name)}]]=0) do={{'
+        f'/queue simple add name={quote(name)} target={quote(target)} max-limit={quote(max_limit)}}}'
+    )
+
+
+def remove_queue(name: str) -> str:
+    return (
+        f':local q [/queue simple find name={quote(name)}]; '
+        ':if ([:len $q]!=1) do={:error "not exactly one queue has this name"}; /queue simple remove $q'
+    )
+
+
+def add_entry(family: str, listed: str, address: str, timeout: str = '') -> str:
+    menu = f'/{family} firewall address-list'
+    expiry = f' timeout={quote(timeout)}' if timeout else ''
+    return (
+        f':if ([:len [{menu} find list={quote(listed)} address={quote(address)}]]=0) do={{'
+        f'{menu} add list={quote(listed)} address={quote(address)}{expiry}}}'
+    )
+
+
+def remove_entry(number: int, family: str, listed: str, address: str) -> str:
+    menu = f'/{family} firewall address-list'
+    return (
+        f':local e{number} [{menu} find list={quote(listed)} address={quote(address)}]; '
+        f':if ([:len $e{number}]>1) do={{:error "more than one entry has this address"}}; '
+        f':if ([:len $e{number}]=1) do={{{menu} remove $e{number}}}'
+    )
+
+
+def flush_connections(address: str) -> str:
+    """Forget an IPv4 address's tracked connections, which fasttrack would keep passing; those that end meanwhile
+    are no failure. Raises `ValueError` for what is no address."""
+    pattern = '^' + str(ipaddress.IPv4Address(address)).replace('.', '\\.') + '(:|$)'
+    menu = '/ip firewall connection'
+    return (
+        f':do {{{menu} remove [{menu} find src-address~{quote(pattern)} or dst-address~{quote(pattern)}]}} '
+        'on-error={}'
+    )

@@ -1,0 +1,85 @@
+"""Where a run writes down what it is about to do and what came of it, so that a death in between loses nothing.
+
+The engine calls the three methods in order for every batch of every point, from the thread of that point. NetBox's
+workers pass a journal in the database, a runbook one over REST.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nornir_tasks.change import AccessChange, ChangeResult, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which rows of a batch may go on. Both are by `AccessChange.key`.
+
+    `refused` rows are closed as skipped, with the reason given; `busy` ones belong to a line that another run is
+    changing right now, and are tried again later. Every other row is ours until its result is written.
+    """
+
+    refused: Mapping[str, str] = field(default_factory=dict)
+    busy: frozenset[str] = frozenset()
+
+
+class Journal(Protocol):
+    """A journal may raise: the point's remaining rows are then left open, as after a death."""
+
+    def claim(self, changes: Sequence[AccessChange]) -> Claim:
+        """Take these rows, looking at the facts once more: a contract that was paid since is refused here."""
+        ...
+
+    def sending(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> Mapping[str, str]:
+        """These rows are sent next; `before` is by `AccessTarget.key`. Durable before it returns.
+
+        Returns, by `AccessChange.key`, why a row must not be sent after all: the last look at the facts.
+        """
+        ...
+
+    def finished(self, results: Sequence[ChangeResult]) -> None:
+        """These rows are closed and no longer ours."""
+        ...
+
+    def close(self) -> None:
+        """The calling thread is done with its point."""
+        ...
+
+
+class MemoryJournal:
+    """A journal for runbooks that keep none: every row may go, and the results stay in `results`, by key."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, ChangeResult] = {}
+        self.sent: dict[str, Reading] = {}
+
+    def claim(self, changes: Sequence[AccessChange]) -> Claim:
+        return Claim()
+
+    def sending(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> Mapping[str, str]:
+        self.sent.update({change.key: before[change.target.key] for change in changes})
+        return {}
+
+    def finished(self, results: Sequence[ChangeResult]) -> None:
+        self.results.update({result.key: result for result in results})
+
+    def close(self) -> None:
+        pass
+
+
+class ReportingJournal:
+    """Another journal, and a callback with every result once it is journaled (a progress bar)."""
+
+    def __init__(self, journal: Journal, report: Callable[[ChangeResult], None]) -> None:
+        self.journal = journal
+        self.report = report
+        self.claim = journal.claim
+        self.sending = journal.sending
+        self.close = journal.close
+
+    def finished(self, results: Sequence[ChangeResult]) -> None:
+        self.journal.finished(results)
+        for result in results:
+            self.report(result)

@@ -1,0 +1,215 @@
+"""NetBox over REST, for runbooks: points and lines to work on, runs to execute, and the journal kept there.
+
+Everything goes through pynetbox's own requests (v2 tokens, pages), as plain JSON: a record object for each of ten
+thousand lines would cost more than the lines.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pynetbox
+import requests
+from nornir.core.inventory import Inventory
+from pynetbox.core.query import AllocationError, Request, RequestError
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, Reading
+from nornir_tasks.errors import ConfigurationError, EnforcementError
+from nornir_tasks.inventory import Point, as_inventory
+from nornir_tasks.journal import Claim
+
+PAGE = 1000
+TIMEOUT = 30.0  # seconds without an answer
+
+
+class NetBoxError(EnforcementError):
+    """NetBox refused a call or could not be reached; the text is its own sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An access line as NetBox holds it. `point` is where it is enforced, empty where it has none."""
+
+    target: AccessTarget
+    point: str
+    intended: AccessState
+    observed: AccessState | None
+    drifting: bool
+
+
+class _Session(requests.Session):
+    """Every call has a time limit; a read is tried again, a write never (its answer may only have been lost)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        retry = Retry(total=3, backoff_factor=0.5, status_forcelist=(502, 503, 504), allowed_methods=('GET',))
+        for scheme in ('http://', 'https://'):
+            self.mount(scheme, HTTPAdapter(max_retries=retry))
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        return super().request(*args, **{'timeout': TIMEOUT, **kwargs})
+
+
+class NetBox:
+    """The plugin's REST API. All methods raise `NetBoxError`."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._api = pynetbox.api(url, token=token)
+        self._api.http_session = _Session()
+
+    @classmethod
+    def from_environment(cls) -> NetBox:
+        """By `NETBOX_URL` and `NETBOX_TOKEN`. Raises `ConfigurationError` where either is missing."""
+        missing = [name for name in ('NETBOX_URL', 'NETBOX_TOKEN') if not os.environ.get(name)]
+        if missing:
+            raise ConfigurationError(f'set {" and ".join(missing)}: the address of NetBox, and an API token of yours')
+        return cls(os.environ['NETBOX_URL'], os.environ['NETBOX_TOKEN'])
+
+    def points(self, **filters: Any) -> list[Point]:
+        """Enforcement points, by the filters of their list (`name='bras-1'`, `status='active'`)."""
+        return [_point(record) for record in self._list('enforcement-points', **filters)]
+
+    def lines(self, **filters: Any) -> list[Line]:
+        """Access lines, by the filters of their list (`bras='bras-1'`, `drifting=True`)."""
+        return [_line(record) for record in self._list('access-lines', **filters)]
+
+    def run(self, pk: int) -> dict[str, Any]:
+        """One run, as REST gives it."""
+        answer = list(self._list('runs', id=pk))
+        if not answer:
+            raise NetBoxError(f'there is no run {pk}, or you may not see it')
+        return answer[0]
+
+    def plan(self, name: str = '', **filters: Any) -> list[dict[str, Any]]:
+        """Plan the drifting lines among those chosen; returns the runs made."""
+        runs: list[dict[str, Any]] = self._post('runs/plan', {'name': name, 'filters': filters})
+        return runs
+
+    def act(self, pk: int, action: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """An action on a run: approve, start, begin, finish, cancel, or one of the journal's."""
+        answer: dict[str, Any] = self._post(f'runs/{pk}/{action}', dict(body or {}))
+        return answer
+
+    def open_changes(self, pk: int) -> dict[str, list[AccessChange]]:
+        """The rows of a run that are not closed yet, by point name."""
+        changes: dict[str, list[AccessChange]] = {}
+        for record in self._list('changes', run_id=pk):
+            if record['outcome']:
+                continue
+            change = AccessChange(
+                key=str(record['id']),
+                target=AccessTarget(**record['target']),
+                desired=AccessState.from_dict(record['desired']),
+                reason=record['reason'],
+            )
+            changes.setdefault(record['point']['name'], []).append(change)
+        return changes
+
+    def _list(self, path: str, **filters: Any) -> Iterator[dict[str, Any]]:
+        try:
+            yield from self._request(path, filters).get()
+        except (RequestError, requests.RequestException) as error:
+            raise NetBoxError(_sentence(error)) from error
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        try:
+            return self._request(path).post(body)
+        except (RequestError, AllocationError, requests.RequestException) as error:
+            raise NetBoxError(_sentence(error)) from error
+
+    def _request(self, path: str, filters: Mapping[str, Any] | None = None) -> Request:
+        return Request(
+            base=f'{self._api.base_url}/plugins/delinquency/{path}',
+            http_session=self._api.http_session,
+            token=self._api.token,
+            filters=dict(filters or {}),
+            limit=PAGE,
+        )
+
+
+class NetBoxInventory:
+    """Nornir inventory plugin `netbox_delinquency`: the active enforcement points, by the filters of their list.
+
+    Address and token come from the environment only: inventory options end up in Nornir's configuration and its logs.
+    """
+
+    def __init__(self, **filters: Any) -> None:
+        self.filters = {'status': 'active', **filters}
+
+    def load(self) -> Inventory:
+        return as_inventory(NetBox.from_environment().points(**self.filters))
+
+
+class NetBoxJournal:
+    """`nornir_tasks.journal.Journal`, kept in NetBox over REST. The run must have been begun."""
+
+    def __init__(self, netbox: NetBox, run: int) -> None:
+        self.netbox = netbox
+        self.run = run
+
+    def claim(self, changes: Sequence[AccessChange]) -> Claim:
+        answer = self.netbox.act(self.run, 'claim', {'keys': [change.key for change in changes]})
+        return Claim(answer['refused'], frozenset(answer['busy']))
+
+    def sending(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> Mapping[str, str]:
+        rows = {change.key: before[change.target.key].as_dict() for change in changes}
+        refused: Mapping[str, str] = self.netbox.act(self.run, 'sending', {'before': rows})['refused']
+        return refused
+
+    def finished(self, results: Sequence[ChangeResult]) -> None:
+        rows = [
+            {
+                'key': result.key,
+                'outcome': str(result.outcome),
+                'before': result.before.as_dict() if result.before else None,
+                'after': result.after.as_dict() if result.after else None,
+                'message': result.message,
+            }
+            for result in results
+        ]
+        self.netbox.act(self.run, 'finished', {'results': rows})
+
+    def close(self) -> None:
+        pass
+
+
+def _point(record: Mapping[str, Any]) -> Point:
+    return Point(
+        name=record['name'],
+        driver=record['driver'],
+        address=record['host'],
+        port=record['port'],
+        credential=record['credential'],
+        host_key=record['host_key'],
+        parameters=record['parameters'],
+        timeout=float(record['timeout']),
+        batch_size=record['batch_size'],
+    )
+
+
+def _line(record: Mapping[str, Any]) -> Line:
+    return Line(
+        target=AccessTarget(**record['target']),
+        point=record['point']['name'] if record['point'] else '',
+        intended=AccessState.from_dict(record['intended']),
+        observed=AccessState.from_dict(record['observed']) if record['observed'] else None,
+        drifting=record['drifting'],
+    )
+
+
+def _sentence(error: Exception) -> str:
+    """What NetBox said, without the request's headers (they hold the token)."""
+    response = getattr(error, 'req', None)
+    if response is None:
+        return f'NetBox cannot be reached: {error}'
+    try:
+        body = response.json()
+    except ValueError:
+        return f'NetBox answered {response.status_code} {response.reason}'
+    detail = body.get('detail', body) if isinstance(body, dict) else body
+    return f'NetBox refused ({response.status_code}): {detail}'

@@ -1,0 +1,64 @@
+"""Run the tasks over many points: a Nornir of its own for each call, results as values."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from nornir.core.plugins.runners import RunnerPlugin
+from nornir.plugins.runners import SerialRunner, ThreadedRunner
+
+from nornir_tasks.change import AccessChange, AccessTarget, ChangeResult, Reading
+from nornir_tasks.inventory import Point, nornir_for
+from nornir_tasks.journal import Journal, ReportingJournal
+from nornir_tasks.tasks import enforce, read_lines
+
+logger = logging.getLogger(__name__)
+
+
+def run_changes(
+    points: Iterable[Point],
+    changes: Mapping[str, Sequence[AccessChange]],
+    journal: Journal,
+    *,
+    parallel: int = 10,
+    dry_run: bool = False,
+) -> list[ChangeResult]:
+    """Drive all lines of `changes` (rows by point name) to where they should be; one result a row.
+
+    `parallel` points are worked at a time, each through one session. Never raises for a point or a row: a point whose
+    driver crashed has its rows closed as unknown, and the crash is in the log. Only rows that the journal itself
+    could not close (it raised) have no result; they are open in it, as after a death.
+    """
+    results: list[ChangeResult] = []
+    collecting = ReportingJournal(journal, results.append)
+    wanted = [point for point in points if changes.get(point.name)]
+    with nornir_for(wanted, _runner(parallel), dry_run) as nornir:
+        answers = nornir.run(task=enforce, changes=changes, journal=collecting)
+    for name, answer in answers.items():
+        if answer.exception is not None:
+            logger.error('point %s: driver crashed', name, exc_info=answer.exception)
+    return results
+
+
+def read_all(
+    points: Iterable[Point], targets: Mapping[str, Sequence[AccessTarget]], *, parallel: int = 10
+) -> dict[str, Reading]:
+    """How all lines of `targets` (by point name) stand, by target key; one that cannot be read has its error."""
+    wanted = [point for point in points if targets.get(point.name)]
+    with nornir_for(wanted, _runner(parallel)) as nornir:
+        answers = nornir.run(task=read_lines, targets=targets)
+    readings: dict[str, Reading] = {}
+    for name, answer in answers.items():
+        if answer.exception is None:
+            readings |= answer[0].result
+        else:
+            logger.error('point %s: driver crashed', name, exc_info=answer.exception)
+            text = f'the driver crashed ({type(answer.exception).__name__}); the log has the traceback'
+            readings |= {target.key: Reading(error=text) for target in targets[name]}
+    return readings
+
+
+def _runner(parallel: int) -> RunnerPlugin:
+    """One point at a time stays in the caller's thread (and in its database transaction, where there is one)."""
+    return SerialRunner() if parallel == 1 else ThreadedRunner(parallel)

@@ -1,0 +1,80 @@
+"""The simplest enforcement point: lines in a dictionary, with the bad manners of real ones by switch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
+from nornir_tasks.drivers import Abilities, Driver
+from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
+
+
+@dataclass
+class MemoryPoint:
+    """The truth: stored and live state by user name, and a record of what was asked of it."""
+
+    stored: dict[str, AccessState] = field(default_factory=dict)
+    live: dict[str, AccessState | None] = field(default_factory=dict)
+    sent: list[tuple[str, AccessState]] = field(default_factory=list)
+    reads: int = 0
+    # Bad manners
+    dead: bool = False
+    lies_about: set[str] = field(default_factory=set)  # says yes, does nothing
+    half_applies: set[str] = field(default_factory=set)  # stores, and leaves the session as it was
+    refuses: set[str] = field(default_factory=set)
+    hangs_after: int | None = None  # rows applied before it stops answering, for good
+    deaf_after_apply: bool = False  # applies, and loses the answer
+    before_apply: Callable[[], None] = lambda: None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, username: str, state: AccessState | None = None, online: bool = True) -> None:
+        self.stored[username] = state or AccessState.normal()
+        self.live[username] = self.stored[username] if online else None
+
+    def driver(self) -> MemoryDriver:
+        if self.dead:
+            raise PointUnreachableError('the point does not answer')
+        return MemoryDriver(self, {})
+
+
+class MemoryDriver(Driver):
+    name = 'memory'
+    abilities = Abilities(throttle=True, block=True, stored=True, live=True)
+    connection: MemoryPoint
+
+    def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
+        if self.connection.dead:
+            raise PointUnreachableError('the point does not answer')
+        self.connection.reads += 1
+        return {target.key: self._reading(target.username) for target in targets}
+
+    def _reading(self, username: str) -> Reading:
+        if username not in self.connection.stored:
+            return Reading(error=f'no line "{username}" on this point')
+        stored = self.connection.stored[username]
+        return Reading(stored, self.connection.live[username], {'was': str(stored)})
+
+    def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
+        point = self.connection
+        point.before_apply()
+        replies = {}
+        for count, change in enumerate(changes):
+            if point.hangs_after is not None and count >= point.hangs_after:
+                point.dead = True
+                raise PointTimeoutError('the point stopped answering')
+            username = change.target.username
+            with point.lock:
+                point.sent.append((username, change.desired))
+            if username in point.refuses:
+                replies[change.key] = Reply(False, 'refused by the point')
+                continue
+            if username not in point.lies_about:
+                point.stored[username] = change.desired
+                if point.live[username] is not None and username not in point.half_applies:
+                    point.live[username] = change.desired
+            replies[change.key] = Reply(True)
+        if point.deaf_after_apply:
+            raise PointTimeoutError('no answer in time')
+        return replies

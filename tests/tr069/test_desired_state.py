@@ -1,0 +1,354 @@
+"""Desired state end to end: a simulated CPE against the real server, on both stores."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.simulators.cpe import BOOTSTRAP, Cpe, LostConnectionError, Manners
+from tests.simulators.cpe_trees import IGD, INTERNET_098, MANAGEMENT_098, UINT
+from tests.tr069.conftest import Lab, lab
+from tr069.client import ProfileStatus, Standing, ValueProfile
+from tr069.cwmp.messages import ParameterValue
+
+RATE = f'{INTERNET_098}.ShapingRate'
+SLOW = ValueProfile('throttle', 'slow-64k', (ParameterValue(RATE, '64000', 'xsd:int'),))
+
+
+async def status(room: Lab, cpe: Cpe) -> ProfileStatus:
+    return (await room.client.read_back([cpe.id]))[cpe.id]
+
+
+async def standing(room: Lab, cpe: Cpe) -> Standing:
+    return (await status(room, cpe)).standing
+
+
+def test_a_profile_is_applied_verified_in_a_later_session_and_restored_exactly(database: str) -> None:
+    async def scenario() -> None:
+        async with lab(database) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            assert (await room.client.apply(SLOW, [cpe.id]))[cpe.id].standing is Standing.PENDING
+            await cpe.inform()
+            assert cpe.value(RATE) == '64000'
+            assert await standing(room, cpe) is Standing.SENT  # an answer is no proof
+            await cpe.inform()
+            assert await standing(room, cpe) is Standing.VERIFIED
+            assert cpe.value(f'{IGD}.ManagementServer.ParameterKey') == 'slow-64k'
+            quiet = await cpe.inform()
+            assert quiet.rpcs == []  # ParameterKey says it all
+            await room.client.restore([cpe.id])
+            await cpe.inform()
+            assert cpe.value(RATE) == '-1'
+            assert cpe.value(f'{IGD}.ManagementServer.ParameterKey') == ''
+            await cpe.inform()
+            after = await status(room, cpe)
+            assert (after.standing, after.restoring) == (Standing.VERIFIED, True)
+            cpe.force(RATE, '5000000')  # nothing is asked of it any more
+            assert (await cpe.inform()).rpcs == []
+
+    asyncio.run(scenario())
+
+
+def test_a_factory_reset_brings_the_profile_back_and_keeps_the_values_saved_first(database: str) -> None:
+    async def scenario() -> None:
+        async with lab(database) as room:
+            cpe = room.cpe()
+            cpe.force(RATE, '20000000')
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            await cpe.inform()
+            await cpe.inform()
+            cpe.factory_reset()
+            assert cpe.value(RATE) == '-1'
+            await cpe.inform()
+            assert cpe.value(RATE) == '64000'
+            await cpe.inform()
+            assert await standing(room, cpe) is Standing.VERIFIED
+            await room.client.restore([cpe.id])
+            await cpe.inform()
+            assert cpe.value(RATE) == '20000000'
+
+    asyncio.run(scenario())
+
+
+def test_a_lost_answer_is_read_before_anything_is_sent_again(database: str) -> None:
+    async def scenario() -> None:
+        async with lab(database) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            cpe.manners.loses_answer = True
+            await room.client.apply(SLOW, [cpe.id])
+            with pytest.raises(LostConnectionError):
+                await cpe.inform()
+            assert await standing(room, cpe) is Standing.SENDING
+            served = await cpe.inform()
+            assert served.rpcs == ['GetParameterValues']
+            assert len(cpe.sets) == 2  # its connection request login at first contact, and the profile once
+            assert await standing(room, cpe) is Standing.VERIFIED
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_accepts_and_ignores_fails_after_its_attempts(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url, desired={'max_attempts': 3, 'backoff_s': 60}) as room:
+            cpe = room.cpe(manners=Manners(accepts_but_ignores=True, forgets_parameter_key=True))
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            for _ in range(12):
+                await cpe.inform()
+                room.clock.offset += 3600
+            found = await status(room, cpe)
+            assert found.standing is Standing.FAILED
+            assert RATE in found.message
+            assert sum(RATE in item for item in cpe.sets) == 3
+
+    asyncio.run(scenario())
+
+
+def test_status_one_is_verified_only_when_the_value_is_there(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe(manners=Manners(applies_later=True))
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            await cpe.inform()
+            found = await status(room, cpe)
+            assert (found.standing, found.message) == (Standing.SENT, 'the device applies it later')
+            await cpe.inform()
+            assert await standing(room, cpe) is Standing.VERIFIED
+
+    asyncio.run(scenario())
+
+
+def test_drift_shows_in_the_parameter_key_and_is_repaired(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            await cpe.inform()
+            await cpe.inform()
+            cpe.force(RATE, '-1')
+            cpe.force(f'{IGD}.ManagementServer.ParameterKey', 'someone-else')
+            await cpe.inform()
+            assert cpe.value(RATE) == '64000'
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_forgets_its_parameter_key_is_read_but_not_set_again(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe(manners=Manners(forgets_parameter_key=True))
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            for _ in range(4):
+                served = await cpe.inform()
+            assert served.rpcs == ['GetParameterValues']
+            assert sum(RATE in item for item in cpe.sets) == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_the_first_profile_changed_and_the_second_does_not_goes_back(sqlite_url: str) -> None:
+    portal = f'{IGD}.CaptivePortal.CaptivePortalURL'
+    second = ValueProfile('portal', 'p1', (ParameterValue(portal, 'http://notice.example/'),))
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            await cpe.inform()
+            await cpe.inform()
+            await room.client.apply(second, [cpe.id])
+            await cpe.inform()
+            assert (cpe.value(RATE), cpe.value(portal)) == ('-1', 'http://notice.example/')
+            await room.client.restore([cpe.id])
+            await cpe.inform()
+            assert (cpe.value(RATE), cpe.value(portal)) == ('-1', '')
+
+    asyncio.run(scenario())
+
+
+def test_a_restore_before_anything_was_sent_changes_nothing(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            await room.client.restore([cpe.id])
+            served = await cpe.inform()
+            assert served.rpcs == []
+            assert cpe.value(RATE) == '-1'
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ('fault', 'expected', 'said'),
+    [
+        ('9003', Standing.FAILED, 'did not say which'),
+        (Cpe.parameter_fault(RATE, 9007), Standing.FAILED, RATE),
+        (Cpe.parameter_fault(RATE, 9005), Standing.QUARANTINED, RATE),
+        ('9002', Standing.PENDING, '9002'),
+        ('9000', Standing.FAILED, '9000'),
+    ],
+)
+def test_each_fault_is_answered_as_it_deserves(sqlite_url: str, fault: str, expected: Standing, said: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            cpe.faults['SetParameterValues'] = [fault]
+            await cpe.inform()
+            found = await status(room, cpe)
+            assert found.standing is expected
+            assert said in found.message
+
+    asyncio.run(scenario())
+
+
+def test_a_wrong_map_quarantines_the_model_and_no_other_device_of_it_is_touched(database: str) -> None:
+    async def scenario() -> None:
+        async with lab(database) as room:
+            first, second = room.cpe('A'), room.cpe('B')
+            other = room.cpe('C', product_class='Another')
+            for cpe in (first, second, other):
+                await cpe.inform()
+            await room.client.apply(SLOW, [first.id, second.id, other.id])
+            first.faults['SetParameterValues'] = [Cpe.parameter_fault(RATE, 9005)]
+            await first.inform()
+            await second.inform()
+            await other.inform()
+            assert await standing(room, second) is Standing.QUARANTINED
+            assert second.value(RATE) == '-1'
+            assert other.value(RATE) == '64000'
+            assert '00AA11/Router/S1' in (await status(room, second)).message
+            # A model can be let go once its map is right.
+            await room.client._call('POST', '/v1/quarantine/release', body={'model': '00AA11/Router/S1'})
+            await room.client.apply(SLOW, [second.id])
+            await second.inform()
+            assert second.value(RATE) == '64000'
+
+    asyncio.run(scenario())
+
+
+def test_a_wan_is_not_cut_whatever_is_asked(sqlite_url: str) -> None:
+    paths = (
+        f'{MANAGEMENT_098}.Enable',
+        f'{INTERNET_098}.Enable',
+        f'{IGD}.WANDevice.1.WANCommonInterfaceConfig.EnabledForInternet',
+    )
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            for number, path in enumerate(paths):
+                cpe = room.cpe(f'S{number}')
+                cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
+                await cpe.inform()
+                off = ValueProfile('off', 'r1', (ParameterValue(path, '0', 'xsd:boolean'),))
+                await room.client.apply(off, [cpe.id])
+                await cpe.inform()
+                assert await standing(room, cpe) is Standing.REFUSED, path
+                assert not cpe.is_cut
+                assert cpe.value(path) == '1'
+
+    asyncio.run(scenario())
+
+
+def test_a_wan_may_be_cut_where_the_model_opted_in_and_its_canary_came_back(tmp_path, sqlite_url: str) -> None:
+    (tmp_path / 'profiles').mkdir()
+    (tmp_path / 'profiles' / 'acme.yaml').write_text(
+        'name: acme\nmatch: {manufacturer: Acme}\nguard: {allow_wan_off: true}\n'
+    )
+    # The default connection is never touched, so this device's default is its management WAN.
+    off = ValueProfile('off', 'r1', (ParameterValue(f'{INTERNET_098}.Enable', '0', 'xsd:boolean'),))
+
+    def device(room: Lab, serial: str) -> Cpe:
+        cpe = room.cpe(serial)
+        cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
+        cpe.force(f'{IGD}.Layer3Forwarding.DefaultConnectionService', MANAGEMENT_098)
+        return cpe
+
+    async def scenario() -> None:
+        async with lab(sqlite_url, profiles_directory=tmp_path / 'profiles') as room:
+            first, second = device(room, 'A'), device(room, 'B')
+            for cpe in (first, second):
+                await cpe.inform()
+            await room.client.apply(off, [first.id, second.id])
+            await first.inform()
+            assert first.value(f'{INTERNET_098}.Enable') == '0'
+            await second.inform()
+            assert await standing(room, second) is Standing.REFUSED
+            assert second.value(f'{INTERNET_098}.Enable') == '1'
+            await first.inform()  # the canary is back
+            await room.client.apply(off, [second.id])
+            await second.inform()
+            assert second.value(f'{INTERNET_098}.Enable') == '0'
+            await room.client.restore([second.id])
+            await second.inform()
+            assert second.value(f'{INTERNET_098}.Enable') == '1'
+            assert [first.is_cut, second.is_cut] == [False, False]
+
+    asyncio.run(scenario())
+
+
+def test_two_processes_share_a_postgresql_store(postgres_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(postgres_url) as one, lab(postgres_url) as two:
+            cpe = one.cpe()
+            await cpe.inform()
+            await one.acs.store.flush()
+            await two.client.apply(SLOW, [cpe.id])
+            await one.acs.store.poll()
+            await cpe.inform()
+            assert cpe.value(RATE) == '64000'
+            await two.acs.store.poll()
+            cpe.url = two.url
+            await cpe.inform()
+            assert await standing(one, cpe) is Standing.VERIFIED
+            await one.client.restore([cpe.id])
+            # `two` has not heard of the restore: what it decides on an old version is refused, and nothing is lost.
+            cpe.factory_reset()
+            await cpe.inform(BOOTSTRAP)
+            await two.acs.store.poll()
+            await cpe.inform()
+            assert cpe.value(RATE) == '-1'
+
+    asyncio.run(scenario())
+
+
+def test_a_restart_forgets_nothing(database: str) -> None:
+    async def scenario() -> None:
+        async with lab(database) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            await cpe.inform()
+        async with lab(database) as room:
+            cpe.url = room.url
+            await cpe.inform()
+            found = await status(room, cpe)
+            assert found.standing is Standing.VERIFIED
+            assert found.before == (ParameterValue(RATE, '-1', 'xsd:int'),)
+
+    asyncio.run(scenario())
+
+
+def test_wrong_types_in_a_profile_are_put_right_by_what_the_device_says(sqlite_url: str) -> None:
+    profile = ValueProfile('throttle', 'r', (ParameterValue(RATE, '64000', UINT),))  # the device's is xsd:int
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            await room.client.apply(profile, [cpe.id])
+            await cpe.inform()
+            assert cpe.value(RATE) == '64000'
+
+    asyncio.run(scenario())

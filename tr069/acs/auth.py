@@ -1,0 +1,226 @@
+"""HTTP Basic and Digest (RFC 7617, RFC 7616 with MD5, which is all CPEs speak), and credentials derived by HMAC.
+
+The nonce is stateless: it carries its time and is sealed with our secret and the client's address. What was answered
+with it is remembered for its short life, so that a captured answer opens no second connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_PAIR = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
+_SEAL = 12  # bytes of HMAC in a nonce
+
+
+def _md5(text: str) -> str:
+    # RFC 7616 allows MD5 for the sake of clients such as these; the nonce, not the hash, is what holds.
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def ha1(username: str, realm: str, password: str) -> str:
+    return _md5(f'{username}:{realm}:{password}')
+
+
+def derive_password(secret: bytes, purpose: str, identity: str) -> str:
+    """A password of 32 hex digits for one device and one purpose; knowing it tells nothing of another's."""
+    return hmac.digest(secret, f'{purpose}\0{identity}'.encode(), 'sha256').hex()[:32]
+
+
+def parse_parameters(header: str) -> dict[str, str]:
+    """`name=value` pairs of a challenge or an answer, quoted or not."""
+    return {
+        name.lower(): re.sub(r'\\(.)', r'\1', quoted) if quoted or not bare else bare
+        for name, quoted, bare in _PAIR.findall(header)
+    }
+
+
+def digest_response(parameters: Mapping[str, str], digest_ha1: str, method: str) -> str:
+    """The `response` value that `parameters` (realm, nonce, uri, and with qop: nc, cnonce) call for."""
+    ha2 = _md5(f'{method}:{parameters.get("uri", "")}')
+    nonce = parameters.get('nonce', '')
+    if parameters.get('qop'):
+        middle = f'{nonce}:{parameters.get("nc", "")}:{parameters.get("cnonce", "")}:{parameters["qop"]}'
+    else:
+        middle = nonce  # RFC 2069, which old CPEs still speak
+    return _md5(f'{digest_ha1}:{middle}:{ha2}')
+
+
+def answer_challenge(challenge: str, username: str, password: str, method: str, uri: str) -> str:
+    """The Authorization header for a `WWW-Authenticate` challenge, Digest or Basic."""
+    if challenge.strip().lower().startswith('basic'):
+        return 'Basic ' + base64.b64encode(f'{username}:{password}'.encode()).decode()
+    asked = parse_parameters(challenge)
+    given = {'realm': asked.get('realm', ''), 'nonce': asked.get('nonce', ''), 'uri': uri}
+    if 'auth' in [item.strip() for item in asked.get('qop', '').split(',')]:
+        given |= {'qop': 'auth', 'nc': '00000001', 'cnonce': secrets.token_hex(8)}
+    given['response'] = digest_response(given, ha1(username, given['realm'], password), method)
+    bare = ('qop', 'nc')
+    parts = [f'username="{username}"'] + [
+        f'{name}={value}' if name in bare else f'{name}="{value}"' for name, value in given.items()
+    ]
+    if 'opaque' in asked:
+        parts.append(f'opaque="{asked["opaque"]}"')
+    return 'Digest ' + ', '.join(parts)
+
+
+# --- who may speak ----------------------------------------------------------------------------------------------------
+
+
+class Credentials:
+    """Where the HA1 of a user name comes from. The base class knows nobody."""
+
+    def ha1_of(self, _username: str, _realm: str) -> str | None:
+        return None
+
+
+class DerivedCredentials(Credentials):
+    """The user name is the device's id; its password follows from the ACS's secret. Nothing is stored."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def password(self, username: str) -> str:
+        return derive_password(self._secret, 'cpe', username)
+
+    def ha1_of(self, username: str, realm: str) -> str | None:
+        return ha1(username, realm, self.password(username))
+
+
+class HtdigestCredentials(Credentials):
+    """An htdigest file: `user:realm:HA1`, one a line. Read again whenever it changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = -1
+        self._known: dict[tuple[str, str], str] = {}
+
+    def ha1_of(self, username: str, realm: str) -> str | None:
+        stamp = self._path.stat().st_mtime_ns
+        if stamp != self._stamp:
+            lines = (line.rsplit(':', 2) for line in self._path.read_text('utf-8').splitlines())
+            self._known = {(line[0], line[1]): line[2].strip().lower() for line in lines if len(line) == 3}
+            self._stamp = stamp
+        return self._known.get((username, realm))
+
+
+class Refusal(StrEnum):
+    MISSING = 'no credential'
+    MALFORMED = 'malformed'
+    STALE = 'stale nonce'  # ours, but too old or seen before: the CPE answers the new one without asking anyone
+    WRONG = 'wrong credential'
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`username` where the answer holds, else `refusal`."""
+
+    username: str = ''
+    refusal: Refusal | None = None
+
+
+class Authenticator:
+    """Challenges and checks. One for the port; `now` is in seconds since the epoch."""
+
+    def __init__(
+        self, credentials: Credentials, secret: bytes, realm: str, *, nonce_lifetime_s: float, allow_basic: bool
+    ) -> None:
+        self._credentials = credentials
+        self._key = hmac.digest(secret, b'nonce', 'sha256')
+        self._realm = realm
+        self._lifetime = nonce_lifetime_s
+        self._allow_basic = allow_basic
+        # Nonce → highest count used. Two generations, so that forgetting old ones costs nothing a request.
+        self._used: dict[str, int] = {}
+        self._used_before: dict[str, int] = {}
+        self._turned = 0.0
+
+    def nonce(self, address: str, now: float) -> str:
+        head = struct.pack('>Q', int(now * 1000)) + secrets.token_bytes(6)
+        return base64.urlsafe_b64encode(head + self._seal(head, address)).decode().rstrip('=')
+
+    def _seal(self, head: bytes, address: str) -> bytes:
+        return hmac.digest(self._key, head + address.encode(), 'sha256')[:_SEAL]
+
+    def challenges(self, address: str, now: float, *, stale: bool = False) -> list[tuple[str, str]]:
+        """`WWW-Authenticate` headers, digest first."""
+        text = f'Digest realm="{self._realm}", qop="auth", algorithm=MD5, nonce="{self.nonce(address, now)}"'
+        offers = [('WWW-Authenticate', text + (', stale=true' if stale else ''))]
+        if self._allow_basic:
+            offers.append(('WWW-Authenticate', f'Basic realm="{self._realm}"'))
+        return offers
+
+    def check(self, header: str, method: str, path: str, address: str, now: float) -> Judgement:
+        """Judge an Authorization header that opens a connection."""
+        scheme, _, rest = header.strip().partition(' ')
+        if scheme.lower() == 'digest':
+            return self._check_digest(rest, method, path, address, now)
+        if scheme.lower() == 'basic':
+            return self._check_basic(rest)
+        return Judgement(refusal=Refusal.MALFORMED if scheme else Refusal.MISSING)
+
+    def _check_basic(self, encoded: str) -> Judgement:
+        if not self._allow_basic:
+            return Judgement(refusal=Refusal.WRONG)
+        try:
+            username, _, password = base64.b64decode(encoded, validate=True).decode().partition(':')
+        except (binascii.Error, UnicodeDecodeError):
+            return Judgement(refusal=Refusal.MALFORMED)
+        known = self._credentials.ha1_of(username, self._realm)
+        if known is None or not hmac.compare_digest(known, ha1(username, self._realm, password)):
+            return Judgement(refusal=Refusal.WRONG)
+        return Judgement(username)
+
+    def _check_digest(self, rest: str, method: str, path: str, address: str, now: float) -> Judgement:
+        given = parse_parameters(rest)
+        username, nonce = given.get('username', ''), given.get('nonce', '')
+        if not username or given.get('realm') != self._realm or given.get('qop', 'auth') != 'auth':
+            return Judgement(refusal=Refusal.MALFORMED)
+        # Some CPEs put the whole URL into uri; the path must be the one asked for either way.
+        if (urlsplit(given.get('uri', '')).path or '/') != (path or '/'):
+            return Judgement(refusal=Refusal.WRONG)
+        age = self._age(nonce, address, now)
+        if age is None or not 0 <= age <= self._lifetime:
+            return Judgement(refusal=Refusal.STALE)
+        known = self._credentials.ha1_of(username, self._realm)
+        expected = digest_response(given, known or '', method)
+        if known is None or not hmac.compare_digest(expected.encode(), given.get('response', '').lower().encode()):
+            return Judgement(refusal=Refusal.WRONG)
+        if not self._is_first_use(nonce, given.get('nc', ''), now):
+            return Judgement(refusal=Refusal.STALE)
+        return Judgement(username)
+
+    def _age(self, nonce: str, address: str, now: float) -> float | None:
+        """Seconds since we made this nonce for this address; `None` where we did not."""
+        try:
+            raw = base64.urlsafe_b64decode(nonce + '=' * (-len(nonce) % 4))
+        except (binascii.Error, ValueError):
+            return None
+        head, seal = raw[:14], raw[14:]
+        if len(head) != 14 or not hmac.compare_digest(self._seal(head, address), seal):
+            return None
+        made: int = struct.unpack('>Q', head[:8])[0]
+        return now - made / 1000
+
+    def _is_first_use(self, nonce: str, count: str, now: float) -> bool:
+        """Each nonce count opens one connection. Without a count (RFC 2069) a nonce opens one at all."""
+        if now - self._turned > self._lifetime:
+            self._used_before, self._used, self._turned = self._used, {}, now
+        try:
+            number = int(count or '1', 16)
+        except ValueError:
+            return False
+        if number <= max(self._used.get(nonce, 0), self._used_before.get(nonce, 0)):
+            return False
+        self._used[nonce] = number
+        return True

@@ -1,0 +1,152 @@
+"""What to do next about a device's desired state. Pure: no socket, no database, `now` is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import Enum, auto
+
+from tr069.acs.records import DesiredRecord
+from tr069.client import Standing, ValueProfile
+from tr069.cwmp.faults import Advice, Fault, advise, guilty_path
+from tr069.cwmp.messages import Inform, ParameterValue
+
+BACKOFF_LIMIT_S = 24 * 3600.0
+_UNDER_WAY = (Standing.PENDING, Standing.SENDING, Standing.SENT, Standing.VERIFIED)
+
+
+class Step(Enum):
+    NOTHING = auto()
+    APPLY = auto()  # read, save, guard, send
+    VERIFY = auto()  # sent in an earlier session: read back
+    CHECK_DRIFT = auto()  # was verified, but the ParameterKey is not ours any more: read, and apply where it differs
+
+
+def next_step(record: DesiredRecord, inform: Inform, now: float) -> Step:
+    """What this session should do; a factory reset makes any kept profile due again (TR-069 `0 BOOTSTRAP`)."""
+    reset = inform.has('0 BOOTSTRAP')
+    if record.standing in (Standing.SENDING, Standing.SENT):
+        return Step.VERIFY
+    if record.standing is Standing.PENDING:
+        return Step.APPLY if reset or now >= record.not_before else Step.NOTHING
+    if record.standing is Standing.VERIFIED and not record.restoring:
+        if reset:
+            return Step.APPLY
+        key = inform.value('.ManagementServer.ParameterKey')
+        # Only a key that came and is another's is drift: some CPEs leave it out of the Inform.
+        if key is not None and key != record.revision:
+            return Step.CHECK_DRIFT
+    return Step.NOTHING
+
+
+def typed(wanted: Sequence[ParameterValue], found: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
+    """The values with the types the device itself gave them: a wrong one is fault 9006."""
+    return tuple(
+        replace(item, type=found[item.name].type) if item.name in found and found[item.name].type else item
+        for item in wanted
+    )
+
+
+# --- asked from the northbound side -----------------------------------------------------------------------------------
+
+
+def ask(known: DesiredRecord | None, device_id: str, profile: ValueProfile, now: float) -> DesiredRecord:
+    """The record for a new profile. The same revision once more changes nothing while it is under way or verified.
+
+    What an earlier profile changed and this one does not mention goes back to what it was.
+    """
+    is_same = (
+        known is not None
+        and not known.restoring
+        and (known.profile, known.revision) == (profile.name, profile.revision)
+    )
+    if is_same and known is not None and known.standing in _UNDER_WAY:
+        return known
+    finished = known is not None and known.restoring and known.standing is Standing.VERIFIED
+    before = {} if known is None or finished else known.before
+    named = {item.name for item in profile.values}
+    values = profile.values + tuple(item for name, item in before.items() if name not in named)
+    return DesiredRecord(
+        device_id,
+        profile.name,
+        profile.revision,
+        values,
+        before=before,
+        before_key=None if known is None or finished else known.before_key,
+        changed_at=now,
+    )
+
+
+def ask_restore(known: DesiredRecord, now: float) -> DesiredRecord:
+    """The record that puts back what was saved. Where nothing was ever sent there is nothing to put back."""
+    if known.restoring and known.standing in _UNDER_WAY:
+        return known
+    nothing_sent = not known.before
+    return replace(
+        known,
+        values=tuple(known.before.values()),
+        revision=known.before_key or '',
+        restoring=True,
+        standing=Standing.VERIFIED if nothing_sent else Standing.PENDING,
+        message='nothing had been changed' if nothing_sent else '',
+        attempts=0,
+        not_before=0.0,
+        changed_at=now,
+    )
+
+
+# --- what came of it --------------------------------------------------------------------------------------------------
+
+
+def sending(record: DesiredRecord, found: Mapping[str, ParameterValue], key: str | None, now: float) -> DesiredRecord:
+    """About to be sent. Saved values are written once: what we find later is our own doing, or a factory default."""
+    before = dict(record.before)
+    for item in record.values:
+        if item.name in found:
+            before.setdefault(item.name, found[item.name])
+    before_key = record.before_key if record.before_key is not None else key
+    return replace(record, before=before, before_key=before_key, standing=Standing.SENDING, message='', changed_at=now)
+
+
+def sent(record: DesiredRecord, status: int | None, now: float) -> DesiredRecord:
+    message = 'the device applies it later' if status == 1 else ''
+    return replace(record, standing=Standing.SENT, message=message, changed_at=now)
+
+
+def verified(record: DesiredRecord, now: float) -> DesiredRecord:
+    return replace(record, standing=Standing.VERIFIED, message='', attempts=0, not_before=0.0, changed_at=now)
+
+
+def stopped(record: DesiredRecord, standing: Standing, message: str, now: float) -> DesiredRecord:
+    return replace(record, standing=standing, message=message, changed_at=now)
+
+
+def retry(record: DesiredRecord, message: str, now: float, *, max_attempts: int, backoff_s: float) -> DesiredRecord:
+    """Again later, with the wait doubled each time; after `max_attempts` it has failed."""
+    attempts = record.attempts + 1
+    if attempts >= max_attempts:
+        return replace(record, standing=Standing.FAILED, attempts=attempts, message=message, changed_at=now)
+    wait = min(backoff_s * 2 ** (attempts - 1), BACKOFF_LIMIT_S)
+    return replace(
+        record,
+        standing=Standing.PENDING,
+        attempts=attempts,
+        not_before=now + wait,
+        message=message,
+        changed_at=now,
+    )
+
+
+def after_fault(
+    record: DesiredRecord, fault: Fault, now: float, *, max_attempts: int, backoff_s: float
+) -> tuple[DesiredRecord, str]:
+    """The record after a CPE's fault, and the path for which the model must be quarantined (or an empty string)."""
+    advice = advise(fault)
+    if advice is Advice.RETRY:
+        return retry(record, f'fault {fault}', now, max_attempts=max_attempts, backoff_s=backoff_s), ''
+    if advice is Advice.QUARANTINE_MODEL:
+        path = guilty_path(fault) or ', '.join(item.name for item in record.values)
+        message = f"fault {fault}: the model's map is wrong at {path}"
+        return stopped(record, Standing.QUARANTINED, message, now), path
+    bare = ' and did not say which value' if fault.code == 9003 and not fault.parameters else ''
+    return stopped(record, Standing.FAILED, f'the device refused with fault {fault}{bare}', now), ''

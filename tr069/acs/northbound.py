@@ -1,0 +1,377 @@
+"""The northbound HTTP API: bearer token, JSON, described by `/openapi.json`."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import re
+import ssl
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from pydantic import BaseModel, ValidationError
+
+from tr069 import __version__
+from tr069.acs import api, tasks
+from tr069.acs import desired as d
+from tr069.acs.connection_request import Caller
+from tr069.acs.http import HttpServer, Limits, Request, Response
+from tr069.acs.metrics import Metrics
+from tr069.acs.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
+from tr069.acs.settings import Northbound
+from tr069.acs.store import Store
+from tr069.client import DeviceQuery, ProfileStatus, Standing, Summons, ValueProfile
+from tr069.cwmp.messages import ParameterValue, as_values
+from tr069.datamodel.profiles import DeviceProfile, profile_for
+from tr069.datamodel.resolver import as_tree, resolve
+
+_JSON = ('Content-Type', 'application/json')
+_MAX_PAGE = 1000
+
+
+class _HttpError(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request, taken apart. `device_id` and the like come from the path, decoded once."""
+
+    path: dict[str, str]
+    query: dict[str, str]
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation. `body` and `gives` are pydantic models; `open` needs no token."""
+
+    method: str
+    template: str
+    summary: str
+    action: Callable[[_Call], Awaitable[BaseModel | bytes]]
+    gives: type[BaseModel] | None
+    body: type[BaseModel] | None = None
+    query: tuple[str, ...] = ()
+    open: bool = False
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(re.sub(r'\{(\w+)\}', r'(?P<\1>[^/]+)', self.template))
+
+
+class NorthboundServer:
+    def __init__(
+        self,
+        settings: Northbound,
+        token: str,
+        store: Store,
+        caller: Caller,
+        profiles: tuple[DeviceProfile, ...],
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._token = token.encode()
+        self._store = store
+        self._caller = caller
+        self._profiles = profiles
+        self._metrics = metrics
+        self._clock = clock
+        self.routes = self._make_routes()
+        self._patterns = [(route, route.pattern) for route in self.routes]
+        self._http = HttpServer(self.handle, Limits(settings.max_body, 60, 120, 500))
+
+    async def start(self, context: ssl.SSLContext | None = None) -> int:
+        return await self._http.start(self._settings.host, self._settings.port, context)
+
+    async def stop(self) -> None:
+        await self._http.stop()
+
+    def _make_routes(self) -> tuple[Route, ...]:
+        queries = ('serial', 'oui', 'product_class', 'software_version', 'ids', 'after', 'limit')
+        wait = ('timeout_s',)
+        return (
+            Route('GET', '/healthz', 'Is it alive, and its database?', self._health, api.Health, open=True),
+            Route('GET', '/openapi.json', 'This description', self._openapi, None, open=True),
+            Route('GET', '/metrics', 'Prometheus metrics', self._render_metrics, None),
+            Route('GET', '/v1/devices', 'Find devices, a page at a time', self._find, api.DevicePage, query=queries),
+            Route('GET', '/v1/devices/{device_id}', 'One device', self._device, api.DeviceOut),
+            Route('POST', '/v1/devices/{device_id}/read', 'Read it freshly', self._read, api.TaskOut, api.Read),
+            Route('GET', '/v1/devices/{device_id}/levers', 'Its levers', self._levers, api.LeversOut, query=wait),
+            Route('POST', '/v1/devices/{device_id}/tasks', 'One RPC, once', self._task, api.TaskOut, api.Task),
+            Route('GET', '/v1/tasks/{task_id}', 'What came of a task', self._get_task, api.TaskOut),
+            Route('POST', '/v1/apply', 'Values for many devices', self._apply, api.StatusList, api.Apply),
+            Route('POST', '/v1/restore', 'Put back what was there', self._restore, api.StatusList, api.Devices),
+            Route('POST', '/v1/status', 'How far they are', self._status, api.StatusList, api.Devices),
+            Route('POST', '/v1/summon', 'Connection requests, paced', self._summon, api.SummonsOut, api.Devices),
+            Route('GET', '/v1/quarantine', 'Models in quarantine', self._quarantine, api.QuarantineList),
+            Route('POST', '/v1/quarantine/release', 'Let a model go', self._release, api.QuarantineList, api.Model),
+        )  # fmt: skip
+
+    # --- HTTP ---------------------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        path = request.path
+        found = [(route, match) for route, pattern in self._patterns if (match := pattern.fullmatch(path))]
+        if not found:
+            return _error(404, f'there is no {path[:200]}; see /openapi.json')
+        fitting = [(route, match) for route, match in found if route.method == request.method]
+        if not fitting:
+            return _error(405, f'{request.method} is not for {path[:200]}')
+        route, match = fitting[0]
+        if not route.open and not self._is_authorized(request.headers.get('authorization', '')):
+            denied = _error(401, 'a bearer token is needed')
+            denied.headers.append(('WWW-Authenticate', 'Bearer'))
+            return denied
+        return self._run(route, {name: unquote(value) for name, value in match.groupdict().items()}, request)
+
+    def _is_authorized(self, header: str) -> bool:
+        scheme, _, token = header.partition(' ')
+        return scheme.lower() == 'bearer' and hmac.compare_digest(token.strip().encode(), self._token)
+
+    async def _run(self, route: Route, path: dict[str, str], request: Request) -> Response:
+        query = {name: values[0] for name, values in parse_qs(request.target.partition('?')[2]).items()}
+        try:
+            body = route.body.model_validate_json(request.body) if route.body is not None else None
+            answer = await route.action(_Call(path, query, body))
+        except ValidationError as error:
+            problems = '; '.join(
+                f'{".".join(str(part) for part in item["loc"]) or "body"}: {item["msg"]}' for item in error.errors()[:5]
+            )
+            return _error(422, problems)
+        except (_HttpError, ValueError) as error:
+            return _error(error.status if isinstance(error, _HttpError) else 422, str(error))
+        if isinstance(answer, bytes):
+            kind = 'application/json' if route.template.endswith('.json') else 'text/plain; version=0.0.4'
+            return Response(200, answer, [('Content-Type', kind)])
+        status = 202 if isinstance(answer, api.TaskOut) and answer.state == TaskState.QUEUED else 200
+        return Response(status, answer.model_dump_json().encode(), [_JSON])
+
+    # --- the server itself --------------------------------------------------------------------------------------------
+
+    async def _health(self, _call: _Call) -> api.Health:
+        return api.Health(status='ok', devices=await self._store.count_devices())
+
+    async def refresh_metrics(self) -> None:
+        self._metrics.devices.set(await self._store.count_devices())
+        self._metrics.standings.clear()
+        for standing, count in (await self._store.count_standings()).items():
+            self._metrics.standings.labels(standing).set(count)
+        self._metrics.quarantined.set(len(self._store.quarantined))
+
+    async def _render_metrics(self, _call: _Call) -> bytes:
+        await self.refresh_metrics()
+        return self._metrics.render()
+
+    async def _openapi(self, _call: _Call) -> bytes:
+        return json.dumps(describe(self.routes)).encode()
+
+    # --- devices ------------------------------------------------------------------------------------------------------
+
+    async def _find(self, call: _Call) -> api.DevicePage:
+        query = call.query
+        wanted = DeviceQuery(
+            tuple(item for item in query.get('ids', '').split(',') if item),
+            query.get('serial', ''),
+            query.get('oui', ''),
+            query.get('product_class', ''),
+            query.get('software_version', ''),
+        )
+        limit = max(1, min(int(query.get('limit', '200')), _MAX_PAGE))
+        records = await self._store.find_devices(wanted, query.get('after', ''), limit)
+        page = [_device_out(item) for item in records]
+        return api.DevicePage(devices=page, next=records[-1].id if len(records) == limit else '')
+
+    async def _record(self, device_id: str) -> DeviceRecord:
+        record = (await self._store.get_devices([device_id])).get(device_id)
+        if record is None:
+            raise _HttpError(404, f'no device {device_id} has ever informed here')
+        return record
+
+    async def _device(self, call: _Call) -> api.DeviceOut:
+        return _device_out(await self._record(call.path['device_id']))
+
+    async def _read(self, call: _Call) -> api.TaskOut:
+        record = await self._record(call.path['device_id'])
+        body: api.Read = call.body
+        request = {'method': tasks.READ, 'names': list(dict.fromkeys(body.names))}
+        return _task_out(await self._ask(record, request, body.timeout_s, max(body.timeout_s, 1.0)))
+
+    async def _levers(self, call: _Call) -> api.LeversOut:
+        record = await self._record(call.path['device_id'])
+        timeout_s = min(float(call.query.get('timeout_s', '60')), 300.0)
+        task = await self._ask(record, {'method': tasks.READ_TREE}, timeout_s, max(timeout_s, 1.0))
+        if task.state is not TaskState.DONE:
+            raise _HttpError(
+                504, f'{record.id} could not be read: {task.answer.get("error", "it did not come in time")}'
+            )
+        tree = as_tree(as_values(task.answer['values']), task.answer['writable'])
+        report = resolve(tree, profile_for(record.identity, self._profiles))
+        return api.LeversOut.model_validate(asdict(report))
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    async def _task(self, call: _Call) -> api.TaskOut:
+        record = await self._record(call.path['device_id'])
+        body: api.Task = call.body
+        request = {'method': body.method, **body.arguments}
+        if body.method not in (tasks.READ, tasks.READ_TREE):
+            try:
+                tasks.to_rpc(request)
+            except (KeyError, TypeError, ValueError) as error:
+                raise _HttpError(422, f'the arguments do not fit {body.method}: {error}') from error
+        elif body.method == tasks.READ:
+            api.Read.model_validate(body.arguments)
+        wait_s = body.timeout_s if body.summon else 0.0
+        return _task_out(await self._ask(record, request, wait_s, body.expires_s, summon=body.summon))
+
+    async def _get_task(self, call: _Call) -> api.TaskOut:
+        task = await self._store.get_task(call.path['task_id'])
+        if task is None:
+            raise _HttpError(404, 'there is no such task')
+        return _task_out(task)
+
+    async def _ask(
+        self, record: DeviceRecord, request: dict[str, Any], wait_s: float, expires_s: float, *, summon: bool = True
+    ) -> TaskRecord:
+        """Queue a task, call the device, and wait up to `wait_s` for what comes of it."""
+        now = self._clock()
+        task = TaskRecord(str(uuid.uuid4()), record.id, request, now, now + expires_s)
+        await self._store.add_task(task)
+        if summon:
+            self._caller.call_soon(record, 0)
+        deadline = time.monotonic() + wait_s
+        pause = 0.02
+        while time.monotonic() < deadline:
+            await asyncio.sleep(min(pause, max(deadline - time.monotonic(), 0)))
+            pause = min(pause * 1.5, 0.5)
+            known = await self._store.get_task(task.id)
+            if known is not None and known.state is not TaskState.QUEUED:
+                return known
+        return task
+
+    # --- profiles -----------------------------------------------------------------------------------------------------
+
+    async def _apply(self, call: _Call) -> api.StatusList:
+        body: api.Apply = call.body
+        values = tuple(ParameterValue(item.name, item.value, item.type) for item in body.values)
+        profile = ValueProfile(body.profile, body.revision, values)
+        now = self._clock()
+
+        def decide(device_id: str, known: DesiredRecord | None) -> DesiredRecord:
+            return d.ask(known, device_id, profile, now)
+
+        ids = list(dict.fromkeys(body.device_ids))
+        present = await self._store.get_devices(ids)
+        records = await self._store.change_desired([item for item in ids if item in present], decide)
+        return _status_list(ids, records)
+
+    async def _restore(self, call: _Call) -> api.StatusList:
+        now = self._clock()
+
+        def decide(_device_id: str, known: DesiredRecord | None) -> DesiredRecord | None:
+            return d.ask_restore(known, now) if known is not None else None
+
+        ids = list(dict.fromkeys(call.body.device_ids))
+        records = await self._store.change_desired(ids, decide)
+        return await self._with_strangers(ids, records)
+
+    async def _status(self, call: _Call) -> api.StatusList:
+        ids = list(dict.fromkeys(call.body.device_ids))
+        records = await self._store.get_desired(ids)
+        return await self._with_strangers(ids, records)
+
+    async def _with_strangers(self, ids: Sequence[str], records: dict[str, DesiredRecord]) -> api.StatusList:
+        """Those without a record are either known devices of whom nothing is asked, or not known at all."""
+        missing = [item for item in ids if item not in records]
+        present = await self._store.get_devices(missing) if missing else {}
+        return _status_list(ids, records, frozenset(present))
+
+    async def _summon(self, call: _Call) -> api.SummonsOut:
+        ids = list(dict.fromkeys(call.body.device_ids))
+        present = await self._store.get_devices(ids)
+        called = await self._caller.call_many(list(present.values()))
+        return api.SummonsOut(summons={item: str(called.get(item, Summons.UNKNOWN_DEVICE)) for item in ids})
+
+    # --- quarantine ---------------------------------------------------------------------------------------------------
+
+    async def _quarantine(self, _call: _Call) -> api.QuarantineList:
+        return api.QuarantineList(models=dict(self._store.quarantined))
+
+    async def _release(self, call: _Call) -> api.QuarantineList:
+        if not await self._store.release_quarantine(call.body.model, self._clock()):
+            raise _HttpError(404, f'model {call.body.model} is not in quarantine')
+        return await self._quarantine(call)
+
+
+def _error(status: int, message: str) -> Response:
+    return Response(status, api.Error(error=message).model_dump_json().encode(), [_JSON])
+
+
+def _device_out(record: DeviceRecord) -> api.DeviceOut:
+    return api.DeviceOut.model_validate(asdict(record))
+
+
+def _task_out(task: TaskRecord) -> api.TaskOut:
+    return api.TaskOut(id=task.id, device_id=task.device_id, state=str(task.state), answer=dict(task.answer))
+
+
+def _status_list(
+    ids: Sequence[str], records: dict[str, DesiredRecord], strangers: frozenset[str] = frozenset()
+) -> api.StatusList:
+    nothing = ProfileStatus('', Standing.NONE)
+    unknown = ProfileStatus('', Standing.UNKNOWN_DEVICE)
+    found = [
+        records[item].status if item in records else replace(nothing if item in strangers else unknown, device_id=item)
+        for item in ids
+    ]
+    return api.StatusList(statuses=[api.StatusOut.model_validate(asdict(item)) for item in found])
+
+
+def describe(routes: Sequence[Route]) -> dict[str, Any]:
+    """The OpenAPI 3.1 description of `routes`."""
+    schemas: dict[str, Any] = {}
+
+    def reference(model: type[BaseModel]) -> dict[str, Any]:
+        schema = model.model_json_schema(ref_template='#/components/schemas/{model}')
+        schemas.update(schema.pop('$defs', {}))
+        schemas[model.__name__] = schema
+        return {'content': {'application/json': {'schema': {'$ref': f'#/components/schemas/{model.__name__}'}}}}
+
+    paths: dict[str, Any] = {}
+    for route in routes:
+        names = [(name, 'path') for name in re.findall(r'\{(\w+)\}', route.template)]
+        names += [(name, 'query') for name in route.query]
+        good: dict[str, Any] = {'description': HTTPStatus(200).phrase}
+        if route.gives is not None:
+            good |= reference(route.gives)
+        operation: dict[str, Any] = {
+            'summary': route.summary,
+            'operationId': f'{route.method.lower()}{re.sub("[^a-z0-9]+", "_", route.template)}',
+            'responses': {'200': good, 'default': {'description': 'What went wrong', **reference(api.Error)}},
+            'security': [] if route.open else [{'token': []}],
+        }
+        if names:
+            operation['parameters'] = [
+                {'name': name, 'in': where, 'required': where == 'path', 'schema': {'type': 'string'}}
+                for name, where in names
+            ]
+        if route.body is not None:
+            operation['requestBody'] = {'required': True, **reference(route.body)}
+        paths.setdefault(route.template, {})[route.method.lower()] = operation
+    return {
+        'openapi': '3.1.0',
+        'info': {'title': 'tr069-acs', 'version': __version__},
+        'paths': paths,
+        'components': {'schemas': schemas, 'securitySchemes': {'token': {'type': 'http', 'scheme': 'bearer'}}},
+    }

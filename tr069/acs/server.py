@@ -1,0 +1,359 @@
+"""The port CPEs talk to: authentication, sessions, back-pressure. It answers; `work.py` decides what to ask."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import re
+import ssl
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tr069.acs import work
+from tr069.acs.auth import Authenticator, Refusal
+from tr069.acs.http import HttpServer, Limits, Request, Response
+from tr069.acs.metrics import Metrics
+from tr069.acs.records import DeviceRecord
+from tr069.acs.session import Outgoing, Session
+from tr069.acs.settings import CpeSide
+from tr069.acs.work import Workbench
+from tr069.cwmp import encode
+from tr069.cwmp import messages as m
+from tr069.cwmp.decode import DEFAULT_NAMESPACE, decode
+from tr069.cwmp.faults import AcsFault, Fault
+from tr069.cwmp.xml import decompress
+from tr069.datamodel.profiles import DeviceProfile, profile_for
+from tr069.datamodel.tree import Identity
+from tr069.errors import CwmpDecodeError, UnsafeXmlError
+
+logger = logging.getLogger(__name__)
+
+COOKIE = 'session'
+# Some CPEs quote cookies, or put commas between them instead of semicolons.
+_COOKIE = re.compile(rf'(?:^|[;,\s]){COOKIE}\s*=\s*"?([A-Za-z0-9_-]+)"?')
+_CHARSET = re.compile(r'charset\s*=\s*"?([A-Za-z0-9._-]{1,40})"?', re.IGNORECASE)
+_XML = ('Content-Type', 'text/xml; charset="utf-8"')
+_MAX_FAILURES = 3  # wrong credentials on one connection
+
+
+@dataclass(slots=True)
+class _Caller:
+    """What is known of one connection."""
+
+    username: str = ''
+    failures: int = 0
+    session: Session | None = None
+
+
+class CpeServer:
+    """One listening port for CPEs. `authenticator` is `None` where anybody is believed (a laboratory)."""
+
+    def __init__(
+        self,
+        settings: CpeSide,
+        bench: Workbench,
+        authenticator: Authenticator | None,
+        profiles: tuple[DeviceProfile, ...],
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._bench = bench
+        self._authenticator = authenticator
+        self._profiles = profiles
+        self._profile_cache: dict[tuple[str, str, str], DeviceProfile] = {}
+        self._metrics = metrics
+        self._clock = clock
+        self._sessions: dict[str, Session] = {}
+        self._by_device: dict[str, Session] = {}
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+        limits = Limits(
+            settings.max_body, settings.request_timeout_s, settings.session_timeout_s, settings.max_connections
+        )
+        self.http = HttpServer(self.handle, limits)
+        self._recovering = any(profile.quirks.recover_xml for profile in profiles)
+
+    async def start(self, context: ssl.SSLContext | None = None) -> int:
+        """Returns the port. Raises `OSError` where it cannot be had."""
+        self._sweeper = asyncio.create_task(self._sweep())
+        return await self.http.start(self._settings.host, self._settings.port, context)
+
+    async def stop(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self.http.stop()
+        for session in list(self._sessions.values()):
+            self._end(session, 'shutdown')
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+
+    @property
+    def open_sessions(self) -> int:
+        return len(self._sessions)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self._settings.session_timeout_s / 4))
+            limit = self._clock() - self._settings.session_timeout_s
+            for session in [item for item in self._sessions.values() if item.seen < limit]:
+                self._end(session, 'timeout')
+            self._metrics.sessions_open.set(len(self._sessions))
+            self._metrics.connections_open.set(len(self.http.connections))
+
+    def _end(self, session: Session, how: str) -> None:
+        session.close()
+        self._sessions.pop(session.id, None)
+        if self._by_device.get(session.device_id) is session:
+            del self._by_device[session.device_id]
+        self._metrics.sessions_ended.labels(how).inc()
+
+    # --- one request ----------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        if request.method != 'POST':
+            return Response(405, headers=[('Allow', 'POST')])
+        if request.path != self._settings.path:
+            return self._refuse(404, 'path', 'CPEs are served elsewhere')
+        caller = request.connection.state
+        if caller is None:
+            caller = request.connection.state = _Caller()
+        if self._authenticator is not None and not caller.username:
+            challenge = self._authenticate(self._authenticator, request, caller)
+            if challenge is not None:
+                return challenge
+        encoding = request.headers.get('content-encoding', '').strip().lower()
+        try:
+            body = self._unpack(request.body, encoding)
+            if not body.strip():
+                return self._on_empty(request, caller, encoding)
+            envelope = self._decode(body, request.headers.get('content-type', ''), caller)
+        except CwmpDecodeError as error:
+            self._metrics.refusals.labels('envelope').inc()
+            logger.info('%s: %s', request.connection.address, error)
+            fault = encode.envelope(encode.fault(error.fault_code, str(error)), DEFAULT_NAMESPACE)
+            return Response(413 if error.fault_code == AcsFault.RESOURCES_EXCEEDED else 400, fault, [_XML])
+        if isinstance(envelope.message, m.Inform):
+            return self._on_inform(envelope, envelope.message, request, caller, encoding)
+        return self._on_message(envelope, request, caller, encoding)
+
+    def _refuse(self, status: int, why: str, text: str, *, close: bool = False) -> Response:
+        self._metrics.refusals.labels(why).inc()
+        headers = [('Content-Type', 'text/plain')]
+        if status == 503:
+            headers.append(('Retry-After', str(self._settings.retry_after_s)))
+        return Response(status, text.encode(), headers, close)
+
+    def _authenticate(self, authenticator: Authenticator, request: Request, caller: _Caller) -> Response | None:
+        now, address = self._clock(), request.connection.address
+        header = request.headers.get('authorization', '')
+        judgement = authenticator.check(header, request.method, request.path, address, now)
+        if judgement.refusal is None:
+            caller.username = judgement.username
+            return None
+        if judgement.refusal in (Refusal.WRONG, Refusal.MALFORMED):
+            caller.failures += 1
+            self._metrics.refusals.labels('credential').inc()
+        stale = judgement.refusal is Refusal.STALE
+        challenges = authenticator.challenges(address, now, stale=stale)
+        return Response(401, b'', challenges, close=caller.failures >= _MAX_FAILURES)
+
+    def _unpack(self, body: bytes, encoding: str) -> bytes:
+        if encoding in ('', 'identity'):
+            return body
+        if encoding not in ('gzip', 'x-gzip', 'deflate'):
+            raise UnsafeXmlError(f'the content encoding {encoding[:40]!r} is not known here')
+        return decompress(body, encoding.removeprefix('x-'), self._settings.max_body) if body else body
+
+    def _decode(self, body: bytes, content_type: str, caller: _Caller) -> m.Envelope:
+        found = _CHARSET.search(content_type)
+        charset = found.group(1) if found else ''
+        try:
+            return decode(body, charset)
+        except UnsafeXmlError as error:
+            # The recovering parser is for the models whose profile says so, and they show who they are in the Inform.
+            if not self._recovering or error.fault_code != AcsFault.INVALID_ARGUMENTS or b'<!DOCTYPE' in body:
+                raise
+            envelope = decode(body, charset, recover=True)
+            profile = caller.session.profile if caller.session is not None else None
+            if isinstance(envelope.message, m.Inform):
+                profile = self._profile(envelope.message.device)
+            if profile is None or not profile.quirks.recover_xml:
+                raise
+            return envelope
+
+    def _reply(self, body: bytes, encoding: str, *cookie: tuple[str, str]) -> Response:
+        headers = [_XML, *cookie]
+        if encoding in ('gzip', 'x-gzip'):
+            return Response(200, gzip.compress(body, 3), [*headers, ('Content-Encoding', 'gzip')])
+        if encoding == 'deflate':
+            return Response(200, zlib.compress(body, 3), [*headers, ('Content-Encoding', 'deflate')])
+        return Response(200, body, headers)
+
+    # --- Inform ---------------------------------------------------------------------------------------------------
+
+    def _profile(self, device: m.DeviceId) -> DeviceProfile:
+        """Profiles bound to a software version do not decide quirks: these are needed before it is known."""
+        key = (device.manufacturer, device.oui, device.product_class)
+        known = self._profile_cache.get(key)
+        if known is None:
+            if len(self._profile_cache) > 10_000:  # models are few; forged ones must not fill the memory
+                self._profile_cache.clear()
+            known = profile_for(Identity(*key), self._profiles)
+            self._profile_cache[key] = known
+        return known
+
+    def _may_speak_for(self, username: str, device: m.DeviceId, key: str) -> bool:
+        if self._authenticator is None or username == key:
+            return True
+        return self._settings.accept_oui_serial and username == device.oui_serial
+
+    def _on_inform(
+        self, envelope: m.Envelope, inform: m.Inform, request: Request, caller: _Caller, encoding: str
+    ) -> Response:
+        key = inform.device.key
+        if not self._may_speak_for(caller.username, inform.device, key):
+            logger.warning(
+                '%s authenticated as %s and claims to be %s',
+                request.connection.address, caller.username, key,
+            )  # fmt: skip
+            return self._refuse(403, 'identity', 'the credential is not of this device', close=True)
+        old = self._by_device.get(key)
+        if old is not None:
+            self._end(old, 'replaced')  # the newest wins: a CPE that starts over has forgotten the old one
+        if len(self._sessions) >= self._settings.max_sessions:
+            return self._refuse(503, 'busy', 'too many sessions', close=True)
+        now = self._clock()
+        profile = self._profile(inform.device)
+        session = Session(key, inform, envelope.namespace, profile, request.connection.address, now)
+        self._sessions[session.id] = self._by_device[session.device_id] = caller.session = session
+        self._bench.store.touch(_record(key, inform, request.connection.address, now))
+        self._metrics.informs.inc()
+        for warning in envelope.warnings:
+            logger.debug('%s: %s', session.device_id, warning)
+        body = session.encode(encode.INFORM_RESPONSE, envelope.id)
+        return self._reply(body, encoding, ('Set-Cookie', f'{COOKIE}={session.id}; Path=/'))
+
+    # --- everything after it --------------------------------------------------------------------------------------
+
+    def _session(self, request: Request, caller: _Caller) -> Session | None:
+        """By cookie, else by connection; never one of a device this caller has not authenticated as."""
+        found = _COOKIE.search(request.headers.get('cookie', ''))
+        session = self._sessions.get(found.group(1)) if found else None
+        if session is None:
+            session = caller.session
+        if session is None or session.closed:
+            return None
+        if not self._may_speak_for(caller.username, session.inform.device, session.device_id):
+            return None
+        session.seen = self._clock()
+        return session
+
+    def _on_empty(self, request: Request, caller: _Caller, encoding: str) -> Response | Awaitable[Response]:
+        session = self._session(request, caller)
+        if session is None:
+            return self._refuse(400, 'session', 'a session begins with an Inform')
+        if session.outstanding is not None:
+            return self._send(session, session.outstanding, encoding)  # it missed our request: once more
+        return self._next(session, None, encoding)
+
+    def _on_message(
+        self, envelope: m.Envelope, request: Request, caller: _Caller, encoding: str
+    ) -> Response | Awaitable[Response]:
+        session = self._session(request, caller)
+        if session is None:
+            return self._refuse(400, 'session', 'a session begins with an Inform')
+        message = envelope.message
+        reply = _answer_request(message)
+        if reply is not None:
+            return self._reply(session.encode(reply, envelope.id), encoding)
+        if isinstance(message, Fault):
+            self._metrics.cpe_faults.labels(str(message.code)).inc()
+        if session.outstanding is None or envelope.id not in ('', session.outstanding.id):
+            self._end(session, 'out of step')
+            return self._refuse(400, 'session', 'this answers nothing that was asked')
+        session.outstanding = None
+        return self._next(session, envelope, encoding)
+
+    def _next(self, session: Session, envelope: m.Envelope | None, encoding: str) -> Response | Awaitable[Response]:
+        if not session.tried_work:
+            session.tried_work = True
+            if work.has_work(self._bench, session):
+                session.expect()
+                session.work = asyncio.create_task(work.run(self._bench, session))
+                self._jobs.add(session.work)
+                session.work.add_done_callback(self._jobs.discard)
+        if session.work is None:
+            self._end(session, 'done')
+            return Response(204)
+        return self._exchange(session, envelope, encoding)
+
+    async def _exchange(self, session: Session, envelope: m.Envelope | None, encoding: str) -> Response:
+        outgoing = await session.exchange(envelope)
+        session.seen = self._clock()
+        if outgoing is not None and not session.closed:
+            return self._send(session, outgoing, encoding)
+        if not session.closed:
+            try:
+                if session.work is not None:
+                    await session.work  # its last write, and its error if it had one
+            finally:
+                self._end(session, 'done')
+        return Response(204)
+
+    def _send(self, session: Session, outgoing: Outgoing, encoding: str) -> Response:
+        return self._reply(session.encode(encode.request(outgoing.request), outgoing.id), encoding)
+
+
+def _answer_request(message: m.FromCpe) -> str | None:
+    """The reply to something the CPE asks; `None` where it asks nothing."""
+    match message:
+        case m.TransferComplete(autonomous=True):
+            return encode.AUTONOMOUS_TRANSFER_COMPLETE_RESPONSE
+        case m.TransferComplete():
+            return encode.TRANSFER_COMPLETE_RESPONSE  # always, even for a command key nobody knows
+        case m.GetRPCMethods():
+            return encode.RPC_METHODS_RESPONSE
+        case m.RequestDownload():
+            return encode.REQUEST_DOWNLOAD_RESPONSE
+        case m.UnknownRequest(method):
+            return encode.fault(AcsFault.METHOD_NOT_SUPPORTED, f'{method} is not supported')
+    return None
+
+
+_LEAVES = {
+    'SoftwareVersion': 'software_version',
+    'HardwareVersion': 'hardware_version',
+    'ConnectionRequestURL': 'connection_request_url',
+    'UDPConnectionRequestAddress': 'udp_address',
+    'ParameterKey': 'parameter_key',
+}
+
+
+def _record(key: str, inform: m.Inform, address: str, now: float) -> DeviceRecord:
+    found: dict[str, str] = {}
+    for item in inform.parameters:
+        column = _LEAVES.get(item.name.rpartition('.')[2])
+        if column is not None:
+            found.setdefault(column, item.value[:128] if column != 'connection_request_url' else item.value[:2048])
+    device = inform.device
+    return DeviceRecord(
+        id=key,
+        manufacturer=device.manufacturer,
+        oui=device.oui,
+        product_class=device.product_class,
+        serial=device.serial,
+        root=inform.parameters[0].name.partition('.')[0][:32] if inform.parameters else '',
+        software_version=found.get('software_version', ''),
+        hardware_version=found.get('hardware_version', ''),
+        address=address,
+        connection_request_url=found.get('connection_request_url', ''),
+        udp_address=found.get('udp_address', ''),
+        parameter_key=found.get('parameter_key', '')[:64],
+        events=', '.join(event.code for event in inform.events)[:256],
+        first_inform=now,
+        last_inform=now,
+    )

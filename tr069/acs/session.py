@@ -1,0 +1,137 @@
+"""A CWMP session: from the Inform to the empty answer. What is *done* in it is `work.py`'s; this is the talk."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from tr069.cwmp import encode
+from tr069.cwmp.faults import Fault
+from tr069.cwmp.messages import (
+    Envelope,
+    FromCpe,
+    GetParameterAttributesResponse,
+    GetParameterNamesResponse,
+    GetParameterValuesResponse,
+    GetRPCMethodsResponse,
+    Inform,
+    Request,
+    StatusResponse,
+)
+from tr069.datamodel.profiles import DeviceProfile
+from tr069.errors import Tr069Error
+
+Answer = (
+    Fault
+    | GetParameterValuesResponse
+    | GetParameterNamesResponse
+    | GetParameterAttributesResponse
+    | GetRPCMethodsResponse
+    | StatusResponse
+)
+ANSWERS = (
+    Fault,
+    GetParameterValuesResponse,
+    GetParameterNamesResponse,
+    GetParameterAttributesResponse,
+    GetRPCMethodsResponse,
+    StatusResponse,
+)
+
+
+class SessionLostError(Tr069Error):
+    """The CPE went away before it answered. Whether it did what was asked is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    id: str
+    request: Request
+
+
+class Session:
+    """`ask` is called by the work, `exchange` by the HTTP side; each waits for the other."""
+
+    __slots__ = (
+        '_answer',
+        '_count',
+        '_outgoing',
+        'address',
+        'closed',
+        'device_id',
+        'id',
+        'inform',
+        'namespace',
+        'outstanding',
+        'profile',
+        'seen',
+        'tried_work',
+        'work',
+    )
+
+    def __init__(
+        self, device_id: str, inform: Inform, namespace: str, profile: DeviceProfile, address: str, now: float
+    ) -> None:
+        self.id = secrets.token_urlsafe(12)
+        self.device_id = device_id
+        self.inform = inform
+        self.namespace = namespace
+        self.profile = profile
+        self.address = address
+        self.seen = now
+        self.work: asyncio.Task[None] | None = None
+        self.tried_work = False
+        self.outstanding: Outgoing | None = None
+        self.closed = False
+        self._count = 0
+        self._outgoing: asyncio.Future[Outgoing | None] | None = None
+        self._answer: asyncio.Future[FromCpe] | None = None
+
+    def encode(self, body: str, identifier: str = '') -> bytes:
+        return encode.envelope(body, self.namespace, identifier, declaration=self.profile.quirks.xml_declaration)
+
+    # --- the work's side ----------------------------------------------------------------------------------------------
+
+    async def ask(self, request: Request) -> Answer:
+        """Send one RPC and wait for its answer or fault. Raises `SessionLostError`."""
+        if self.closed or self._outgoing is None:
+            raise SessionLostError(f'{self.device_id}: the session is over')
+        self._count += 1
+        self._answer = asyncio.get_running_loop().create_future()
+        self._outgoing.set_result(Outgoing(f'{self.id}-{self._count}', request))
+        answer = await self._answer
+        if not isinstance(answer, ANSWERS):
+            raise SessionLostError(f'{self.device_id}: answered {type(answer).__name__} to {type(request).__name__}')
+        return answer
+
+    def finish(self) -> None:
+        """The work has nothing more to ask."""
+        if self._outgoing is not None and not self._outgoing.done():
+            self._outgoing.set_result(None)
+
+    # --- the HTTP side ------------------------------------------------------------------------------------------------
+
+    def expect(self) -> None:
+        self._outgoing = asyncio.get_running_loop().create_future()
+
+    async def exchange(self, envelope: Envelope | None) -> Outgoing | None:
+        """Hand the CPE's answer to the work and wait for what it asks next; `None` where it is done."""
+        if self._outgoing is None or self.closed:
+            return None
+        if envelope is not None and self._answer is not None and not self._answer.done():
+            self._answer.set_result(envelope.message)
+        self.outstanding = await asyncio.shield(self._outgoing)
+        if self.outstanding is not None:
+            self.expect()  # for what comes after its answer
+        return self.outstanding
+
+    def close(self) -> None:
+        """End it; work that waits for an answer is told that there will be none."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(SessionLostError(f'{self.device_id}: the session ended before the answer'))
+            self._answer.exception()  # the work may already be gone: do not report it as never retrieved
+        self.finish()

@@ -1,0 +1,304 @@
+"""What is done in a session: first what was asked once (tasks), then the desired state. All of it guarded."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tr069 import guard
+from tr069.acs import desired as d
+from tr069.acs import tasks
+from tr069.acs.records import DesiredRecord, TaskRecord, TaskState
+from tr069.acs.session import Session, SessionLostError
+from tr069.acs.settings import Desired
+from tr069.acs.store import Store, SupersededError
+from tr069.client import Standing
+from tr069.cwmp import messages as m
+from tr069.cwmp.faults import Fault
+from tr069.datamodel.tree import Identity
+from tr069.datamodel.values import differing
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What the work needs, passed in. `connection_request_login` gives the user name and password to set on a CPE."""
+
+    store: Store
+    settings: Desired
+    connection_request_login: Callable[[str], tuple[str, str]] | None = None
+    verify_soon: Callable[[str], None] | None = None
+    clock: Callable[[], float] = time.time
+
+
+def identity_of(inform: m.Inform) -> Identity:
+    device = inform.device
+    software = inform.value('.DeviceInfo.SoftwareVersion') or ''
+    return Identity(device.manufacturer, device.oui, device.product_class, software)
+
+
+def has_work(bench: Workbench, session: Session) -> bool:
+    """True where `run` would do anything at all: asked at every session, so it must cost nothing."""
+    store, inform = bench.store, session.inform
+    if store.tasks_of(session.device_id) or (bench.connection_request_login and inform.has('0 BOOTSTRAP')):
+        return True
+    if _waiting_canary(bench, session):
+        return True
+    record = store.status_of(session.device_id)
+    return record is not None and d.next_step(record, inform, bench.clock()) is not d.Step.NOTHING
+
+
+async def run(bench: Workbench, session: Session) -> None:
+    """Do all there is to do, in order. Ends quietly where the CPE goes away or something else was asked meanwhile."""
+    try:
+        await _greet_canary(bench, session)
+        if bench.connection_request_login and session.inform.has('0 BOOTSTRAP'):
+            await _provision(bench, session)
+        for task in list(bench.store.tasks_of(session.device_id)):
+            await _do_task(bench, session, task)
+        record = bench.store.status_of(session.device_id)
+        if record is not None:
+            await _settle(bench, session, record)
+    except SessionLostError as error:
+        logger.info('%s', error)
+    except SupersededError as error:
+        logger.info('%s; the next session goes by that', error)
+    finally:
+        session.finish()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+async def read_values(session: Session, names: Sequence[str]) -> dict[str, m.ParameterValue] | Fault:
+    """Read names, as many at a time as the model takes; the first fault ends it."""
+    found: dict[str, m.ParameterValue] = {}
+    step = session.profile.quirks.max_names
+    for start in range(0, len(names), step):
+        answer = await session.ask(m.GetParameterValues(tuple(names[start : start + step])))
+        if isinstance(answer, Fault):
+            return answer
+        if isinstance(answer, m.GetParameterValuesResponse):
+            found.update((item.name, item) for item in answer.values)
+    return found
+
+
+async def _judge(
+    bench: Workbench, session: Session, values: Sequence[m.ParameterValue], *, restoring: bool
+) -> guard.Verdict:
+    """The guard's verdict on a fresh read. Parts of the tree the device does not have are just not there."""
+    policy = policy_of(bench, session)
+    tree: dict[str, str] = {}
+    if not restoring:
+        for path in guard.reads_needed(values, policy.vouched):
+            found = await read_values(session, (path,))
+            if not isinstance(found, Fault):
+                tree.update((name, item.value) for name, item in found.items())
+    return guard.judge(values, tree, policy, source_address=session.address, restoring=restoring)
+
+
+def policy_of(bench: Workbench, session: Session) -> guard.ModelPolicy:
+    facts = session.profile.guard
+    _, canary = bench.store.canaries.get(identity_of(session.inform).model, ('', guard.Canary.NONE))
+    return guard.ModelPolicy(facts.allow_wan_off, canary, facts.vouched)
+
+
+def _waiting_canary(bench: Workbench, session: Session) -> bool:
+    if not bench.store.canaries:
+        return False
+    holder, standing = bench.store.canaries.get(identity_of(session.inform).model, ('', guard.Canary.NONE))
+    return holder == session.device_id and standing is guard.Canary.WAITING
+
+
+async def _greet_canary(bench: Workbench, session: Session) -> None:
+    """The model's first changed device has informed again: the others may follow."""
+    if _waiting_canary(bench, session):
+        model = identity_of(session.inform).model
+        await bench.store.set_canary(model, session.device_id, guard.Canary.INFORMED, bench.clock())
+
+
+# --- first contact ----------------------------------------------------------------------------------------------------
+
+
+async def _provision(bench: Workbench, session: Session) -> None:
+    """Give the device the login under which we call it: a factory reset has wiped it."""
+    assert bench.connection_request_login is not None
+    username, password = bench.connection_request_login(session.device_id)
+    root = session.inform.parameters[0].name.partition('.')[0] if session.inform.parameters else ''
+    if root not in ('InternetGatewayDevice', 'Device'):
+        return
+    prefix = f'{root}.ManagementServer.ConnectionRequest'
+    key = session.inform.value('.ManagementServer.ParameterKey') or ''
+    answer = await session.ask(
+        m.SetParameterValues(
+            (m.ParameterValue(f'{prefix}Username', username), m.ParameterValue(f'{prefix}Password', password)), key
+        )
+    )
+    if isinstance(answer, Fault):
+        logger.warning('%s does not take a connection request login: %s', session.device_id, answer)
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------------
+
+
+async def _do_task(bench: Workbench, session: Session, task: TaskRecord) -> None:
+    now = bench.clock()
+    if now > task.expires_at:
+        expired = replace(task, state=TaskState.EXPIRED, answer={'error': 'the device did not come in time'})
+        await bench.store.finish_task(expired, now)
+        return
+    try:
+        answer = await _perform(bench, session, task.request)
+    except SessionLostError:
+        # A read may be repeated; whether anything else was done is not known, and is not done twice.
+        if not tasks.is_repeatable(task.request):
+            lost = {'error': 'the device went away before it answered: whether it was done is unknown'}
+            await bench.store.finish_task(replace(task, state=TaskState.FAILED, answer=lost), bench.clock())
+        raise
+    state = TaskState.FAILED if 'error' in answer else TaskState.DONE
+    await bench.store.finish_task(replace(task, state=state, answer=answer), bench.clock())
+
+
+async def _perform(bench: Workbench, session: Session, request: Mapping[str, Any]) -> dict[str, Any]:
+    if request['method'] == tasks.READ:
+        found = await read_values(session, request['names'])
+        return {'error': f'fault {found}'} if isinstance(found, Fault) else tasks.values_answer(found.values())
+    if request['method'] == tasks.READ_TREE:
+        return await _read_tree(session)
+    rpc = tasks.to_rpc(request)
+    if isinstance(rpc, m.SetParameterValues):
+        verdict = await _judge(bench, session, rpc.values, restoring=False)
+        if not verdict.allowed:
+            return {'error': f'refused: {verdict.reason}'}
+        if verdict.is_canary and not await _become_canary(bench, session):
+            return {'error': 'refused: another device of the model is being tried first'}
+    elif isinstance(rpc, m.AddObject | m.DeleteObject):
+        # An object under a WAN or the firewall may carry management as much as a value does.
+        risk = guard.classify(m.ParameterValue(rpc.path + 'x', ''), policy_of(bench, session).vouched)
+        if risk is not guard.Risk.LOW:
+            return {'error': f'refused: {rpc.path} is not known to spare management'}
+    return tasks.answer_of(await session.ask(rpc))
+
+
+# The parts of a tree where levers and the signs of management live.
+_LEVER_PARTS = {
+    'InternetGatewayDevice': (
+        'WANDevice', 'QueueManagement', 'CaptivePortal', 'Firewall', 'LANDevice', 'Layer3Forwarding',
+        'ManagementServer', 'X_HW_Security',
+    ),
+    'Device': (
+        'QoS', 'CaptivePortal', 'Firewall', 'DHCPv4', 'Ethernet', 'WiFi', 'PPP', 'IP', 'Routing', 'ManagementServer',
+    ),
+}  # fmt: skip
+
+
+# What no lever needs, and nobody should keep: pass phrases, and the names of the people's own devices.
+_SECRET = re.compile(r'Password|Passphrase|PreSharedKey|WEPKey|\.Hosts\.', re.IGNORECASE)
+
+
+async def _read_tree(session: Session) -> dict[str, Any]:
+    """Values and writability of every part that may hold a lever. Parts the device refuses are named."""
+    root = session.inform.parameters[0].name.partition('.')[0] if session.inform.parameters else ''
+    parts: Iterable[str] = _LEVER_PARTS.get(root, ())
+    listed = await session.ask(m.GetParameterNames(f'{root}.', next_level=True))
+    if isinstance(listed, m.GetParameterNamesResponse) and listed.parameters:
+        known = {item.name.rstrip('.').rpartition('.')[2] for item in listed.parameters}
+        parts = [part for part in parts if part in known]
+    values: list[m.ParameterValue] = []
+    writable: dict[str, bool] = {}
+    refused: list[str] = []
+    for part in parts:
+        path = f'{root}.{part}.'
+        read = await session.ask(m.GetParameterValues((path,)))
+        if not isinstance(read, m.GetParameterValuesResponse):
+            refused.append(path)
+            continue
+        values.extend(read.values)
+        names = await session.ask(m.GetParameterNames(path, next_level=False))
+        if isinstance(names, m.GetParameterNamesResponse):
+            writable.update((item.name, item.writable) for item in names.parameters)
+    harmless = [item for item in values if not _SECRET.search(item.name)]
+    return tasks.values_answer(harmless) | {'writable': writable, 'refused': refused}
+
+
+# --- desired state ----------------------------------------------------------------------------------------------------
+
+
+async def _settle(bench: Workbench, session: Session, record: DesiredRecord) -> None:
+    """Bring the device to its desired state, one careful step: read, compare, save, guard, send."""
+    store, now = bench.store, bench.clock()
+    step = d.next_step(record, session.inform, now)
+    if step is d.Step.NOTHING:
+        return
+    model = identity_of(session.inform).model
+    known_fault = store.quarantined.get(model)
+    if known_fault and not record.restoring and step is not d.Step.VERIFY:
+        message = f'model {model} is quarantined: {known_fault}'
+        await store.advance(record, d.stopped(record, Standing.QUARANTINED, message, now))
+        return
+    found = await read_values(session, [item.name for item in record.values])
+    if isinstance(found, Fault):
+        await _fault(bench, session, record, found)
+        return
+    different = differing(record.values, found)
+    if step in (d.Step.VERIFY, d.Step.CHECK_DRIFT) and not different:
+        if record.standing is not Standing.VERIFIED:
+            await store.advance(record, d.verified(record, now))
+        return
+    if step is d.Step.VERIFY:
+        record = await store.advance(record, _as_sent_in_vain(bench, record, different, now))
+        if record.standing is not Standing.PENDING or now < record.not_before or (known_fault and not record.restoring):
+            return
+    await _send(bench, session, record, found)
+
+
+def _as_sent_in_vain(bench: Workbench, record: DesiredRecord, different: Sequence[str], now: float) -> DesiredRecord:
+    """Read back otherwise. An answer that was lost is no failed attempt: it is simply sent, now that it is known."""
+    if record.standing is Standing.SENDING:
+        return replace(record, standing=Standing.PENDING, not_before=0.0, changed_at=now)
+    message = f'accepted, but reads otherwise: {", ".join(different)}'
+    limits = bench.settings
+    return d.retry(record, message, now, max_attempts=limits.max_attempts, backoff_s=limits.backoff_s)
+
+
+async def _send(
+    bench: Workbench, session: Session, record: DesiredRecord, found: Mapping[str, m.ParameterValue]
+) -> None:
+    now = bench.clock()
+    verdict = await _judge(bench, session, record.values, restoring=record.restoring)
+    if verdict.allowed and verdict.is_canary and not await _become_canary(bench, session):
+        verdict = guard.Verdict(False, 'another device of the model is being tried first')
+    if not verdict.allowed:
+        await bench.store.advance(record, d.stopped(record, Standing.REFUSED, verdict.reason, now))
+        return
+    key = session.inform.value('.ManagementServer.ParameterKey')
+    # Journal before send: from here on the saved values outlive us, and a lost answer is read before it is repeated.
+    record = await bench.store.advance(record, d.sending(record, found, key, now))
+    answer = await session.ask(m.SetParameterValues(d.typed(record.values, found), record.revision))
+    if isinstance(answer, Fault):
+        await _fault(bench, session, record, answer)
+        return
+    status = answer.status if isinstance(answer, m.StatusResponse) else None
+    await bench.store.advance(record, d.sent(record, status, bench.clock()))
+    if bench.verify_soon is not None:
+        bench.verify_soon(session.device_id)
+
+
+async def _become_canary(bench: Workbench, session: Session) -> bool:
+    model = identity_of(session.inform).model
+    return await bench.store.set_canary(model, session.device_id, guard.Canary.WAITING, bench.clock())
+
+
+async def _fault(bench: Workbench, session: Session, record: DesiredRecord, fault: Fault) -> None:
+    now, limits = bench.clock(), bench.settings
+    new, guilty = d.after_fault(record, fault, now, max_attempts=limits.max_attempts, backoff_s=limits.backoff_s)
+    if guilty:
+        model = identity_of(session.inform).model
+        logger.error('model %s is quarantined: %s faulted %s', model, guilty, fault)
+        await bench.store.quarantine(model, guilty, str(fault), session.device_id, now)
+    await bench.store.advance(record, new)

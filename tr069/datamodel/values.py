@@ -1,0 +1,30 @@
+"""When is a value the one that was wanted?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tr069.cwmp.messages import ParameterValue
+from tr069.guard import truthy
+
+
+def same(wanted: ParameterValue, found: ParameterValue) -> bool:
+    """Equal as the type means it: `1` and `true`, `064000` and `64000` are each the same."""
+    if wanted.value == found.value:
+        return True
+    kinds = {wanted.type.rpartition(':')[2], found.type.rpartition(':')[2]}
+    if 'boolean' in kinds:
+        words = {'0', '1', 'true', 'false'}
+        both = {wanted.value.strip().lower(), found.value.strip().lower()}
+        return both <= words and truthy(wanted.value) == truthy(found.value)
+    if kinds & {'int', 'unsignedInt', 'long', 'unsignedLong'}:
+        try:
+            return int(wanted.value) == int(found.value)
+        except ValueError:
+            return False
+    return False
+
+
+def differing(wanted: Iterable[ParameterValue], found: Mapping[str, ParameterValue]) -> tuple[str, ...]:
+    """Names that do not read as wanted, missing ones included."""
+    return tuple(item.name for item in wanted if item.name not in found or not same(item, found[item.name]))
