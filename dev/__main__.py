@@ -9,6 +9,8 @@ import sys
 from typing import Annotated
 
 import typer
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 
 from dev.instance import BIN, ensure_templates, environment, instance
 from dev.services import ROOT, Postgres, ServiceError, say, services
@@ -38,10 +40,63 @@ def setup() -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def test(context: typer.Context) -> None:
-    """Run pytest with services and a template database; arguments are pytest's."""
+    """Run pytest with services and a template database; arguments are pytest's. Without any: all, with coverage."""
     with services() as urls:
         ensure_templates(urls)
-        raise typer.Exit(call([sys.executable, '-m', 'pytest', *context.args], environment(urls, 'netbox')))
+        env = environment(urls, 'netbox')
+        if context.args:
+            raise typer.Exit(call([sys.executable, '-m', 'pytest', *context.args], env))
+        coverage = [sys.executable, '-m', 'coverage']
+        call([*coverage, 'erase'], env)
+        failed = call([*coverage, 'run', '-m', 'pytest', '-q'], env)
+        call([*coverage, 'combine', '--quiet'], env)
+        for package in ('netbox_delinquency', 'nornir_tasks', 'tr069'):
+            say(f'coverage of {package}')
+            report = [*coverage, 'report', f'--include={package}/*', '--fail-under=90']
+            failed = call(report, env) or failed
+        raise typer.Exit(failed)
+
+
+@app.command()
+def check() -> None:
+    """Fail where models and migrations differ."""
+    with instance('netbox_check') as env:
+        raise typer.Exit(call([str(BIN / 'netbox'), 'makemigrations', '--check', '--dry-run'], env))
+
+
+@app.command()
+def messages() -> None:
+    """Compile the message catalogues that are newer than what was compiled of them."""
+    for source in ROOT.glob('netbox_delinquency/locale/*/LC_MESSAGES/*.po'):
+        target = source.with_suffix('.mo')
+        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+            with source.open('rb') as po, target.open('wb') as mo:
+                write_mo(mo, read_po(po))
+
+
+@app.command()
+def makemessages() -> None:
+    """Renew the catalogues from the sources (needs gettext's xgettext)."""
+    command = [str(BIN / 'django-admin'), 'makemessages', '--locale', 'pt_BR', '--no-location', '--no-obsolete']
+    raise typer.Exit(subprocess.run(command, cwd=ROOT / 'netbox_delinquency', check=False).returncode)
+
+
+@app.command()
+def bench(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Run benchmarks (`policy`, `acs`, …), or all; each exits with 1 where it misses its bar."""
+    scripts = sorted(ROOT.glob('benchmarks/bench_*.py'))
+    if unknown := set(names or ()) - {script.stem.removeprefix('bench_') for script in scripts}:
+        raise typer.BadParameter(f'there is no benchmark {", ".join(sorted(unknown))}')
+    missed = []
+    with instance('netbox_bench') as env:
+        for script in scripts:
+            name = script.stem.removeprefix('bench_')
+            if not names or name in names:
+                say(f'--- {name}')
+                if call([sys.executable, '-m', f'benchmarks.{script.stem}'], env):
+                    missed.append(name)
+    if missed:
+        raise ServiceError(f'missed their bars: {", ".join(missed)}')
 
 
 @app.command(context_settings=PASS_THROUGH)

@@ -18,6 +18,8 @@ need() { # need PACKAGE COMMAND-OR-PATH…: the package is missing where none of
     done
     missing="$missing $package"
 }
+# The message catalogues are checked against the sources with it.
+need gettext xgettext
 # NetBox's psycopg[c] is compiled against libpq; the services are private ones when no URL is given.
 need build-essential cc
 need libpq-dev pg_config

@@ -49,6 +49,8 @@ class Stack:
     control: str  # of the simulated routers
     lab: Lab | None
     env: dict[str, str]
+    log: Path  # of the web server and the workers
+    secrets: dict[str, str]  # what must be found nowhere
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -57,7 +59,7 @@ class Stack:
 
     def get(self, path: str, **filters: Any) -> list[dict[str, Any]]:
         """All rows of a list of the plugin's REST API."""
-        return list(self.netbox._list(path, **filters))  # noqa: SLF001
+        return list(self.netbox.rows(path, **filters))
 
     def post_event(self, kind: str, contract: str, **data: Any) -> requests.Response:
         """Post an event as billing does: signed, with an id of its own."""
@@ -137,7 +139,8 @@ def stack(database: str, with_lab: bool = True) -> Iterator[Stack]:
         open_.enter_context(process(server, env, stdout=log, stderr=log))
         running = Stack(
             url=f'http://127.0.0.1:{port}', token=spec['token'], password=spec['password'], signing_key=signing_key,
-            control=simulator['control'], lab=lab, env=env,
+            control=simulator['control'], lab=lab, env=env, log=Path(log.name),
+            secrets={'router password': router_password, 'signing key': signing_key.removeprefix('whsec_')},
         )  # fmt: skip
         for lane in LANES:
             running.workers.append(open_.enter_context(worker(env, log, lane)))

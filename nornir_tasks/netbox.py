@@ -70,17 +70,24 @@ class NetBox:
             raise ConfigurationError(f'set {" and ".join(missing)}: the address of NetBox, and an API token of yours')
         return cls(os.environ['NETBOX_URL'], os.environ['NETBOX_TOKEN'])
 
+    def rows(self, path: str, **filters: Any) -> Iterator[dict[str, Any]]:
+        """All rows of a list (`runs`, `changes`, …) by its filters, page after page."""
+        try:
+            yield from self._request(path, filters).get()
+        except (RequestError, requests.RequestException) as error:
+            raise NetBoxError(_sentence(error)) from error
+
     def points(self, **filters: Any) -> list[Point]:
         """Enforcement points, by the filters of their list (`name='bras-1'`, `status='active'`)."""
-        return [_point(record) for record in self._list('enforcement-points', **filters)]
+        return [_point(record) for record in self.rows('enforcement-points', **filters)]
 
     def lines(self, **filters: Any) -> list[Line]:
         """Access lines, by the filters of their list (`bras='bras-1'`, `drifting=True`)."""
-        return [_line(record) for record in self._list('access-lines', **filters)]
+        return [_line(record) for record in self.rows('access-lines', **filters)]
 
     def run(self, pk: int) -> dict[str, Any]:
         """One run, as REST gives it."""
-        answer = list(self._list('runs', id=pk))
+        answer = list(self.rows('runs', id=pk))
         if not answer:
             raise NetBoxError(f'there is no run {pk}, or you may not see it')
         return answer[0]
@@ -98,7 +105,7 @@ class NetBox:
     def open_changes(self, pk: int) -> dict[str, list[AccessChange]]:
         """The rows of a run that are not closed yet, by point name."""
         changes: dict[str, list[AccessChange]] = {}
-        for record in self._list('changes', run_id=pk):
+        for record in self.rows('changes', run_id=pk):
             if record['outcome']:
                 continue
             change = AccessChange(
@@ -109,12 +116,6 @@ class NetBox:
             )
             changes.setdefault(record['point']['name'], []).append(change)
         return changes
-
-    def _list(self, path: str, **filters: Any) -> Iterator[dict[str, Any]]:
-        try:
-            yield from self._request(path, filters).get()
-        except (RequestError, requests.RequestException) as error:
-            raise NetBoxError(_sentence(error)) from error
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,19 @@ from tr069.datamodel.tree import Identity, Leaf, Tree
 from tr069.datamodel.values import differing
 from tr069.errors import AcsError, DeviceUnknownError
 from tr069.genieacs_nbi import Nbi, TaskOutcome, parse_fault
-from tr069.genieacs_scripts import CHANNEL, OFF, OK, ON, WAS, Definition, as_text, flatten, read_definition, tagged
+from tr069.genieacs_scripts import (
+    CHANNEL,
+    HOLD,
+    OFF,
+    OK,
+    ON,
+    WAS,
+    Definition,
+    as_text,
+    flatten,
+    read_definition,
+    tagged,
+)
 
 _PAGE = 200
 _ID_BATCH = 40  # ids in one query: it travels in the URL, of which Node takes 16 KB
@@ -215,7 +227,7 @@ class GenieAcsClient:
         script = {ON: definition.keep_script, OFF: definition.restore_script, WAS: definition.saved_script}[prefix]()
         await self._nbi.put_provision(name, script)
         if prefix != WAS:
-            await self._nbi.put_preset(name, tag=name, provision=name, channel=CHANNEL)
+            await self._nbi.put_preset(name, tag=name, unless=HOLD, provision=name, channel=CHANNEL)
             # Every worker caches presets for some seconds: a device called before that finds the old ones.
             self._presets_ready_at = time.monotonic() + self._preset_delay_s
         self._known[name] = definition
@@ -275,7 +287,7 @@ class GenieAcsClient:
         kept = {item.name: item for item in was.values} if was and (now_on or restoring) else {}
         before = found | kept
         named = {item.name for item in profile.values}
-        typed = tuple(replace(item, type=found[item.name].type or item.type) for item in profile.values)
+        typed = tuple(item._replace(type=found[item.name].type or item.type) for item in profile.values)
         wanted = Definition(
             typed + tuple(item for name, item in kept.items() if name not in named), profile.name, profile.revision
         )
@@ -389,8 +401,13 @@ class GenieAcsClient:
         verified = OK + wanted.hash
         if verified in device.tags:
             return status(Standing.VERIFIED)
-        # The cache says what was sent; only the device can say what is. So it is asked, in a session of its own.
-        reading = await self.read(device_id, names, timeout_s=self._timeout_ms / 1000)
+        # The cache says what was sent; only the device can say what is. So it is asked, in a session in which our
+        # presets set nothing: a device that accepts and ignores would be set anew, and its cache look right again.
+        await self._nbi.tag(device_id, HOLD)
+        try:
+            reading = await self.read(device_id, names, timeout_s=self._timeout_ms / 1000)
+        finally:
+            await self._nbi.untag(device_id, HOLD)
         if reading.error:
             return status(Standing.SENT, f'not verified yet: {reading.error}')
         if differing(wanted.values, reading.values):

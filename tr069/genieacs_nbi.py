@@ -193,15 +193,15 @@ class Nbi:
         answer = await self._request('PUT', f'/provisions/{name}', content=script.encode())
         self._check(answer, f'provision {name}')
 
-    async def put_preset(self, name: str, *, tag: str, provision: str, channel: str) -> None:
-        """A preset that runs `provision` on every device with `tag`, in a channel of its own.
+    async def put_preset(self, name: str, *, tag: str, unless: str, provision: str, channel: str) -> None:
+        """A preset that runs `provision` on every device with `tag` but without `unless`, in a channel of its own.
 
         A fault backs its whole channel off for 300 s and more: ours must not hold up the operator's presets.
         """
         preset = {
             'weight': 0,
             'channel': channel,
-            'precondition': json.dumps({'_tags': tag}),
+            'precondition': f'Tags.{tag} IS NOT NULL AND Tags.{unless} IS NULL',
             'configurations': [{'type': 'provision', 'name': provision, 'args': None}],
         }
         answer = await self._request('PUT', f'/presets/{name}', content=json.dumps(preset).encode())

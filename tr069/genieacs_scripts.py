@@ -16,6 +16,8 @@ from tr069.cwmp.messages import ParameterValue, as_values
 
 CHANNEL = 'tr069'
 ON, OFF, WAS, OK = 'tr069_on_', 'tr069_off_', 'tr069_was_', 'tr069_ok_'
+# While a device has it none of our presets sets anything: what is read then is the device's own doing.
+HOLD = 'tr069_hold'
 
 
 @dataclass(frozen=True, slots=True)

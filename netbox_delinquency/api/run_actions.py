@@ -32,16 +32,23 @@ from .serializers import EnforcementRunSerializer
 
 __all__ = ('RunActionsMixin',)
 
-# The permission each action asks for, on the run it is about; planning asks for `enforce` on the lines.
+# The permission each action asks for: on the run it is about, or, for planning, on the lines.
+PLAN, APPROVE, EXECUTE, CANCEL = (
+    f'netbox_delinquency.{permission}'
+    for permission in (
+        'enforce_accessline', 'approve_enforcementrun', 'execute_enforcementrun', 'cancel_enforcementrun',
+    )
+)  # fmt: skip
 ACTIONS = {
-    'approve': 'approve',
-    'start': 'execute',
-    'begin': 'execute',
-    'claim': 'execute',
-    'sending': 'execute',
-    'finished': 'execute',
-    'finish': 'execute',
-    'cancel': 'cancel',
+    'plan': PLAN,
+    'approve': APPROVE,
+    'start': EXECUTE,
+    'begin': EXECUTE,
+    'claim': EXECUTE,
+    'sending': EXECUTE,
+    'finished': EXECUTE,
+    'finish': EXECUTE,
+    'cancel': CANCEL,
 }
 
 
@@ -111,7 +118,7 @@ class RunActionPermissions(TokenPermissions):
     """A POST to an action asks for that action's own permission instead of `add`; a token must still allow writing."""
 
     def __init__(self, permission: str) -> None:
-        self.perms_map = {**TokenPermissions.perms_map, 'POST': [f'%(app_label)s.{permission}_%(model_name)s']}
+        self.perms_map = {**TokenPermissions.perms_map, 'POST': [permission]}
 
 
 def document(request, answer=None, status: int = 200, **kwargs):
@@ -134,7 +141,7 @@ class RunActionsMixin:
     def _run(self, pk) -> EnforcementRun:
         # The queryset of a POST is restricted to `add`: the run is taken from the plain manager and asked for itself.
         run = get_object_or_404(EnforcementRun, pk=pk)
-        permission = f'netbox_delinquency.{ACTIONS[self.action]}_enforcementrun'
+        permission = ACTIONS[self.action]
         if not self.request.user.has_perm(permission, obj=run):
             raise PermissionDenied(f'You do not have the permission {permission} for this run.')
         return run

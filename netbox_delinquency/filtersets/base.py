@@ -1,5 +1,8 @@
 """What the filter sets of several models share."""
 
+from functools import reduce
+from operator import or_
+
 import django_filters
 from django import forms
 from django.db.models import Model, Q
@@ -41,10 +44,6 @@ class SearchMixin:
     search_fields: tuple[str, ...] = ()
 
     def search(self, queryset, name, value):
-        value = value.strip()
-        if not value:
-            return queryset
-        query = Q()
-        for field in self.search_fields:
-            query |= Q(**{f'{field}__icontains': value})
-        return queryset.filter(query)
+        return queryset.filter(
+            reduce(or_, (Q(**{f'{field}__icontains': value.strip()}) for field in self.search_fields))
+        )

@@ -44,7 +44,7 @@ OWNERSHIP = FieldSet('owner_group_id', 'owner_id', name=_('Ownership'))
 
 
 def field_of(model: type[models.Model], name: str) -> models.Field:
-    return model._meta.get_field(name)  # noqa: SLF001 - Django's documented API
+    return model._meta.get_field(name)
 
 
 def _label(field: models.Field):
@@ -106,8 +106,6 @@ def filter_by(model: type[models.Model], name: str):
         return forms.DateTimeField(widget=DateTimePicker(), **options)
     if isinstance(field, models.DateField):
         return forms.DateField(widget=DatePicker(), **options)
-    if isinstance(field, models.DecimalField):
-        return forms.DecimalField(**options)
     if isinstance(field, models.IntegerField):
         return forms.IntegerField(**options)
     return forms.CharField(**options)

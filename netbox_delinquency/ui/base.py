@@ -3,26 +3,23 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from extras.ui.panels import CustomFieldsPanel, TagsPanel
 from netbox.ui import actions, attrs, layout, panels
+from netbox.ui.breadcrumbs import Breadcrumb
 
 __all__ = ('CountsPanel', 'ModelPanel', 'SelfAttr', 'StateAttr', 'page', 'table_of')
 
 
 class ModelPanel(panels.ObjectAttributesPanel):
-    """Attributes of a model; one named like a field is labelled like it."""
+    """Attributes of a model, each labelled like the field whose name it has, or else by itself."""
 
     model: type[Model]
 
     def _name_to_label(self, name):
-        try:
-            return capfirst(self.model._meta.get_field(name).verbose_name)  # noqa: SLF001 - Django's documented API
-        except FieldDoesNotExist:
-            return super()._name_to_label(name)
+        return capfirst(self.model._meta.get_field(name).verbose_name)
 
 
 class SelfAttr(attrs.RelatedObjectAttr):
@@ -82,11 +79,14 @@ def table_of(model: str, parameter: str, *, add: str = '', exclude: tuple[str, .
     )
 
 
-def page(*left, right=(), bottom=(), comments: bool = True, **kwargs) -> layout.SimpleLayout:
-    """The layout of a detail page: what it is on the left, what comes of it on the right, its tables below."""
+def page(*left, right=(), bottom=(), under: tuple[str, ...] = (), comments: bool = True) -> layout.SimpleLayout:
+    """The layout of a detail page: what it is on the left, what comes of it on the right, its tables below.
+
+    `under` are the attributes that name what the object belongs to, outermost first: its breadcrumbs.
+    """
     return layout.SimpleLayout(
         left_panels=[*left, TagsPanel()],
         right_panels=[*right, CustomFieldsPanel(), *([panels.CommentsPanel()] if comments else [])],
         bottom_panels=list(bottom),
-        **kwargs,
+        breadcrumbs=[Breadcrumb(accessor) for accessor in under],
     )

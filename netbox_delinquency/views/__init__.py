@@ -5,4 +5,5 @@ from .plan import *
 from .point import *
 from .policy import *
 from .run import *
+from .run_actions import *
 from .subscriber import *

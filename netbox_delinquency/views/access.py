@@ -1,9 +1,10 @@
 from utilities.views import register_model_view
 
 from ..models import AccessLine
+from ..object_actions import PlanLines
 from ..ui import panels
 from ..ui.base import page, table_of
-from .base import DetailView, named_devices, register_crud
+from .base import DetailView, ListView, named_devices, register_crud
 
 
 @register_model_view(AccessLine)
@@ -11,9 +12,14 @@ class AccessLineView(DetailView):
     queryset = AccessLine.objects.all()
     layout = page(
         panels.LinePanel(),
+        under=('contract.subscriber', 'contract'),
         right=(panels.LineStatePanel(), panels.LineIdentityPanel()),
         bottom=(table_of('enforcementchange', 'line_id', exclude=('line',)),),
     )
+
+
+class LineListView(ListView):
+    actions = (*ListView.actions, PlanLines)
 
 
 __all__ = (
@@ -22,5 +28,6 @@ __all__ = (
         __name__,
         AccessLine,
         AccessLine.objects.select_related('contract__stage__policy', *named_devices('cpe')),
+        bases={'List': LineListView},
     ),
 )

@@ -22,7 +22,7 @@ class BillingSourceView(DetailView):
 @register_model_view(BillingEvent)
 class BillingEventView(DetailView):
     queryset = BillingEvent.objects.all()
-    layout = page(panels.BillingEventPanel(), comments=False)
+    layout = page(panels.BillingEventPanel(), under=('source',), comments=False)
 
 
 __all__ = (

@@ -13,6 +13,7 @@ class ContractView(DetailView):
     layout = page(
         panels.ContractPanel(),
         panels.ContractFactsPanel(),
+        under=('subscriber',),
         right=(panels.ContractStandingPanel(), panels.BalancePanel()),
         bottom=(
             table_of('accessline', 'contract_id', add='contract', exclude=('contract', 'subscriber')),

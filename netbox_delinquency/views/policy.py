@@ -22,6 +22,7 @@ class PolicyStageView(DetailView):
     queryset = PolicyStage.objects.all()
     layout = page(
         panels.StagePanel(),
+        under=('policy',),
         bottom=(table_of('contract', 'stage_id', exclude=('stage',)),),
         comments=False,
     )

@@ -166,7 +166,8 @@ class SSHSession:
                 close_channel(channel)
             if isinstance(error, TimeoutError) or 'timeout' in str(error).lower():
                 raise self._late() from None
-            if isinstance(error, paramiko.ChannelException) or (channel is not None and self._transport.is_active()):
+            was_asked = channel is not None and isinstance(error, paramiko.SSHException)
+            if isinstance(error, paramiko.ChannelException) or (was_asked and self._transport.is_active()):
                 raise PointUnreachableError(f'{self.where} refused a session: {_words(error)}') from None
             return None
         return channel

@@ -142,9 +142,10 @@ class GenieAcs:
                 self._run_task(device, task_id, task)
         for _ in range(3):  # scripts run again until nothing changes
             for stamp, preset in list(self.presets.values()):
-                tag = json.loads(preset['precondition'])['_tags']
+                has, lacks = re.findall(r'Tags\.(\w+) IS (?:NOT )?NULL', preset['precondition'])
                 is_cached = time.monotonic() - stamp < self.preset_delay_s
-                if tag in device.tags and not is_cached and f'{device_id}:{preset["channel"]}' not in self.faults:
+                faulted = f'{device_id}:{preset["channel"]}' in self.faults
+                if has in device.tags and lacks not in device.tags and not is_cached and not faulted:
                     self._run_script(device, self.provisions[preset['configurations'][0]['name']], preset['channel'])
 
     def _run_task(self, device: Device, task_id: str, task: dict[str, Any]) -> None:

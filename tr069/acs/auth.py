@@ -39,10 +39,10 @@ def derive_password(secret: bytes, purpose: str, identity: str) -> str:
 
 def parse_parameters(header: str) -> dict[str, str]:
     """`name=value` pairs of a challenge or an answer, quoted or not."""
-    return {
-        name.lower(): re.sub(r'\\(.)', r'\1', quoted) if quoted or not bare else bare
-        for name, quoted, bare in _PAIR.findall(header)
-    }
+    found = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(header)}
+    if '\\' in header:
+        found = {name: re.sub(r'\\(.)', r'\1', value) for name, value in found.items()}
+    return found
 
 
 def digest_response(parameters: Mapping[str, str], digest_ha1: str, method: str) -> str:
@@ -144,9 +144,12 @@ class Authenticator:
         self._used: dict[str, int] = {}
         self._used_before: dict[str, int] = {}
         self._turned = 0.0
+        self._count = secrets.randbits(48)
 
     def nonce(self, address: str, now: float) -> str:
-        head = struct.pack('>Q', int(now * 1000)) + secrets.token_bytes(6)
+        self._count = (self._count + 1) % 2**48
+        # Unique by counting from a random start; it need not be secret, for the seal is what nobody else can make.
+        head = struct.pack('>Q', int(now * 1000)) + self._count.to_bytes(6)
         return base64.urlsafe_b64encode(head + self._seal(head, address)).decode().rstrip('=')
 
     def _seal(self, head: bytes, address: str) -> bytes:
@@ -187,7 +190,8 @@ class Authenticator:
         if not username or given.get('realm') != self._realm or given.get('qop', 'auth') != 'auth':
             return Judgement(refusal=Refusal.MALFORMED)
         # Some CPEs put the whole URL into uri; the path must be the one asked for either way.
-        if (urlsplit(given.get('uri', '')).path or '/') != (path or '/'):
+        uri = given.get('uri', '')
+        if uri != path and (urlsplit(uri).path or '/') != (path or '/'):
             return Judgement(refusal=Refusal.WRONG)
         age = self._age(nonce, address, now)
         if age is None or not 0 <= age <= self._lifetime:

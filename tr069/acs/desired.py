@@ -42,7 +42,7 @@ def next_step(record: DesiredRecord, inform: Inform, now: float) -> Step:
 def typed(wanted: Sequence[ParameterValue], found: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
     """The values with the types the device itself gave them: a wrong one is fault 9006."""
     return tuple(
-        replace(item, type=found[item.name].type) if item.name in found and found[item.name].type else item
+        item._replace(type=found[item.name].type) if item.name in found and found[item.name].type else item
         for item in wanted
     )
 

@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 
 MAX_HEAD = 16 * 1024  # bytes of request line and headers
 _LINES = {status.value: f'HTTP/1.1 {status.value} {status.phrase}\r\n'.encode() for status in HTTPStatus}
+_NAMES = {  # the usual spellings, decoded once
+    name.encode(): name.lower()
+    for name in ('Host', 'User-Agent', 'Content-Type', 'Content-Length', 'SOAPAction', 'Cookie', 'Authorization')
+}
 _CONTINUE = b'HTTP/1.1 100 Continue\r\n\r\n'
 
 
@@ -210,7 +214,7 @@ class Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode('latin-1').lower(), value.decode('latin-1')
+        key, text = _NAMES.get(name) or name.decode('latin-1').lower(), value.decode('latin-1')
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f'{known}, {text}'
 

@@ -154,7 +154,9 @@ class NorthboundServer:
         if isinstance(answer, bytes):
             kind = 'application/json' if route.template.endswith('.json') else 'text/plain; version=0.0.4'
             return Response(200, answer, [('Content-Type', kind)])
-        status = 202 if isinstance(answer, api.TaskOut) and answer.state == TaskState.QUEUED else 200
+        status = (
+            202 if isinstance(answer, api.TaskOut) and answer.state in (TaskState.QUEUED, TaskState.SENDING) else 200
+        )
         return Response(status, answer.model_dump_json().encode(), [_JSON])
 
     # --- the server itself --------------------------------------------------------------------------------------------
@@ -256,7 +258,7 @@ class NorthboundServer:
             await asyncio.sleep(min(pause, max(deadline - time.monotonic(), 0)))
             pause = min(pause * 1.5, 0.5)
             known = await self._store.get_task(task.id)
-            if known is not None and known.state is not TaskState.QUEUED:
+            if known is not None and known.state not in (TaskState.QUEUED, TaskState.SENDING):
                 return known
         return task
 
@@ -335,7 +337,20 @@ def _status_list(
         records[item].status if item in records else replace(nothing if item in strangers else unknown, device_id=item)
         for item in ids
     ]
-    return api.StatusList(statuses=[api.StatusOut.model_validate(asdict(item)) for item in found])
+    return api.StatusList(statuses=[_status_out(item) for item in found])
+
+
+def _status_out(status: ProfileStatus) -> api.StatusOut:
+    before = [api.Value(name=item.name, value=item.value, type=item.type) for item in status.before]
+    return api.StatusOut(
+        device_id=status.device_id,
+        standing=str(status.standing),
+        profile=status.profile,
+        revision=status.revision,
+        restoring=status.restoring,
+        before=before,
+        message=status.message,
+    )
 
 
 def describe(routes: Sequence[Route]) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class DesiredRecord:
 
 class TaskState(StrEnum):
     QUEUED = 'queued'
+    SENDING = 'sending'  # may have been done: it is not sent again
     DONE = 'done'
     FAILED = 'failed'
     EXPIRED = 'expired'

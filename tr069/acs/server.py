@@ -70,7 +70,7 @@ class CpeServer:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._by_device: dict[str, Session] = {}
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._jobs: dict[str, asyncio.Task[None]] = {}  # device → its latest work, while it runs
         self._sweeper: asyncio.Task[None] | None = None
         limits = Limits(
             settings.max_body, settings.request_timeout_s, settings.session_timeout_s, settings.max_connections
@@ -89,7 +89,7 @@ class CpeServer:
         await self.http.stop()
         for session in list(self._sessions.values()):
             self._end(session, 'shutdown')
-        await asyncio.gather(*self._jobs, return_exceptions=True)
+        await asyncio.gather(*self._jobs.values(), return_exceptions=True)
 
     @property
     def open_sessions(self) -> int:
@@ -281,15 +281,20 @@ class CpeServer:
     def _next(self, session: Session, envelope: m.Envelope | None, encoding: str) -> Response | Awaitable[Response]:
         if not session.tried_work:
             session.tried_work = True
-            if work.has_work(self._bench, session):
+            before = self._jobs.get(session.device_id)
+            if before is not None or work.has_work(self._bench, session):
                 session.expect()
-                session.work = asyncio.create_task(work.run(self._bench, session))
-                self._jobs.add(session.work)
-                session.work.add_done_callback(self._jobs.discard)
+                job = session.work = asyncio.create_task(work.run(self._bench, session, before))
+                self._jobs[session.device_id] = job
+                job.add_done_callback(lambda done: self._forget(session.device_id, done))
         if session.work is None:
             self._end(session, 'done')
             return Response(204)
         return self._exchange(session, envelope, encoding)
+
+    def _forget(self, device_id: str, job: asyncio.Task[None]) -> None:
+        if self._jobs.get(device_id) is job:
+            del self._jobs[device_id]
 
     async def _exchange(self, session: Session, envelope: m.Envelope | None, encoding: str) -> Response:
         outgoing = await session.exchange(envelope)

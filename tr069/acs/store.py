@@ -308,8 +308,12 @@ class Store:
 
         def run(connection: Connection) -> None:
             connection.execute(sa.delete(schema.change).where(schema.change.c.at < now - _KEEP_CHANGES_S))
-            old = schema.task.c.expires_at < now - _KEEP_CHANGES_S
-            connection.execute(sa.delete(schema.task).where(old, schema.task.c.state != TaskState.QUEUED))
+            table = schema.task
+            # A process that died in the middle leaves these behind; their answer already says what is known.
+            lost = sa.update(table).where(table.c.expires_at < now, table.c.state == TaskState.SENDING)
+            connection.execute(lost.values(state=TaskState.FAILED))
+            old = table.c.expires_at < now - _KEEP_CHANGES_S
+            connection.execute(sa.delete(table).where(old, table.c.state != TaskState.QUEUED))
 
         await self.write(run)
 
@@ -412,7 +416,9 @@ class Store:
         self._log_change(connection, [item.device_id], item.created_at)
         connection.execute(sa.insert(schema.task), _task_row(item))
 
-    async def finish_task(self, item: TaskRecord, now: float) -> None:
+    async def update_task(self, item: TaskRecord, now: float) -> None:
+        """Write a task's state and answer; unless it is queued again, no session takes it up any more."""
+
         def run(connection: Connection) -> None:
             self._log_change(connection, [item.device_id], now)
             row = _task_row(item)
@@ -517,6 +523,7 @@ class Store:
         return await self.read(lambda connection: [_device(row) for row in connection.execute(select).mappings()])
 
     async def count_devices(self) -> int:
+        await self.flush()
         query = sa.select(sa.func.count()).select_from(schema.device)
         return await self.read(lambda connection: connection.execute(query).scalar() or 0)
 

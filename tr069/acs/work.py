@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -53,9 +54,14 @@ def has_work(bench: Workbench, session: Session) -> bool:
     return record is not None and d.next_step(record, inform, bench.clock()) is not d.Step.NOTHING
 
 
-async def run(bench: Workbench, session: Session) -> None:
-    """Do all there is to do, in order. Ends quietly where the CPE goes away or something else was asked meanwhile."""
+async def run(bench: Workbench, session: Session, before: asyncio.Task[None] | None = None) -> None:
+    """Do all there is to do, in order. Ends quietly where the CPE goes away or something else was asked meanwhile.
+
+    `before` is the work of the device's former session, which was cut off and may still have something to write down.
+    """
     try:
+        if before is not None:
+            await asyncio.wait([before])
         await _greet_canary(bench, session)
         if bench.connection_request_login and session.inform.has('0 BOOTSTRAP'):
             await _provision(bench, session)
@@ -150,18 +156,21 @@ async def _do_task(bench: Workbench, session: Session, task: TaskRecord) -> None
     now = bench.clock()
     if now > task.expires_at:
         expired = replace(task, state=TaskState.EXPIRED, answer={'error': 'the device did not come in time'})
-        await bench.store.finish_task(expired, now)
+        await bench.store.update_task(expired, now)
         return
+    if not tasks.is_repeatable(task.request):
+        # Journal before send: whoever finds this later, in this process or another, does not do it twice.
+        unknown = {'error': 'there was no answer: whether it was done is unknown'}
+        task = replace(task, state=TaskState.SENDING, answer=unknown)
+        await bench.store.update_task(task, now)
     try:
         answer = await _perform(bench, session, task.request)
     except SessionLostError:
-        # A read may be repeated; whether anything else was done is not known, and is not done twice.
-        if not tasks.is_repeatable(task.request):
-            lost = {'error': 'the device went away before it answered: whether it was done is unknown'}
-            await bench.store.finish_task(replace(task, state=TaskState.FAILED, answer=lost), bench.clock())
+        if task.state is TaskState.SENDING:
+            await bench.store.update_task(replace(task, state=TaskState.FAILED), bench.clock())
         raise
     state = TaskState.FAILED if 'error' in answer else TaskState.DONE
-    await bench.store.finish_task(replace(task, state=state, answer=answer), bench.clock())
+    await bench.store.update_task(replace(task, state=state, answer=answer), bench.clock())
 
 
 async def _perform(bench: Workbench, session: Session, request: Mapping[str, Any]) -> dict[str, Any]:

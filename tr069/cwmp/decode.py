@@ -138,7 +138,7 @@ def _values(container: etree._Element | None, warnings: list[str]) -> tuple[m.Pa
     untyped = sum(not kind for name, _, kind in pairs if name)
     if untyped:
         warnings.append(f'{untyped} values without xsi:type')
-    return tuple([m.ParameterValue(*pair) for pair in pairs if pair[0]])
+    return tuple([m.ParameterValue._make(pair) for pair in pairs if pair[0]])
 
 
 def _inform(content: etree._Element, warnings: list[str]) -> m.Inform:

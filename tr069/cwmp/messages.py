@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote
 
 from tr069.cwmp.faults import Fault
@@ -41,9 +42,11 @@ class DeviceId:
         return f'{_bare(self.oui)}-{_bare(self.serial)}'
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterValue:
-    """One parameter. `type` is `xsd:string`, `xsd:boolean`, `xsd:unsignedInt`, … or empty where the CPE gave none."""
+class ParameterValue(NamedTuple):
+    """One parameter. `type` is `xsd:string`, `xsd:boolean`, `xsd:unsignedInt`, … or empty where the CPE gave none.
+
+    A tuple, unlike the other messages: every Inform brings dozens, and a frozen dataclass takes four times as long.
+    """
 
     name: str
     value: str

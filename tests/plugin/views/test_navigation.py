@@ -1,4 +1,6 @@
-"""Where one finds things: the menu, the search, the dashboard."""
+"""Where one finds things: the menu, the views, the search, the dashboard."""
+
+import pickle
 
 from django.apps import apps
 from django.test import RequestFactory
@@ -34,6 +36,25 @@ class MenuTest(TestCase):
         self.assertContains(page, '/plugins/delinquency/contracts/')
         self.assertNotContains(page, '/plugins/delinquency/contracts/add/')
         self.assertNotContains(page, '/plugins/delinquency/runs/')
+
+
+class ViewsTest(TestCase):
+    def test_a_background_job_can_find_every_view_again(self):
+        for model in MODELS:
+            views = {
+                entry['name']: entry['view']
+                for entry in registry['views']['netbox_delinquency'][model._meta.model_name]
+            }
+            for name in ('', 'list', 'add', 'edit', 'delete', 'bulk_import', 'bulk_edit', 'bulk_delete'):
+                self.assertIs(pickle.loads(pickle.dumps(views[name])), views[name])
+
+    def test_a_page_leads_back_to_what_its_object_belongs_to(self):
+        line = make_line()
+        self.add_permissions('netbox_delinquency.view_accessline')
+        page = self.client.get(line.get_absolute_url()).content.decode()
+        trail = page[page.index('class="breadcrumb"') : page.index('page-title')]
+        for parent in (line.contract.subscriber, line.contract):
+            self.assertIn(f'href="{parent.get_absolute_url()}"', trail)
 
 
 class SearchTest(TestCase):

@@ -72,3 +72,16 @@ class EnforcementPointViewTest(ObjectViewTestCase):
         self.assertContains(page, '<span class="badge text-bg-red">1</span>', html=True)
         self.assertContains(page, f'/plugins/delinquency/access-lines/?embedded=True&point_id={point.pk}')
         self.assertNotContains(page, f'/plugins/delinquency/changes/?embedded=True&point_id={point.pk}')
+
+    @sees_everything
+    def test_points_can_be_imported_as_json_and_as_yaml(self):
+        self.add_permissions('netbox_delinquency.add_enforcementpoint')
+        record = {'name': 'bras-json', 'driver': 'routeros', 'address': '192.0.2.20', 'parameters': {}}
+        text = 'name: bras-yaml\ndriver: routeros\naddress: 192.0.2.21\nbatch_size: 25\ntags: alpha\n'
+        for kind, data in (('json', json.dumps([record])), ('yaml', text)):
+            response = self.client.post(self._get_url('bulk_import'), {'format': kind, 'data': data})
+            self.assertHttpStatus(response, 302)
+        imported = EnforcementPoint.objects.filter(name__in=('bras-json', 'bras-yaml')).order_by('name')
+        self.assertEqual([(point.status, point.timeout) for point in imported], [('active', 10)] * 2)
+        self.assertEqual([point.batch_size for point in imported], [100, 25])
+        self.assertEqual([tag.slug for tag in imported[1].tags.all()], ['alpha'])

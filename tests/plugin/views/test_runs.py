@@ -61,6 +61,17 @@ class EnforcementRunViewTest(ObjectViewTestCase):
         run.refresh_from_db()
         self.assertEqual((run.name, run.status, run.kind, run.approved_hash), ('March', 'planned', 'enforce', ''))
 
+    def test_whoever_adds_or_imports_a_run_is_its_author(self):
+        self.add_permissions('netbox_delinquency.add_enforcementrun', 'netbox_delinquency.change_enforcementrun')
+        self.client.post(self._get_url('add'), {'name': 'Added'})
+        data = {'data': 'name\nImported', 'format': 'csv', 'csv_delimiter': ','}
+        self.client.post(self._get_url('bulk_import'), data)
+        for name in ('Added', 'Imported'):
+            self.assertEqual(EnforcementRun.objects.get(name=name).author, self.user)
+        other = make_run()
+        self.client.post(self._get_url('edit', other), {'name': 'Edited'})
+        self.assertIsNone(EnforcementRun.objects.get(pk=other.pk).author)
+
     def test_a_run_that_was_started_is_kept(self):
         run = approve(make_run(name='<b>March</b>'), status=RunStatusChoices.RUNNING, started_at=NOW)
         self.add_permissions('netbox_delinquency.delete_enforcementrun', 'netbox_delinquency.view_enforcementrun')

@@ -1,0 +1,63 @@
+"""Buttons of what can be done with lines and runs; each is shown to those who hold its permission, where it applies."""
+
+from django.utils.translation import gettext_lazy as _
+from netbox.object_actions import ObjectAction
+
+from .choices import RunStatusChoices
+
+__all__ = ('ApproveRun', 'CancelRun', 'PlanLines', 'StartRun')
+
+
+class PlanLines(ObjectAction):
+    """Plan the selected lines to their intended state."""
+
+    name = 'bulk_plan'
+    label = _('Plan Selected')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/plan.html'
+
+
+class RunAction(ObjectAction):
+    """An action on one run, shown while the run has one of `statuses`."""
+
+    url_kwargs = ('pk',)
+    template_name = 'netbox_delinquency/buttons/run_action.html'
+    statuses: tuple[str, ...] = ()
+    color = 'primary'
+    icon = ''
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'run': obj, 'color': cls.color, 'icon': cls.icon, 'csrf_token': context['csrf_token']}
+
+    @classmethod
+    def render(cls, context, obj, **kwargs):
+        return super().render(context, obj, **kwargs) if obj.status in cls.statuses else ''
+
+
+class ApproveRun(RunAction):
+    name = 'approve'
+    label = _('Approve')
+    permissions_required = {'approve'}
+    statuses = (RunStatusChoices.PLANNED,)
+    color = 'success'
+    icon = 'check-decagram'
+
+
+class StartRun(RunAction):
+    name = 'start'
+    label = _('Start')
+    permissions_required = {'execute'}
+    statuses = (RunStatusChoices.APPROVED,)
+    color = 'primary'
+    icon = 'play'
+
+
+class CancelRun(RunAction):
+    name = 'cancel'
+    label = _('Cancel')
+    permissions_required = {'cancel'}
+    statuses = (RunStatusChoices.PLANNED, RunStatusChoices.APPROVED)
+    color = 'secondary'
+    icon = 'cancel'

@@ -1,0 +1,11 @@
+"""One running stack for all end-to-end tests: simulated routers, the lab (with root), NetBox and real workers."""
+
+import pytest
+
+from dev.stack import stack
+
+
+@pytest.fixture(scope='session')
+def running():
+    with stack('netbox_e2e') as running:
+        yield running

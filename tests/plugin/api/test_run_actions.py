@@ -1,0 +1,144 @@
+"""Runs over REST: plan, approve, start, and the journal that a runbook keeps in NetBox."""
+
+from unittest import mock
+
+from django.urls import reverse
+from utilities.testing import APITestCase
+
+from netbox_delinquency.choices import RunStatusChoices
+from netbox_delinquency.models import AccessLine, EnforcementRun
+from netbox_delinquency.models.state import set_state, state_fields
+from nornir_tasks.change import AccessState, Reading
+from tests.plugin.factories import make_line, make_point
+
+NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
+BEFORE, AFTER = Reading(NORMAL, NORMAL, {'profile': 'fibre'}), Reading(BLOCKED, BLOCKED)
+
+
+class RunActionsTestCase(APITestCase):
+    user_permissions = ('netbox_delinquency.view_enforcementrun',)
+
+    @classmethod
+    def setUpTestData(cls):
+        cls.lines = [make_line(username=name, bras=make_point(name=f'bras-{name}')) for name in 'ab']
+        for line in cls.lines:
+            set_state(line, 'intended', BLOCKED)
+            line.save(update_fields=state_fields('intended'))
+
+    def post(self, action, body=None, pk=None, status=200):
+        route = 'enforcementrun-' + action
+        url = reverse(f'plugins-api:netbox_delinquency-api:{route}', args=[pk] if pk else [])
+        response = self.client.post(url, body or {}, format='json', **self.header)
+        self.assertHttpStatus(response, status)
+        return response.json()
+
+    def allow(self, *actions):
+        self.add_permissions(
+            'netbox_delinquency.enforce_accessline',
+            *(f'netbox_delinquency.{action}_enforcementrun' for action in actions),
+        )
+
+    def planned(self):
+        self.allow('approve', 'execute', 'cancel')
+        (run,) = self.post('plan', {'name': 'tonight'}, status=201)
+        return run
+
+    def begun(self):
+        run = self.planned()
+        self.post('approve', {'plan_hash': run['plan_hash']}, run['id'])
+        return self.post('begin', pk=run['id'])
+
+    def keys(self, run):
+        changes = EnforcementRun.objects.get(pk=run['id']).changes.order_by('line')
+        return [str(pk) for pk in changes.values_list('pk', flat=True)]
+
+    def finished(self, keys, **values):
+        result = {'outcome': 'applied', 'before': BEFORE.as_dict(), 'after': AFTER.as_dict(), 'message': '', **values}
+        return {'results': [{'key': key, **result} for key in keys]}
+
+    def test_every_action_asks_for_its_own_permission(self):
+        run = EnforcementRun.objects.create(name='somebody')
+        for action in ('approve', 'start', 'cancel', 'begin', 'claim', 'sending', 'finished', 'finish'):
+            with self.subTest(action):
+                self.post(action, pk=run.pk, status=403)
+        self.post('plan', status=403)
+
+    def test_a_token_that_may_not_write_may_not_act(self):
+        run = self.planned()
+        self.token.write_enabled = False
+        self.token.save()
+        self.post('approve', {'plan_hash': run['plan_hash']}, run['id'], status=403)
+
+    def test_lines_are_planned_by_the_filters_of_their_list(self):
+        self.allow()
+        (run,) = self.post('plan', {'filters': {'bras': ['bras-a']}}, status=201)
+        self.assertEqual(EnforcementRun.objects.get(pk=run['id']).changes.get().line, self.lines[0])
+        self.assertEqual(run['author']['username'], self.user.username)
+        self.assertIn('no such filters: brass', str(self.post('plan', {'filters': {'brass': 'x'}}, status=400)))
+        self.post('plan', {'filters': {'contract_id': 'x'}}, status=400)
+        self.post('plan', {'filters': 'all'}, status=400)
+        self.assertEqual(EnforcementRun.objects.count(), 1)
+
+    def test_approval_without_the_hash_of_what_was_seen_is_refused(self):
+        run = self.planned()
+        self.post('approve', {}, run['id'], status=400)
+        self.assertIn('not those', self.post('approve', {'plan_hash': '0' * 64}, run['id'], status=409)['detail'])
+        approved = self.post('approve', {'plan_hash': run['plan_hash']}, run['id'])
+        self.assertEqual(approved['status']['value'], RunStatusChoices.APPROVED)
+
+    def test_only_an_approved_run_is_queued(self):
+        run = self.planned()
+        self.assertIn('only an approved', self.post('start', pk=run['id'], status=409)['detail'])
+        self.post('approve', {'plan_hash': run['plan_hash']}, run['id'])
+        with mock.patch('netbox_delinquency.jobs.ExecuteRun.enqueue') as enqueue:
+            self.post('start', pk=run['id'], status=202)
+        self.assertEqual(enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.enforce')
+
+    def test_a_cancelled_run_cannot_be_begun(self):
+        run = self.planned()
+        self.post('cancel', pk=run['id'])
+        self.post('begin', pk=run['id'], status=409)
+
+    def test_a_runbook_journals_a_run_from_claim_to_finish(self):
+        run = self.begun()
+        self.assertEqual(run['executor'], f'runbook of {self.user.username}')
+        keys = self.keys(run)
+        self.assertEqual(self.post('claim', {'keys': keys}, run['id']), {'refused': {}, 'busy': []})
+        sent = self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
+        self.assertEqual(sent, {'refused': {}})
+        self.assertTrue(all(AccessLine.objects.values_list('in_doubt', flat=True)))
+        self.post('finished', self.finished(keys), run['id'])
+        self.assertEqual(self.post('finish', pk=run['id'])['status']['value'], RunStatusChoices.COMPLETED)
+        for line in AccessLine.objects.all():
+            self.assertEqual((line.observed, line.in_doubt, line.baseline), (BLOCKED, False, BEFORE.detail))
+
+    def test_whoever_paid_is_refused_to_the_runbook_too(self):
+        run = self.begun()
+        keys = self.keys(run)
+        AccessLine.objects.filter(pk=self.lines[0].pk).update(intended_mode='normal')
+        self.assertIn('paid', self.post('claim', {'keys': keys}, run['id'])['refused'][keys[0]])
+        sent = self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
+        self.assertEqual(list(sent['refused']), [keys[0]])
+
+    def test_rows_of_another_run_closed_rows_and_nonsense_are_refused(self):
+        run = self.begun()
+        keys = self.keys(run)
+        for wrong in (['0'], ['x'], [*keys, '999999']):
+            self.assertIn('no open rows', self.post('claim', {'keys': wrong}, run['id'], status=409)['detail'])
+        self.post('claim', {'keys': []}, run['id'], status=400)
+        for reading in ({}, {'stored': {'mode': 'gone'}}, 'normal', {'live': {'mode': 'throttled'}}):
+            with self.subTest(reading):
+                body = self.finished(keys, after=reading)
+                if reading:
+                    self.post('finished', body, run['id'], status=400)
+        self.post('finished', self.finished(keys, outcome='fine'), run['id'], status=400)
+        self.post('finished', self.finished(keys), run['id'])
+        self.post('finished', self.finished(keys), run['id'], status=409)
+
+    def test_a_run_is_not_finished_before_its_rows_are(self):
+        run = self.begun()
+        self.assertEqual(self.post('finish', pk=run['id'])['status']['value'], RunStatusChoices.RUNNING)
+
+    def test_a_run_that_was_not_begun_takes_no_journal(self):
+        run = self.planned()
+        self.assertIn('begin it first', self.post('claim', {'keys': self.keys(run)}, run['id'], status=409)['detail'])

@@ -1,0 +1,176 @@
+"""Calling CPEs: digest, sockets that drop, busy ones, pacing, UDP through NAT, and URLs that must not be called."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import struct
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.simulators.cpe import Cpe, Manners
+from tests.tr069.conftest import Lab, lab
+from tr069.acs.connection_request import binding_response, udp_message
+from tr069.client import Summons
+
+
+async def summon(room: Lab, *cpes: Cpe) -> list[Summons]:
+    said = await room.client.summon([cpe.id for cpe in cpes])
+    return [said[cpe.id] for cpe in cpes]
+
+
+async def known(room: Lab, serial: str = 'S1', **options: object) -> Cpe:
+    cpe = room.cpe(serial, **options)
+    await cpe.listen()
+    await cpe.inform()  # its first contact also brings its connection request login
+    return cpe
+
+
+@pytest.mark.parametrize('manners', [Manners(), Manners(drops_after_401=True), Manners(busy_503=1)])
+def test_a_cpe_is_called_with_digest_even_where_it_drops_or_is_busy(sqlite_url: str, manners: Manners) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = await known(room, manners=manners)
+            assert await summon(room, cpe) == [Summons.CALLED]
+            assert cpe.called.is_set()
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_login_and_a_throttled_or_dead_cpe_are_told_apart(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            changed, busy, dead = [await known(room, serial) for serial in 'ABC']
+            changed.force(f'{changed.root}.ManagementServer.ConnectionRequestPassword', 'changed')
+            busy.manners.busy_503 = 100
+            await dead.close()
+            assert await summon(room, changed, busy, dead) == [
+                Summons.REFUSED,
+                Summons.THROTTLED,
+                Summons.UNREACHABLE,
+            ]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    'url',
+    [
+        'http://127.0.0.1:1/x',
+        'http://localhost:1/x',
+        'http://[::1]:1/',
+        'http://169.254.169.254/latest/meta-data',
+        'http://0.0.0.0/',
+        'https://203.0.113.1/',
+        'file:///etc/passwd',
+        'http://203.0.113.1/a b',
+        'http://',
+        'x',
+    ],
+)
+def test_a_cpe_cannot_make_the_acs_call_what_it_should_not(sqlite_url: str, url: str) -> None:
+    from tr069.acs.settings import ConnectionRequests
+
+    called: list[object] = []
+
+    async def scenario() -> None:
+        defaults = {'deny': ConnectionRequests().deny, 'attempts': 1}
+        async with lab(sqlite_url, connection_requests=defaults) as room:
+            trap = await asyncio.start_server(lambda *_: called.append(1), '127.0.0.1', 0)
+            port = trap.sockets[0].getsockname()[1]
+            cpe = room.cpe()
+            cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', url.replace(':1/', f':{port}/'))
+            await cpe.inform()
+            assert await summon(room, cpe) == [Summons.UNREACHABLE]
+            trap.close()
+
+    asyncio.run(scenario())
+    assert called == []
+
+
+def test_calls_are_paced_and_few_at_a_time(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        slow = {'per_second': 20, 'max_in_flight': 2}
+        async with lab(sqlite_url, connection_requests=slow) as room:
+            cpes = [await known(room, f'S{number}') for number in range(10)]
+            started = time.monotonic()
+            assert await summon(room, *cpes) == [Summons.CALLED] * 10
+            assert time.monotonic() - started > 0.4  # ten calls at twenty a second
+
+    asyncio.run(scenario())
+
+
+def test_a_cpe_that_took_a_set_is_called_for_the_session_that_verifies(sqlite_url: str, monkeypatch) -> None:
+    from tests.tr069.test_desired_state import SLOW
+    from tr069.acs import app
+
+    monkeypatch.setattr(app, '_VERIFY_DELAY_S', 0.05)
+
+    async def scenario() -> None:
+        async with lab(sqlite_url, desired={'summon_to_verify': True}) as room:
+            cpe = await known(room)
+            await room.client.apply(SLOW, [cpe.id])
+            await cpe.inform()
+            await asyncio.wait_for(cpe.called.wait(), 5)
+
+    asyncio.run(scenario())
+
+
+# --- UDP, annex G -------------------------------------------------------------------------------------------------
+
+
+def test_a_stun_binding_says_where_the_request_came_from() -> None:
+    request = struct.pack('>HH', 1, 0) + b'T' * 16
+    answer = binding_response(request, '203.0.113.9', 4567)
+    assert answer is not None
+    assert answer[:2] == b'\x01\x01'
+    assert answer[4:20] == b'T' * 16
+    assert answer[20:] == struct.pack('>HHBBH', 1, 8, 0, 1, 4567) + bytes((203, 0, 113, 9))
+    for bad in (b'', b'x' * 19, request + b'x', struct.pack('>HH', 2, 0) + b'T' * 16, b'\0' * 5000):
+        assert binding_response(bad, '203.0.113.9', 1) is None
+
+
+def test_a_udp_request_is_signed_as_annex_g_says() -> None:
+    text = udp_message('203.0.113.9:3478', 'user', 'secret', timestamp=1, number=2, cnonce='c').decode()
+    method, target, version = text.rstrip().split(' ')
+    assert (method, version) == ('GET', 'HTTP/1.1')
+    given = {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
+    expected = hmac.new(b'secret', b'12userc', hashlib.sha1).hexdigest()
+    assert given.pop('sig').lower() == expected
+    assert given == {'ts': '1', 'id': '2', 'un': 'user', 'cn': 'c'}
+
+
+class _NattedCpe(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.received.append(data)
+
+
+def test_a_cpe_behind_nat_is_called_three_times_from_the_stun_port(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        calls = {'udp_port': 0, 'udp_host': '127.0.0.1', 'attempts': 1}
+        async with lab(sqlite_url, connection_requests=calls) as room:
+            loop = asyncio.get_running_loop()
+            transport, natted = await loop.create_datagram_endpoint(_NattedCpe, local_addr=('127.0.0.1', 0))
+            transport.sendto(struct.pack('>HH', 1, 0) + b'T' * 16, ('127.0.0.1', room.acs.udp_port))
+            await asyncio.sleep(0.1)
+            mapped = struct.unpack('>H', natted.received.pop()[26:28])[0]
+            cpe = room.cpe()
+            cpe.force(f'{cpe.root}.ManagementServer.UDPConnectionRequestAddress', f'127.0.0.1:{mapped}')
+            cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', 'http://127.0.0.1:9/no-route')
+            await cpe.inform()
+            assert await summon(room, cpe) == [Summons.SENT]
+            await asyncio.sleep(0.1)
+            assert len(natted.received) == 3
+            assert len(set(natted.received)) == 1
+            transport.close()
+
+    asyncio.run(scenario())
