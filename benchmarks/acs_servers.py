@@ -1,4 +1,4 @@
-"""The servers `bench_acs.py` measures, each in a process of its own: `httptools`, `aiohttp`, `acs URL`.
+"""The servers `bench_acs.py` measures, each in a process of its own: `httptools`, `asyncio`, `aiohttp`, `acs URL`.
 
 Prints its ports as JSON on the first line. `register URL COUNT` fills a store with known devices and ends.
 """
@@ -106,8 +106,9 @@ async def serve_acs(url: str) -> None:
 
 
 async def register(url: str, count: int) -> None:
+    from tr069.acs.database import make_engine
     from tr069.acs.records import DeviceRecord
-    from tr069.acs.store import Store, make_engine
+    from tr069.acs.store import Store
 
     store = Store(make_engine(url))
     await store.start()
@@ -129,6 +130,8 @@ if __name__ == '__main__':
     what, *rest = sys.argv[1:]
     if what == 'httptools':
         uvloop.run(serve_httptools())
+    elif what == 'asyncio':
+        asyncio.run(serve_httptools())
     elif what == 'aiohttp':
         uvloop.run(serve_aiohttp())
     elif what == 'acs':

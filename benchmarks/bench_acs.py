@@ -195,7 +195,7 @@ def main() -> int:
         print(f'note: the load is {load:.1f}; figures are only good on a quiet machine')
     sample = make_cpes(1_000)
     bare: dict[str, Rate] = {}
-    for name in ('httptools', 'aiohttp'):
+    for name in ('httptools', 'asyncio', 'aiohttp'):  # `asyncio`: httptools on the loop Python brings along
         with serving(name) as server:
             timed(server, sample, 1, options.concurrency)
             bare[name] = timed(server, sample, options.seconds, options.concurrency)

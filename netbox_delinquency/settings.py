@@ -15,7 +15,6 @@ class DelinquencySettings(BaseModel):
     model_config = ConfigDict(extra='forbid', frozen=True)
 
     webhook_max_bytes: int = Field(default=262_144, ge=1_024, le=2_621_440)
-    webhook_tolerance_seconds: int = Field(default=300, ge=1, le=3_600)
     evaluate_minutes: int = Field(default=15, ge=1, le=1_440)
     job_timeout_seconds: int = Field(default=6 * 3_600, ge=60)
     parallel_points: int = Field(default=10, ge=1, le=100)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,9 +28,10 @@ from tr069.cwmp.faults import Advice, Fault, advise, guilty_path
 from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel.profiles import DeviceProfile, builtin, profile_for
 from tr069.datamodel.resolver import LeverReport, resolve
-from tr069.datamodel.tree import Identity, Leaf, Tree
+from tr069.datamodel.tree import Leaf, Tree
 from tr069.datamodel.values import differing
 from tr069.errors import AcsError, DeviceUnknownError
+from tr069.genieacs_device import Device, plain, read_tasks, seconds, take_apart
 from tr069.genieacs_nbi import Nbi, TaskOutcome, parse_fault
 from tr069.genieacs_scripts import (
     CHANNEL,
@@ -42,7 +42,6 @@ from tr069.genieacs_scripts import (
     WAS,
     Definition,
     as_text,
-    flatten,
     read_definition,
     tagged,
 )
@@ -63,31 +62,6 @@ _LEVER_PARTS = (
     'WANDevice', 'QueueManagement', 'CaptivePortal', 'Firewall', 'LANDevice', 'Layer3Forwarding', 'QoS', 'DHCPv4',
     'Ethernet', 'WiFi', 'PPP', 'IP', 'Routing',
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Device:
-    """A device document, taken apart."""
-
-    info: CpeInfo
-    tags: frozenset[str]
-    leaves: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def identity(self) -> Identity:
-        return Identity(self.info.manufacturer, self.info.oui, self.info.product_class, self.info.software_version)
-
-    def values(self, names: Iterable[str]) -> dict[str, ParameterValue]:
-        """What GenieACS has cached of these."""
-        return {
-            name: ParameterValue(name, as_text(leaf.get('_value')), str(leaf.get('_type', '')))
-            for name in names
-            if (leaf := self.leaves.get(name)) is not None
-        }
-
-    def stamp(self, name: str) -> str:
-        leaf = self.leaves.get(name)
-        return str(leaf.get('_timestamp', '')) if leaf else ''
 
 
 class GenieAcsClient:
@@ -146,23 +120,23 @@ class GenieAcsClient:
                 bounds: dict[str, Any] = {'$gt': after} | ({'$in': list(group)} if group else {})
                 page = await self._nbi.find('devices', {**wanted, '_id': bounds}, projection=_IDENTITY, limit=_PAGE)
                 for document in page:
-                    info = _take_apart(document).info
+                    info = take_apart(document).info
                     if query.software_version in ('', info.software_version):
                         yield info
                 if len(page) < _PAGE:
                     break
                 after = page[-1]['_id']
 
-    async def _devices(self, device_ids: Sequence[str], names: Iterable[str] = ()) -> dict[str, _Device]:
+    async def _devices(self, device_ids: Sequence[str], names: Iterable[str] = ()) -> dict[str, Device]:
         projection = tuple(dict.fromkeys((*_IDENTITY, *(name.rstrip('.') for name in names))))
-        found: dict[str, _Device] = {}
+        found: dict[str, Device] = {}
         for start in range(0, len(device_ids), _ID_BATCH):
             part = list(device_ids[start : start + _ID_BATCH])
             for document in await self._nbi.find('devices', {'_id': {'$in': part}}, projection=projection):
-                found[document['_id']] = _take_apart(document)
+                found[document['_id']] = take_apart(document)
         return found
 
-    async def _device(self, device_id: str, names: Iterable[str] = ()) -> _Device:
+    async def _device(self, device_id: str, names: Iterable[str] = ()) -> Device:
         found = await self._devices([device_id], names)
         if device_id not in found:
             raise DeviceUnknownError(f'GenieACS does not know the device {device_id}')
@@ -173,7 +147,7 @@ class GenieAcsClient:
     async def read(self, device_id: str, names: Sequence[str], *, timeout_s: float = 30.0) -> ParameterReading:
         before = await self._device(device_id, names)
         error = ''
-        for task in _read_tasks(names):
+        for task in read_tasks(names):
             error = await self._run(device_id, task, timeout_s)
             if error:
                 return ParameterReading(device_id, error=error)
@@ -263,7 +237,7 @@ class GenieAcsClient:
 
         return await _each(ids, one)
 
-    async def _apply_one(self, profile: ValueProfile, device: _Device, *, at_once: bool) -> ProfileStatus:
+    async def _apply_one(self, profile: ValueProfile, device: Device, *, at_once: bool) -> ProfileStatus:
         device_id = device.info.id
 
         def status(standing: Standing, message: str = '', before: Iterable[ParameterValue] = ()) -> ProfileStatus:
@@ -308,12 +282,12 @@ class GenieAcsClient:
         return '' if verdict.allowed else verdict.reason
 
     async def _save_values(
-        self, device: _Device, names: Sequence[str], *, fresh: bool
+        self, device: Device, names: Sequence[str], *, fresh: bool
     ) -> dict[str, ParameterValue] | str:
         """What is there now, or why that cannot be told."""
         cached = device.values(names)
         limit = self._clock() - self._max_age_s
-        is_young = all(name in cached and _seconds(device.stamp(name)) >= limit for name in names)
+        is_young = all(name in cached and seconds(device.stamp(name)) >= limit for name in names)
         if fresh or not is_young:
             reading = await self.read(device.info.id, names, timeout_s=self._timeout_ms / 1000)
             if reading.error:
@@ -324,7 +298,7 @@ class GenieAcsClient:
             return f'{locked[0]} is read-only'
         return cached
 
-    async def _switch(self, device: _Device, saved: Definition, prefix: str, wanted: Definition) -> None:
+    async def _switch(self, device: Device, saved: Definition, prefix: str, wanted: Definition) -> None:
         """Journal, then act: what is saved is stored and tagged before the tag that changes anything."""
         await self._store(WAS, saved)
         await self._store(prefix, wanted)
@@ -340,7 +314,7 @@ class GenieAcsClient:
         """Set at once, by task; where the device does not come its tag does it at the next Inform."""
         task = {
             'name': 'setParameterValues',
-            'parameterValues': [[item.name, _plain(item), item.type or 'xsd:string'] for item in values],
+            'parameterValues': [[item.name, plain(item), item.type or 'xsd:string'] for item in values],
             'uniqueKey': CHANNEL,
         }
         await self._run(device_id, task, self._timeout_ms / 1000)
@@ -379,7 +353,7 @@ class GenieAcsClient:
 
         return await _each(ids, one)
 
-    async def _read_back_one(self, device: _Device) -> ProfileStatus:
+    async def _read_back_one(self, device: Device) -> ProfileStatus:
         device_id = device.info.id
         now_on = await self._load(ON, tagged(device.tags, ON))
         was = await self._load(WAS, tagged(device.tags, WAS))
@@ -462,52 +436,3 @@ def _standing_of(fault: Fault) -> tuple[Standing, str]:
     if advise(fault) is Advice.QUARANTINE_MODEL:
         return Standing.QUARANTINED, f"fault {fault}: the model's map is wrong at {guilty_path(fault)}"
     return Standing.FAILED, f'fault {fault}'
-
-
-def _read_tasks(names: Sequence[str]) -> list[dict[str, Any]]:
-    leaves = [name for name in names if not name.endswith('.')]
-    tasks: list[dict[str, Any]] = [{'name': 'getParameterValues', 'parameterNames': leaves}] if leaves else []
-    return tasks + [{'name': 'refreshObject', 'objectName': name.rstrip('.')} for name in names if name.endswith('.')]
-
-
-def _plain(item: ParameterValue) -> Any:
-    """A value as JSON of its own kind: tasks ignore the type beside it (and would send `"1"` as a string)."""
-    if item.type.endswith('boolean'):
-        return item.value.strip().lower() in ('1', 'true')
-    if item.type.endswith(('int', 'Int', 'long', 'Long')):
-        try:
-            return int(item.value)
-        except ValueError:
-            return item.value
-    return item.value
-
-
-def _seconds(stamp: str) -> float:
-    try:
-        return datetime.fromisoformat(stamp).timestamp()
-    except ValueError:
-        return 0.0
-
-
-def _take_apart(document: Mapping[str, Any]) -> _Device:
-    identity = document.get('_deviceId') or {}
-    leaves = flatten(document)
-
-    def leaf(suffix: str) -> str:
-        return next((as_text(node.get('_value')) for path, node in leaves.items() if path.endswith(suffix)), '')
-
-    informed = str(document.get('_lastInform') or '')
-    info = CpeInfo(
-        str(document['_id']),
-        str(identity.get('_Manufacturer', '')),
-        str(identity.get('_OUI', '')),
-        str(identity.get('_ProductClass', '')),
-        str(identity.get('_SerialNumber', '')),
-        leaf('.DeviceInfo.SoftwareVersion'),
-        leaf('.DeviceInfo.HardwareVersion'),
-        '',
-        leaf('.ManagementServer.ConnectionRequestURL'),
-        '',
-        datetime.fromisoformat(informed) if informed else None,
-    )
-    return _Device(info, frozenset(document.get('_tags') or ()), leaves)

@@ -77,7 +77,7 @@ class ReadingField(serializers.JSONField):
 class PlanRequest(serializers.Serializer):
     """Lines are chosen by the filters of the line list; without any, all that drift are planned."""
 
-    name = serializers.CharField(max_length=100, required=False, default='')
+    name = serializers.CharField(max_length=100, required=False, allow_blank=True, default='')
     filters = serializers.DictField(required=False, default=dict)
 
 

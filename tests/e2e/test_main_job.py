@@ -148,40 +148,6 @@ def test_a_router_that_hangs_leaves_unknown_rows_and_the_others_right(running):
     assert not running.get('access-lines', drifting='true')
 
 
-def test_a_worker_killed_in_the_middle_of_a_run_loses_and_repeats_nothing(running, tmp_path):
-    (point,) = running.get('enforcement-points', name='bras-2')
-    url = f'{running.url}/api/plugins/delinquency/enforcement-points/{point["id"]}/'
-    headers = {'authorization': f'Bearer {running.token}'}
-    requests.patch(url, json={'batch_size': 5}, headers=headers, timeout=10).raise_for_status()
-    control(running, 'bras-2', 'settings', delay=0.05)
-    contracts = [f'C-bras-2-{number}' for number in range(31, 46)]
-    overdue(running, *contracts)
-    run = plan(running)
-    enforcer = running.workers[1]
-    running.netbox.act(run, 'start')
-    wait_until('a batch is done', lambda: 'applied' in outcomes(running, run).values(), 60, 0.05)
-
-    os.killpg(enforcer.pid, signal.SIGKILL)
-
-    left = [name for name, outcome in outcomes(running, run).items() if not outcome]
-    assert 0 < len(left) < 15, 'the worker was to die in the middle'
-    done_before = {name: row['after'] for name, row in rows(running, run).items() if row['outcome']}
-    control(running, 'bras-2', 'settings', delay=0)
-    with (tmp_path / 'worker.log').open('w') as log, worker(running.env, log, 'netbox_delinquency.enforce') as second:
-        running.workers[1] = second
-        running.netbox.act(run, 'start')
-        assert wait_until('it ends', lambda: ended(running, run), 90) == 'completed'
-        result = rows(running, run)
-        assert set(outcomes(running, run).values()) == {'applied'}
-        assert {name: result[name]['after'] for name in done_before} == done_before
-        assert all(result[name]['before']['live']['mode'] == 'normal' for name in result)
-        states = [service(running, 'bras-2', number) for number in range(1, 51)]
-        assert states.count('blocked') == 15
-        assert states[30:45] == ['blocked'] * 15
-    paid(running, *contracts)
-    wait_until('all are back', lambda: not running.get('access-lines', drifting='true', bras='bras-2'), 60, 0.5)
-
-
 def test_a_subscriber_named_like_a_command_is_blocked_alone_and_harms_nobody(running):
     name = 'a"; /ppp secret remove [find]'
     quoted = name.replace('"', '\\"')
@@ -224,6 +190,40 @@ def test_a_name_that_matches_none_or_two_on_the_router_changes_nothing(running):
     after = {name: row for name, row in running.services('bras-3').items() if name not in ('bras-3-user30',)}
     assert after == before
     paid(running, 'C-bras-3-30', 'C-bras-3-31')
+
+
+def test_a_worker_killed_in_the_middle_of_a_run_loses_and_repeats_nothing(running, tmp_path):
+    (point,) = running.get('enforcement-points', name='bras-2')
+    url = f'{running.url}/api/plugins/delinquency/enforcement-points/{point["id"]}/'
+    headers = {'authorization': f'Bearer {running.token}'}
+    requests.patch(url, json={'batch_size': 5}, headers=headers, timeout=10).raise_for_status()
+    control(running, 'bras-2', 'settings', delay=0.05)
+    contracts = [f'C-bras-2-{number}' for number in range(31, 46)]
+    overdue(running, *contracts)
+    run = plan(running)
+    enforcer = running.workers[1]
+    running.netbox.act(run, 'start')
+    wait_until('a batch is done', lambda: 'applied' in outcomes(running, run).values(), 60, 0.05)
+
+    os.killpg(enforcer.pid, signal.SIGKILL)
+
+    left = [name for name, outcome in outcomes(running, run).items() if not outcome]
+    assert 0 < len(left) < 15, 'the worker was to die in the middle'
+    done_before = {name: row['after'] for name, row in rows(running, run).items() if row['outcome']}
+    control(running, 'bras-2', 'settings', delay=0)
+    with (tmp_path / 'worker.log').open('w') as log, worker(running.env, log, 'netbox_delinquency.enforce') as second:
+        running.workers[1] = second
+        running.netbox.act(run, 'start')
+        assert wait_until('it ends', lambda: ended(running, run), 90) == 'completed'
+        result = rows(running, run)
+        assert set(outcomes(running, run).values()) == {'applied'}
+        assert {name: result[name]['after'] for name in done_before} == done_before
+        assert all(result[name]['before']['live']['mode'] == 'normal' for name in result)
+        states = [service(running, 'bras-2', number) for number in range(1, 51)]
+        assert states.count('blocked') == 15
+        assert states[30:45] == ['blocked'] * 15
+    paid(running, *contracts)
+    wait_until('all are back', lambda: not running.get('access-lines', drifting='true', bras='bras-2'), 60, 0.5)
 
 
 def test_no_secret_reaches_a_log_or_an_answer(running):

@@ -159,10 +159,13 @@ async def _serve_process(router: Router, process: asyncssh.SSHServerProcess[byte
 
 
 async def _feed(console: Console, process: asyncssh.SSHServerProcess[bytes]) -> None:
-    with contextlib.suppress(asyncssh.TerminalSizeChanged, asyncssh.BreakReceived, ConnectionError):
-        while data := await process.stdin.read(65536):
-            console.feed(data)
-    console.end()
+    try:
+        with contextlib.suppress(asyncssh.TerminalSizeChanged, asyncssh.BreakReceived, asyncssh.Error, ConnectionError):
+            while data := await process.stdin.read(65536):
+                console.feed(data)
+    finally:
+        # However the connection went, the console must not wait for ever for the next line.
+        console.end()
 
 
 def _host_key(config: RouterConfig) -> asyncssh.SSHKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -84,12 +85,13 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope='session')
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     given = os.environ.get('DATABASE_URL')
     if given:
         yield given
         return
-    with own_postgres(tmp_path_factory.mktemp('postgres')) as url:
+    # Not pytest's own temporary directory: every run of pytest closes that to other users.
+    with tempfile.TemporaryDirectory(prefix='acs-postgres-') as directory, own_postgres(Path(directory)) as url:
         yield url
 
 

@@ -22,13 +22,13 @@ def _binary(name: str) -> str:
 
 @contextmanager
 def own_postgres(directory: Path) -> Iterator[str]:
-    """A throw-away server. PostgreSQL refuses to run as root, so root hands it to the user postgres."""
+    """A throw-away server in `directory`, which the user postgres must be able to reach.
+
+    PostgreSQL refuses to run as root, so root hands the directory to that user.
+    """
     run_as = ['runuser', '-u', 'postgres', '--'] if os.geteuid() == 0 else []
     if run_as:
         shutil.chown(directory, 'postgres', 'postgres')
-        for parent in directory.parents[:3]:
-            if parent.owner() == 'root' and parent != Path('/tmp'):
-                parent.chmod(0o755)
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]

@@ -208,6 +208,31 @@ def test_a_profile_is_applied_verified_and_restored_exactly(world: Opened) -> No
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize('model', ['tr098', 'tr181'])
+def test_from_levers_to_a_throttled_device_and_back(world: Opened, model: str) -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            cpe = await w.add('S1', model=model)
+            untouched = {path: cpe.value(path) for path in cpe.paths() if 'ManagementServer' not in path}
+            plan = throttle(await w.client.read_levers(cpe.id), 256, 64)
+            assert len({item.name for item in plan.values if item.name.endswith('ShapingRate')}) == 2
+            await w.client.apply(ValueProfile('throttle', 'r1', plan.values), [cpe.id])
+            await w.settle(cpe)
+            assert await w.standing(cpe) is Standing.VERIFIED
+            for item in plan.values:
+                assert cpe.value(item.name).replace('true', '1') == item.value
+            await w.client.restore([cpe.id])
+            await w.settle(cpe)
+            now = {path: cpe.value(path) for path in untouched}
+            assert {path: text for path, text in now.items() if _plain(text) != _plain(untouched[path])} == {}
+
+    asyncio.run(scenario())
+
+
+def _plain(text: str) -> str:
+    return {'true': '1', 'false': '0'}.get(text, text)
+
+
 def test_many_devices_at_once_each_get_their_own_values_back(world: Opened) -> None:
     async def scenario() -> None:
         async with world() as w:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,47 @@ def test_a_lost_answer_is_read_before_anything_is_sent_again(database: str) -> N
             assert served.rpcs == ['GetParameterValues']
             assert len(cpe.sets) == 2  # its connection request login at first contact, and the profile once
             assert await standing(room, cpe) is Standing.VERIFIED
+
+    asyncio.run(scenario())
+
+
+def test_an_acs_that_died_while_sending_reads_before_it_sends_again(database: str) -> None:
+    async def scenario() -> None:
+        async with lab(database) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            cpe.manners.loses_answer = True
+            await room.client.apply(SLOW, [cpe.id])
+            with pytest.raises(LostConnectionError):
+                await cpe.inform()
+        async with lab(database) as room:
+            cpe.url = room.url
+            assert await standing(room, cpe) is Standing.SENDING
+            served = await cpe.inform()
+            assert served.rpcs == ['GetParameterValues']
+            found = await status(room, cpe)
+            assert found.standing is Standing.VERIFIED
+            assert found.before == (ParameterValue(RATE, '-1', 'xsd:int'),)
+
+    asyncio.run(scenario())
+
+
+def test_booleans_are_written_as_the_model_writes_them(tmp_path: Path, sqlite_url: str) -> None:
+    (tmp_path / 'p').mkdir()
+    (tmp_path / 'p' / 'words.yaml').write_text(
+        'name: words\nmatch: {product_class: Words}\nquirks: {boolean_as_number: false}\n'
+    )
+    path = f'{IGD}.CaptivePortal.Enable'
+    profile = ValueProfile('portal', 'r', (ParameterValue(path, '1', 'xsd:boolean'),))
+
+    async def scenario() -> None:
+        async with lab(sqlite_url, profiles_directory=tmp_path / 'p') as room:
+            words, numbers = room.cpe('A', product_class='Words'), room.cpe('B')
+            for cpe in (words, numbers):
+                await cpe.inform()
+                await room.client.apply(profile, [cpe.id])
+                await cpe.inform()
+            assert (words.value(path), numbers.value(path)) == ('true', '1')
 
     asyncio.run(scenario())
 
@@ -261,7 +303,7 @@ def test_a_wan_is_not_cut_whatever_is_asked(sqlite_url: str) -> None:
     asyncio.run(scenario())
 
 
-def test_a_wan_may_be_cut_where_the_model_opted_in_and_its_canary_came_back(tmp_path, sqlite_url: str) -> None:
+def test_a_wan_may_be_cut_where_the_model_opted_in_and_its_canary_came_back(tmp_path: Path, sqlite_url: str) -> None:
     (tmp_path / 'profiles').mkdir()
     (tmp_path / 'profiles' / 'acme.yaml').write_text(
         'name: acme\nmatch: {manufacturer: Acme}\nguard: {allow_wan_off: true}\n'

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import quote, urlsplit
 
 from tr069.acs.auth import answer_challenge
@@ -115,6 +115,8 @@ class Caller:
 
     def _check_address(self, text: str) -> None:
         address = ip_address(text)
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped  # ::ffff:127.0.0.1 is loopback in disguise
         if any(address.version == network.version and address in network for network in self._settings.deny):
             raise _RefusedTargetError(f'{text} is in a network the ACS is told not to call')
 

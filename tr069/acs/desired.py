@@ -10,6 +10,7 @@ from tr069.acs.records import DesiredRecord
 from tr069.client import Standing, ValueProfile
 from tr069.cwmp.faults import Advice, Fault, advise, guilty_path
 from tr069.cwmp.messages import Inform, ParameterValue
+from tr069.guard import truthy
 
 BACKOFF_LIMIT_S = 24 * 3600.0
 _UNDER_WAY = (Standing.PENDING, Standing.SENDING, Standing.SENT, Standing.VERIFIED)
@@ -39,12 +40,19 @@ def next_step(record: DesiredRecord, inform: Inform, now: float) -> Step:
     return Step.NOTHING
 
 
-def typed(wanted: Sequence[ParameterValue], found: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
-    """The values with the types the device itself gave them: a wrong one is fault 9006."""
-    return tuple(
-        item._replace(type=found[item.name].type) if item.name in found and found[item.name].type else item
-        for item in wanted
-    )
+def typed(
+    wanted: Sequence[ParameterValue], found: Mapping[str, ParameterValue], *, boolean_as_number: bool = True
+) -> tuple[ParameterValue, ...]:
+    """The values as this device wants them: in its own types (a wrong one is fault 9006), booleans in its own way."""
+    return tuple(_as_device_has_it(item, found.get(item.name), boolean_as_number) for item in wanted)
+
+
+def _as_device_has_it(wanted: ParameterValue, found: ParameterValue | None, boolean_as_number: bool) -> ParameterValue:
+    kind = found.type if found is not None and found.type else wanted.type
+    value = wanted.value
+    if kind.endswith(':boolean') and value.strip().lower() in ('0', '1', 'true', 'false'):
+        value = (('0', '1') if boolean_as_number else ('false', 'true'))[truthy(value)]
+    return ParameterValue(wanted.name, value, kind)
 
 
 # --- asked from the northbound side -----------------------------------------------------------------------------------

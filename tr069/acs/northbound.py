@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import re
 import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from http import HTTPStatus
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from tr069 import __version__
 from tr069.acs import api, tasks
 from tr069.acs import desired as d
 from tr069.acs.connection_request import Caller
 from tr069.acs.http import HttpServer, Limits, Request, Response
 from tr069.acs.metrics import Metrics
+from tr069.acs.openapi import Call, Route, describe
 from tr069.acs.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
 from tr069.acs.settings import Northbound
 from tr069.acs.store import Store
@@ -39,33 +37,6 @@ class _HttpError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A request, taken apart. `device_id` and the like come from the path, decoded once."""
-
-    path: dict[str, str]
-    query: dict[str, str]
-    body: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One operation. `body` and `gives` are pydantic models; `open` needs no token."""
-
-    method: str
-    template: str
-    summary: str
-    action: Callable[[_Call], Awaitable[BaseModel | bytes]]
-    gives: type[BaseModel] | None
-    body: type[BaseModel] | None = None
-    query: tuple[str, ...] = ()
-    open: bool = False
-
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        return re.compile(re.sub(r'\{(\w+)\}', r'(?P<\1>[^/]+)', self.template))
 
 
 class NorthboundServer:
@@ -143,7 +114,7 @@ class NorthboundServer:
         query = {name: values[0] for name, values in parse_qs(request.target.partition('?')[2]).items()}
         try:
             body = route.body.model_validate_json(request.body) if route.body is not None else None
-            answer = await route.action(_Call(path, query, body))
+            answer = await route.action(Call(path, query, body))
         except ValidationError as error:
             problems = '; '.join(
                 f'{".".join(str(part) for part in item["loc"]) or "body"}: {item["msg"]}' for item in error.errors()[:5]
@@ -161,7 +132,7 @@ class NorthboundServer:
 
     # --- the server itself --------------------------------------------------------------------------------------------
 
-    async def _health(self, _call: _Call) -> api.Health:
+    async def _health(self, _call: Call) -> api.Health:
         return api.Health(status='ok', devices=await self._store.count_devices())
 
     async def refresh_metrics(self) -> None:
@@ -171,16 +142,16 @@ class NorthboundServer:
             self._metrics.standings.labels(standing).set(count)
         self._metrics.quarantined.set(len(self._store.quarantined))
 
-    async def _render_metrics(self, _call: _Call) -> bytes:
+    async def _render_metrics(self, _call: Call) -> bytes:
         await self.refresh_metrics()
         return self._metrics.render()
 
-    async def _openapi(self, _call: _Call) -> bytes:
+    async def _openapi(self, _call: Call) -> bytes:
         return json.dumps(describe(self.routes)).encode()
 
     # --- devices ------------------------------------------------------------------------------------------------------
 
-    async def _find(self, call: _Call) -> api.DevicePage:
+    async def _find(self, call: Call) -> api.DevicePage:
         query = call.query
         wanted = DeviceQuery(
             tuple(item for item in query.get('ids', '').split(',') if item),
@@ -200,16 +171,16 @@ class NorthboundServer:
             raise _HttpError(404, f'no device {device_id} has ever informed here')
         return record
 
-    async def _device(self, call: _Call) -> api.DeviceOut:
+    async def _device(self, call: Call) -> api.DeviceOut:
         return _device_out(await self._record(call.path['device_id']))
 
-    async def _read(self, call: _Call) -> api.TaskOut:
+    async def _read(self, call: Call) -> api.TaskOut:
         record = await self._record(call.path['device_id'])
         body: api.Read = call.body
         request = {'method': tasks.READ, 'names': list(dict.fromkeys(body.names))}
         return _task_out(await self._ask(record, request, body.timeout_s, max(body.timeout_s, 1.0)))
 
-    async def _levers(self, call: _Call) -> api.LeversOut:
+    async def _levers(self, call: Call) -> api.LeversOut:
         record = await self._record(call.path['device_id'])
         timeout_s = min(float(call.query.get('timeout_s', '60')), 300.0)
         task = await self._ask(record, {'method': tasks.READ_TREE}, timeout_s, max(timeout_s, 1.0))
@@ -223,7 +194,7 @@ class NorthboundServer:
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
-    async def _task(self, call: _Call) -> api.TaskOut:
+    async def _task(self, call: Call) -> api.TaskOut:
         record = await self._record(call.path['device_id'])
         body: api.Task = call.body
         request = {'method': body.method, **body.arguments}
@@ -237,7 +208,7 @@ class NorthboundServer:
         wait_s = body.timeout_s if body.summon else 0.0
         return _task_out(await self._ask(record, request, wait_s, body.expires_s, summon=body.summon))
 
-    async def _get_task(self, call: _Call) -> api.TaskOut:
+    async def _get_task(self, call: Call) -> api.TaskOut:
         task = await self._store.get_task(call.path['task_id'])
         if task is None:
             raise _HttpError(404, 'there is no such task')
@@ -264,7 +235,7 @@ class NorthboundServer:
 
     # --- profiles -----------------------------------------------------------------------------------------------------
 
-    async def _apply(self, call: _Call) -> api.StatusList:
+    async def _apply(self, call: Call) -> api.StatusList:
         body: api.Apply = call.body
         values = tuple(ParameterValue(item.name, item.value, item.type) for item in body.values)
         profile = ValueProfile(body.profile, body.revision, values)
@@ -278,7 +249,7 @@ class NorthboundServer:
         records = await self._store.change_desired([item for item in ids if item in present], decide)
         return _status_list(ids, records)
 
-    async def _restore(self, call: _Call) -> api.StatusList:
+    async def _restore(self, call: Call) -> api.StatusList:
         now = self._clock()
 
         def decide(_device_id: str, known: DesiredRecord | None) -> DesiredRecord | None:
@@ -288,7 +259,7 @@ class NorthboundServer:
         records = await self._store.change_desired(ids, decide)
         return await self._with_strangers(ids, records)
 
-    async def _status(self, call: _Call) -> api.StatusList:
+    async def _status(self, call: Call) -> api.StatusList:
         ids = list(dict.fromkeys(call.body.device_ids))
         records = await self._store.get_desired(ids)
         return await self._with_strangers(ids, records)
@@ -299,7 +270,7 @@ class NorthboundServer:
         present = await self._store.get_devices(missing) if missing else {}
         return _status_list(ids, records, frozenset(present))
 
-    async def _summon(self, call: _Call) -> api.SummonsOut:
+    async def _summon(self, call: Call) -> api.SummonsOut:
         ids = list(dict.fromkeys(call.body.device_ids))
         present = await self._store.get_devices(ids)
         called = await self._caller.call_many(list(present.values()))
@@ -307,10 +278,10 @@ class NorthboundServer:
 
     # --- quarantine ---------------------------------------------------------------------------------------------------
 
-    async def _quarantine(self, _call: _Call) -> api.QuarantineList:
+    async def _quarantine(self, _call: Call) -> api.QuarantineList:
         return api.QuarantineList(models=dict(self._store.quarantined))
 
-    async def _release(self, call: _Call) -> api.QuarantineList:
+    async def _release(self, call: Call) -> api.QuarantineList:
         if not await self._store.release_quarantine(call.body.model, self._clock()):
             raise _HttpError(404, f'model {call.body.model} is not in quarantine')
         return await self._quarantine(call)
@@ -351,42 +322,3 @@ def _status_out(status: ProfileStatus) -> api.StatusOut:
         before=before,
         message=status.message,
     )
-
-
-def describe(routes: Sequence[Route]) -> dict[str, Any]:
-    """The OpenAPI 3.1 description of `routes`."""
-    schemas: dict[str, Any] = {}
-
-    def reference(model: type[BaseModel]) -> dict[str, Any]:
-        schema = model.model_json_schema(ref_template='#/components/schemas/{model}')
-        schemas.update(schema.pop('$defs', {}))
-        schemas[model.__name__] = schema
-        return {'content': {'application/json': {'schema': {'$ref': f'#/components/schemas/{model.__name__}'}}}}
-
-    paths: dict[str, Any] = {}
-    for route in routes:
-        names = [(name, 'path') for name in re.findall(r'\{(\w+)\}', route.template)]
-        names += [(name, 'query') for name in route.query]
-        good: dict[str, Any] = {'description': HTTPStatus(200).phrase}
-        if route.gives is not None:
-            good |= reference(route.gives)
-        operation: dict[str, Any] = {
-            'summary': route.summary,
-            'operationId': f'{route.method.lower()}{re.sub("[^a-z0-9]+", "_", route.template)}',
-            'responses': {'200': good, 'default': {'description': 'What went wrong', **reference(api.Error)}},
-            'security': [] if route.open else [{'token': []}],
-        }
-        if names:
-            operation['parameters'] = [
-                {'name': name, 'in': where, 'required': where == 'path', 'schema': {'type': 'string'}}
-                for name, where in names
-            ]
-        if route.body is not None:
-            operation['requestBody'] = {'required': True, **reference(route.body)}
-        paths.setdefault(route.template, {})[route.method.lower()] = operation
-    return {
-        'openapi': '3.1.0',
-        'info': {'title': 'tr069-acs', 'version': __version__},
-        'paths': paths,
-        'components': {'schemas': schemas, 'securitySchemes': {'token': {'type': 'http', 'scheme': 'bearer'}}},
-    }

@@ -267,6 +267,8 @@ class CpeServer:
         if session is None:
             return self._refuse(400, 'session', 'a session begins with an Inform')
         message = envelope.message
+        if isinstance(message, m.TransferComplete):
+            logger.info('%s: transfer %r: %s', session.device_id, message.command_key, message.fault or 'done')
         reply = _answer_request(message)
         if reply is not None:
             return self._reply(session.encode(reply, envelope.id), encoding)

@@ -9,82 +9,37 @@ the last half second of them at a crash loses nothing that the next Inform does 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from tr069.acs import schema
-from tr069.acs.records import (
-    DesiredRecord,
-    DeviceRecord,
-    TaskRecord,
-    TaskState,
-    dump_values,
-    load_values,
-)
-from tr069.client import DeviceQuery, Standing
-from tr069.cwmp.messages import ParameterValue
+from tr069.acs.database import StoreError
+from tr069.acs.devices import Devices
+from tr069.acs.records import DesiredRecord, TaskRecord, TaskState
+from tr069.acs.rows import chunks, desired_from, desired_row, task_from, task_row
 from tr069.errors import Tr069Error
 from tr069.guard import Canary
 
 logger = logging.getLogger(__name__)
 
-Write = Callable[[Connection], Any]
-
-CHUNK = 500  # ids in one IN (...): SQLite's oldest limit on variables is 999
-_CHANGE_LOCK = 0x7_2069  # PostgreSQL advisory lock: change numbers become visible in their order
 _KEEP_CHANGES_S = 24 * 3600
-
-
-class StoreError(Tr069Error):
-    """The database cannot be used."""
 
 
 class SupersededError(Tr069Error):
     """A record was changed by another while it was worked on. Nothing was written."""
 
 
-def make_engine(url: str) -> Engine:
-    """Raises `StoreError` for a URL that is neither SQLite nor PostgreSQL."""
-    parsed = sa.make_url(url)
-    name = parsed.get_backend_name()
-    if name == 'postgresql':
-        return sa.create_engine(parsed.set(drivername='postgresql+psycopg'), pool_size=4, pool_pre_ping=True)
-    if name != 'sqlite':
-        raise StoreError(f'the ACS keeps its data in SQLite or PostgreSQL, not in {name}')
-    engine = sa.create_engine(parsed, connect_args={'timeout': 30, 'check_same_thread': False})
-
-    @sa.event.listens_for(engine, 'connect')
-    def _pragmas(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute('PRAGMA journal_mode=WAL')
-        cursor.execute('PRAGMA synchronous=FULL')  # what is journalled before sending must outlive a power cut
-        cursor.close()
-
-    return engine
-
-
-class Store:
-    """All methods but `work_of`, `touch` and `status_of` are coroutines; database calls run in two threads."""
+class Store(Devices):
+    """All methods but `tasks_of`, `touch` and `status_of` are coroutines."""
 
     def __init__(self, engine: Engine, *, flush_s: float = 0.5, poll_s: float = 1.0) -> None:
-        self.engine = engine
-        self._flush_s = flush_s
+        super().__init__(engine, flush_s=flush_s)
         self._poll_s = poll_s
-        self._insert = postgresql.insert if engine.dialect.name == 'postgresql' else sqlite.insert
-        self._writer = ThreadPoolExecutor(1, 'acs-write')
-        self._reader = ThreadPoolExecutor(1, 'acs-read')
-        self._touched: dict[str, DeviceRecord] = {}
-        self._queue: deque[tuple[Write, asyncio.Future[Any]]] = deque()
-        self._pump: asyncio.Task[None] | None = None
         self._background: list[asyncio.Task[None]] = []
         self._last_change = 0
         self._generation = 0
@@ -110,92 +65,8 @@ class Store:
         for job in self._background:
             job.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        if self._pump is not None:
-            await self._pump
         await self.flush()
-        self._writer.shutdown()
-        self._reader.shutdown()
-        self.engine.dispose()
-
-    async def _in[T](self, pool: ThreadPoolExecutor, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, function)
-
-    async def read[T](self, function: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self.engine.connect() as connection:
-                return function(connection)
-
-        return await self._in(self._reader, run)
-
-    async def write[T](self, function: Callable[[Connection], T]) -> T:
-        """Run `function` in a transaction and return once it is committed. Waiting writes share one commit."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.append((function, future))
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._drain())
-        return cast('T', await future)
-
-    async def _drain(self) -> None:
-        while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), 256))]
-            results = await self._in(self._writer, lambda batch=batch: self._commit([item[0] for item in batch]))  # type: ignore[misc]
-            for (_, future), (value, error) in zip(batch, results, strict=True):
-                if future.cancelled():
-                    continue
-                if error is None:
-                    future.set_result(value)
-                else:
-                    future.set_exception(error)
-
-    def _commit(self, functions: Sequence[Write]) -> list[tuple[Any, Exception | None]]:
-        """All in one transaction; where one fails, each in its own, so that only the guilty one fails."""
-        try:
-            with self.engine.begin() as connection:
-                return [(function(connection), None) for function in functions]
-        except Exception as error:  # noqa: BLE001 - handed to the one who waits for this write
-            if len(functions) == 1:
-                return [(None, error)]
-            logger.warning('a shared commit failed and is split: %s', error)
-        return [self._commit([function])[0] for function in functions]
-
-    # --- informs, written behind --------------------------------------------------------------------------------------
-
-    def touch(self, record: DeviceRecord) -> None:
-        self._touched[record.id] = record
-
-    async def flush(self) -> None:
-        if not self._touched:
-            return
-        batch, self._touched = self._touched, {}
-        try:
-            await self._in(self._writer, lambda: self._save_devices(list(batch.values())))
-        except sa.exc.SQLAlchemyError:
-            self._touched = batch | self._touched  # a later record of the same device wins
-            raise
-
-    def _save_devices(self, records: Sequence[DeviceRecord]) -> None:
-        table = schema.device
-        columns = [column.name for column in table.columns]
-        # In the order of their ids: two processes upserting the same devices must not lock each other out.
-        rows = [
-            {name: getattr(record, name) for name in columns} for record in sorted(records, key=lambda item: item.id)
-        ]
-        insert = self._insert(table)
-        upsert = insert.on_conflict_do_update(
-            index_elements=[table.c.id],
-            set_={name: insert.excluded[name] for name in columns if name not in ('id', 'first_inform')},
-            where=table.c.last_inform <= insert.excluded.last_inform,
-        )
-        with self.engine.begin() as connection:
-            connection.execute(upsert, rows)
-
-    async def _flush_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._flush_s)
-            try:
-                await self.flush()
-            except sa.exc.SQLAlchemyError:
-                logger.exception('informs could not be written; they are kept and tried again')
+        await self.close_database()
 
     # --- work, held in memory -----------------------------------------------------------------------------------------
 
@@ -214,7 +85,7 @@ class Store:
 
         def load(connection: Connection) -> tuple[Any, ...]:
             last = connection.execute(sa.select(sa.func.max(schema.change.c.seq))).scalar() or 0
-            wanted = [_desired(row) for row in connection.execute(sa.select(schema.desired)).mappings()]
+            wanted = [desired_from(row) for row in connection.execute(sa.select(schema.desired)).mappings()]
             tasks = self._queued(connection, None)
             bad = connection.execute(sa.select(schema.quarantine)).mappings().all()
             birds = connection.execute(sa.select(schema.canary)).mappings().all()
@@ -248,9 +119,9 @@ class Store:
             ids = sorted({row.device_id for row in rows})
             found: dict[str, DesiredRecord | None] = dict.fromkeys(ids)
             tasks: list[TaskRecord] = []
-            for part in _chunks(ids):
+            for part in chunks(ids):
                 wanted = sa.select(schema.desired).where(schema.desired.c.device_id.in_(part))
-                found.update((row['device_id'], _desired(row)) for row in connection.execute(wanted).mappings())
+                found.update((row['device_id'], desired_from(row)) for row in connection.execute(wanted).mappings())
                 tasks.extend(self._queued(connection, part))
             bad = connection.execute(sa.select(schema.quarantine)).mappings().all() if rows else None
             birds = connection.execute(sa.select(schema.canary)).mappings().all() if rows else None
@@ -291,18 +162,6 @@ class Store:
         self._generation += 1
         self._changed_here[device_id] = self._generation
 
-    @staticmethod
-    def _lock(connection: Connection) -> None:
-        """One changing transaction at a time, so that numbers become visible in order. SQLite has it so anyway."""
-        if connection.dialect.name == 'postgresql':
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CHANGE_LOCK)))
-
-    def _log_change(self, connection: Connection, device_ids: Iterable[str], now: float) -> None:
-        self._lock(connection)
-        rows = [{'device_id': item, 'at': now} for item in device_ids]
-        if rows:
-            connection.execute(sa.insert(schema.change), rows)
-
     async def prune(self, now: float) -> None:
         """Forget old change numbers and finished tasks."""
 
@@ -332,7 +191,7 @@ class Store:
             self._lock(connection)
             standing: dict[str, DesiredRecord] = {}
             changed: list[str] = []
-            for part in _chunks(device_ids):
+            for part in chunks(device_ids):
                 known = self._load_desired(connection, part)
                 rows = []
                 for device_id in part:
@@ -340,7 +199,7 @@ class Store:
                     new = decide(device_id, old)
                     if new is not None and new is not old:
                         new = replace(new, version=old.version + 1 if old else 1)
-                        rows.append(_desired_row(new))
+                        rows.append(desired_row(new))
                         changed.append(device_id)
                     if new is not None:
                         standing[device_id] = new
@@ -359,7 +218,7 @@ class Store:
 
         def run(connection: Connection) -> dict[str, DesiredRecord]:
             found: dict[str, DesiredRecord] = {}
-            for part in _chunks(device_ids):
+            for part in chunks(device_ids):
                 found.update(self._load_desired(connection, part))
             return found
 
@@ -369,7 +228,7 @@ class Store:
         """Take one device's record a step on. Raises `SupersededError` where something else was asked meanwhile."""
         table = schema.desired
         stepped = replace(new, version=old.version + 1)
-        row = _desired_row(stepped)
+        row = desired_row(stepped)
 
         def run(connection: Connection) -> DesiredRecord | None:
             self._lock(connection)
@@ -392,7 +251,7 @@ class Store:
     @staticmethod
     def _load_desired(connection: Connection, ids: Sequence[str]) -> dict[str, DesiredRecord]:
         query = sa.select(schema.desired).where(schema.desired.c.device_id.in_(ids))
-        return {row['device_id']: _desired(row) for row in connection.execute(query).mappings()}
+        return {row['device_id']: desired_from(row) for row in connection.execute(query).mappings()}
 
     def _upsert_desired(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         if not rows:
@@ -414,14 +273,14 @@ class Store:
 
     def _insert_task(self, connection: Connection, item: TaskRecord) -> None:
         self._log_change(connection, [item.device_id], item.created_at)
-        connection.execute(sa.insert(schema.task), _task_row(item))
+        connection.execute(sa.insert(schema.task), task_row(item))
 
     async def update_task(self, item: TaskRecord, now: float) -> None:
         """Write a task's state and answer; unless it is queued again, no session takes it up any more."""
 
         def run(connection: Connection) -> None:
             self._log_change(connection, [item.device_id], now)
-            row = _task_row(item)
+            row = task_row(item)
             connection.execute(
                 sa.update(schema.task)
                 .where(schema.task.c.id == item.id)
@@ -494,114 +353,6 @@ class Store:
         self.canaries[model] = (device_id, standing)
         return True
 
-    # --- devices ------------------------------------------------------------------------------------------------------
-
-    async def get_devices(self, device_ids: Sequence[str]) -> dict[str, DeviceRecord]:
-        """The known ones among these; what has not been flushed yet counts."""
-
-        def run(connection: Connection) -> list[DeviceRecord]:
-            found: list[DeviceRecord] = []
-            for part in _chunks(list(device_ids)):
-                query = sa.select(schema.device).where(schema.device.c.id.in_(part))
-                found.extend(_device(row) for row in connection.execute(query).mappings())
-            return found
-
-        await self.flush()
-        return {item.id: item for item in await self.read(run)}
-
-    async def find_devices(self, query: DeviceQuery, after: str, limit: int) -> list[DeviceRecord]:
-        """One page, in the order of the ids, starting after `after`."""
-        table = schema.device
-        select = sa.select(table).where(table.c.id > after).order_by(table.c.id).limit(limit)
-        for name in ('serial', 'oui', 'product_class', 'software_version'):
-            wanted = getattr(query, name)
-            if wanted:
-                select = select.where(table.c[name] == wanted)
-        if query.ids:
-            select = select.where(table.c.id.in_(query.ids))
-        await self.flush()
-        return await self.read(lambda connection: [_device(row) for row in connection.execute(select).mappings()])
-
-    async def count_devices(self) -> int:
-        await self.flush()
-        query = sa.select(sa.func.count()).select_from(schema.device)
-        return await self.read(lambda connection: connection.execute(query).scalar() or 0)
-
     async def count_standings(self) -> dict[str, int]:
         query = sa.select(schema.desired.c.standing, sa.func.count()).group_by(schema.desired.c.standing)
         return await self.read(lambda connection: {row[0]: row[1] for row in connection.execute(query)})
-
-
-def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
-
-
-def _desired_row(item: DesiredRecord) -> dict[str, Any]:
-    return {
-        'device_id': item.device_id,
-        'profile': item.profile,
-        'revision': item.revision,
-        'values': dump_values(item.values),
-        'restoring': item.restoring,
-        'before': dump_values(item.before.values()),
-        'before_key': item.before_key,
-        'standing': str(item.standing),
-        'message': item.message,
-        'attempts': item.attempts,
-        'not_before': item.not_before,
-        'changed_at': item.changed_at,
-        'version': item.version,
-    }
-
-
-def _device(row: sa.RowMapping) -> DeviceRecord:
-    return DeviceRecord(**{str(name): value for name, value in row.items()})
-
-
-# A profile given to 50,000 devices is 50,000 equal texts; one parsed tuple serves them all.
-_parsed: dict[str, tuple[ParameterValue, ...]] = {}
-
-
-def _shared_values(text: str) -> tuple[ParameterValue, ...]:
-    if len(_parsed) > 10_000:
-        _parsed.clear()
-    known = _parsed.get(text)
-    if known is None:
-        known = _parsed[text] = load_values(text)
-    return known
-
-
-def _desired(row: sa.RowMapping) -> DesiredRecord:
-    before = _shared_values(row['before'])
-    fields: dict[str, Any] = {str(name): value for name, value in row.items()}
-    fields |= {
-        'values': _shared_values(row['values']),
-        'before': {item.name: item for item in before},
-        'standing': Standing(row['standing']),
-    }
-    return DesiredRecord(**fields)
-
-
-def task_from(row: sa.RowMapping) -> TaskRecord:
-    fields: dict[str, Any] = {str(name): value for name, value in row.items()}
-    fields |= {
-        'request': json.loads(row['request']),
-        'state': TaskState(row['state']),
-        'answer': json.loads(row['answer']),
-    }
-    return TaskRecord(**fields)
-
-
-def _task_row(item: TaskRecord) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        'id': item.id,
-        'device_id': item.device_id,
-        'created_at': item.created_at,
-        'expires_at': item.expires_at,
-    }
-    row |= {
-        'request': json.dumps(item.request, ensure_ascii=False),
-        'state': str(item.state),
-        'answer': json.dumps(item.answer, ensure_ascii=False),
-    }
-    return row

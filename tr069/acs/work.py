@@ -46,7 +46,7 @@ def identity_of(inform: m.Inform) -> Identity:
 def has_work(bench: Workbench, session: Session) -> bool:
     """True where `run` would do anything at all: asked at every session, so it must cost nothing."""
     store, inform = bench.store, session.inform
-    if store.tasks_of(session.device_id) or (bench.connection_request_login and inform.has('0 BOOTSTRAP')):
+    if store.tasks_of(session.device_id) or _needs_login(bench, inform):
         return True
     if _waiting_canary(bench, session):
         return True
@@ -63,7 +63,7 @@ async def run(bench: Workbench, session: Session, before: asyncio.Task[None] | N
         if before is not None:
             await asyncio.wait([before])
         await _greet_canary(bench, session)
-        if bench.connection_request_login and session.inform.has('0 BOOTSTRAP'):
+        if _needs_login(bench, session.inform):
             await _provision(bench, session)
         for task in list(bench.store.tasks_of(session.device_id)):
             await _do_task(bench, session, task)
@@ -129,6 +129,11 @@ async def _greet_canary(bench: Workbench, session: Session) -> None:
 
 
 # --- first contact ----------------------------------------------------------------------------------------------------
+
+
+def _needs_login(bench: Workbench, inform: m.Inform) -> bool:
+    """After a factory reset it is gone; and a device that comes from another ACS has that one's until it boots."""
+    return bench.connection_request_login is not None and (inform.has('0 BOOTSTRAP') or inform.has('1 BOOT'))
 
 
 async def _provision(bench: Workbench, session: Session) -> None:
@@ -288,7 +293,8 @@ async def _send(
     key = session.inform.value('.ManagementServer.ParameterKey')
     # Journal before send: from here on the saved values outlive us, and a lost answer is read before it is repeated.
     record = await bench.store.advance(record, d.sending(record, found, key, now))
-    answer = await session.ask(m.SetParameterValues(d.typed(record.values, found), record.revision))
+    values = d.typed(record.values, found, boolean_as_number=session.profile.quirks.boolean_as_number)
+    answer = await session.ask(m.SetParameterValues(values, record.revision))
     if isinstance(answer, Fault):
         await _fault(bench, session, record, answer)
         return

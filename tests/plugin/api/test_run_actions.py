@@ -49,7 +49,7 @@ class RunActionsTestCase(APITestCase):
         return self.post('begin', pk=run['id'])
 
     def keys(self, run):
-        changes = EnforcementRun.objects.get(pk=run['id']).changes.order_by('line')
+        changes = EnforcementRun.objects.get(pk=run['id']).changes.order_by('line_id')
         return [str(pk) for pk in changes.values_list('pk', flat=True)]
 
     def finished(self, keys, **values):

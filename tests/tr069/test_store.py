@@ -1,0 +1,164 @@
+"""The store by itself, on both databases: shared commits, late writes, and what other processes see."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import sqlalchemy as sa
+
+from tr069.acs import schema
+from tr069.acs.database import StoreError, make_engine
+from tr069.acs.records import DesiredRecord, DeviceRecord
+from tr069.acs.store import Store, SupersededError
+from tr069.client import DeviceQuery, Standing
+from tr069.cwmp.messages import ParameterValue
+from tr069.guard import Canary
+
+VALUES = (ParameterValue('A', '1'),)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Store]:
+    store = Store(make_engine(url), flush_s=60, poll_s=60)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def device(serial: str, at: float = 1.0) -> DeviceRecord:
+    return DeviceRecord(
+        f'O-P-{serial}', 'M', 'O', 'P', serial, 'Device', '1', '1', '10.0.0.1', '', '', '', '2 PERIODIC', at, at
+    )
+
+
+def record(device_id: str) -> DesiredRecord:
+    return DesiredRecord(device_id, 'p', 'r', VALUES, changed_at=time.time())
+
+
+def test_a_failing_write_does_not_harm_those_it_shares_a_commit_with(database: str) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store:
+
+            def good(name: str) -> Callable[[sa.Connection], str]:
+                def write(connection: sa.Connection) -> str:
+                    connection.execute(sa.insert(schema.change), {'device_id': name, 'at': 1.0})
+                    return name
+
+                return write
+
+            def bad(_connection: object) -> None:
+                raise ValueError('mine alone')
+
+            results = await asyncio.gather(
+                store.write(good('a')), store.write(bad), store.write(good('b')), return_exceptions=True
+            )
+            assert isinstance(results[1], ValueError)
+            assert [results[0], results[2]] == ['a', 'b']
+            found = await store.read(lambda c: c.execute(sa.select(schema.change.c.device_id)).scalars().all())
+            assert sorted(found) == ['a', 'b']
+
+    asyncio.run(scenario())
+
+
+def test_informs_are_seen_before_they_are_written_and_the_latest_wins(database: str) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store:
+            store.touch(device('1', at=5.0))
+            assert (await store.get_devices(['O-P-1']))['O-P-1'].last_inform == 5.0
+            store.touch(device('1', at=9.0))
+            await store.flush()
+            store.touch(device('1', at=7.0))  # another process was slower
+            await store.flush()
+            found = (await store.get_devices(['O-P-1']))['O-P-1']
+            assert (found.first_inform, found.last_inform) == (5.0, 9.0)
+
+    asyncio.run(scenario())
+
+
+def test_pages_cover_everybody_once(database: str) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store:
+            for number in range(25):
+                store.touch(device(f'{number:03d}'))
+            seen, after = [], ''
+            while page := await store.find_devices(DeviceQuery(), after, 10):
+                seen += [item.serial for item in page]
+                after = page[-1].id
+            assert seen == [f'{number:03d}' for number in range(25)]
+
+    asyncio.run(scenario())
+
+
+def test_a_step_from_an_old_version_is_refused_and_the_new_one_is_taken_over(database: str) -> None:
+    async def scenario() -> None:
+        async with opened(database) as one, opened(database) as two:
+            await one.change_desired(['d'], lambda device_id, _: record(device_id))
+            await two.poll()
+            mine, theirs = one.status_of('d'), two.status_of('d')
+            assert mine == theirs
+            assert mine is not None
+            await one.advance(mine, dataclasses.replace(mine, standing=Standing.SENDING))
+            with pytest.raises(SupersededError):
+                await two.advance(mine, dataclasses.replace(mine, standing=Standing.FAILED))
+            assert two.status_of('d') == one.status_of('d')
+            assert (await two.get_desired(['d']))['d'].standing is Standing.SENDING
+
+    asyncio.run(scenario())
+
+
+def test_many_at_once_are_each_advanced_once(database: str) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store:
+            ids = [f'd{number}' for number in range(1200)]
+            records = await store.change_desired(ids, lambda device_id, _: record(device_id))
+            await asyncio.gather(
+                *(store.advance(old, dataclasses.replace(old, standing=Standing.SENT)) for old in records.values())
+            )
+            assert await store.count_standings() == {'sent': 1200}
+            await store.reload()
+            assert {store.status_of(item).standing for item in ids} == {Standing.SENT}  # type: ignore[union-attr]
+
+    asyncio.run(scenario())
+
+
+def test_there_is_one_canary_a_model_whoever_asks(database: str) -> None:
+    async def scenario() -> None:
+        async with opened(database) as one, opened(database) as two:
+            won = await asyncio.gather(
+                one.set_canary('m', 'a', Canary.WAITING, 1.0), two.set_canary('m', 'b', Canary.WAITING, 1.0)
+            )
+            assert sorted(won) == [False, True]
+
+    asyncio.run(scenario())
+
+
+def test_quarantine_is_known_to_all_and_can_be_ended(database: str) -> None:
+    async def scenario() -> None:
+        async with opened(database) as one, opened(database) as two:
+            await one.quarantine('m', 'A.B', '9005', 'd', 1.0)
+            await two.poll()
+            assert two.quarantined == {'m': 'A.B: 9005'}
+            assert await two.release_quarantine('m', 2.0)
+            assert not await two.release_quarantine('m', 2.0)
+            await one.poll()
+            assert one.quarantined == {}
+
+    asyncio.run(scenario())
+
+
+def test_an_unusable_database_says_so() -> None:
+    with pytest.raises(StoreError, match='mysql'):
+        make_engine('mysql://x/y')
+
+    async def scenario() -> None:
+        with pytest.raises(StoreError):
+            await Store(make_engine('sqlite:////no/such/directory/x.db')).start()
+
+    asyncio.run(scenario())

@@ -1,0 +1,108 @@
+"""The devices' table: Informs written behind, a batch at a time, and queries that see what is not written yet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+
+from tr069.acs import schema
+from tr069.acs.database import Database
+from tr069.acs.records import DeviceRecord
+from tr069.acs.rows import chunks, device_from
+from tr069.client import DeviceQuery
+
+logger = logging.getLogger(__name__)
+
+
+class Devices(Database):
+    def __init__(self, engine: Engine, *, flush_s: float = 0.5) -> None:
+        super().__init__(engine)
+        self._flush_s = flush_s
+        self._insert = postgresql.insert if engine.dialect.name == 'postgresql' else sqlite.insert
+        self._upsert = self._device_upsert()
+        self._touched: dict[str, DeviceRecord] = {}
+
+    def touch(self, record: DeviceRecord) -> None:
+        self._touched[record.id] = record
+
+    async def flush(self) -> None:
+        if not self._touched:
+            return
+        batch, self._touched = self._touched, {}
+        try:
+            await self._in(self._writer, lambda: self._save_devices(list(batch.values())))
+        except sa.exc.SQLAlchemyError:
+            self._touched = batch | self._touched  # a later record of the same device wins
+            raise
+
+    def _device_upsert(self) -> tuple[str, Callable[[DeviceRecord], Any]]:
+        """The statement in the driver's own words, and what makes its parameters of a record.
+
+        Every Inform comes by here: compiled once, and rows handed straight to the driver, it costs half.
+        """
+        table = schema.device
+        insert = self._insert(table)
+        names = [column.name for column in table.columns]
+        upsert = insert.on_conflict_do_update(
+            index_elements=[table.c.id],
+            set_={name: insert.excluded[name] for name in names if name not in ('id', 'first_inform')},
+            where=table.c.last_inform <= insert.excluded.last_inform,
+        )
+        compiled = upsert.compile(dialect=self.engine.dialect)
+        if compiled.positional:
+            return str(compiled), attrgetter(*(compiled.positiontup or names))
+        values = attrgetter(*names)
+        return str(compiled), lambda record: dict(zip(names, values(record), strict=True))
+
+    def _save_devices(self, records: Sequence[DeviceRecord]) -> None:
+        # In the order of their ids: two processes upserting the same devices must not lock each other out.
+        statement, parameters = self._upsert
+        rows = [parameters(record) for record in sorted(records, key=attrgetter('id'))]
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(statement, rows)
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._flush_s)
+            try:
+                await self.flush()
+            except sa.exc.SQLAlchemyError:
+                logger.exception('informs could not be written; they are kept and tried again')
+
+    async def get_devices(self, device_ids: Sequence[str]) -> dict[str, DeviceRecord]:
+        """The known ones among these; what has not been flushed yet counts."""
+
+        def run(connection: Connection) -> list[DeviceRecord]:
+            found: list[DeviceRecord] = []
+            for part in chunks(list(device_ids)):
+                query = sa.select(schema.device).where(schema.device.c.id.in_(part))
+                found.extend(device_from(row) for row in connection.execute(query).mappings())
+            return found
+
+        await self.flush()
+        return {item.id: item for item in await self.read(run)}
+
+    async def find_devices(self, query: DeviceQuery, after: str, limit: int) -> list[DeviceRecord]:
+        """One page, in the order of the ids, starting after `after`."""
+        table = schema.device
+        select = sa.select(table).where(table.c.id > after).order_by(table.c.id).limit(limit)
+        for name in ('serial', 'oui', 'product_class', 'software_version'):
+            wanted = getattr(query, name)
+            if wanted:
+                select = select.where(table.c[name] == wanted)
+        if query.ids:
+            select = select.where(table.c.id.in_(query.ids))
+        await self.flush()
+        return await self.read(lambda connection: [device_from(row) for row in connection.execute(select).mappings()])
+
+    async def count_devices(self) -> int:
+        await self.flush()
+        query = sa.select(sa.func.count()).select_from(schema.device)
+        return await self.read(lambda connection: connection.execute(query).scalar() or 0)
