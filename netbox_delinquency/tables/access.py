@@ -3,7 +3,7 @@ from django.utils.translation import gettext_lazy as _
 from netbox.tables import PrimaryModelTable, columns
 
 from ..models import AccessLine
-from .columns import StateColumn, tags
+from .columns import StateColumn, WarningColumn, tags
 
 __all__ = ('AccessLineTable',)
 
@@ -26,8 +26,8 @@ class AccessLineTable(PrimaryModelTable):
     acs = tables.Column(linkify=True)
     intended_mode = StateColumn()
     observed_mode = StateColumn()
-    in_doubt = columns.BooleanColumn()
-    is_drifting = columns.BooleanColumn(verbose_name=_('Drift'), orderable=False)
+    in_doubt = WarningColumn()
+    is_drifting = WarningColumn(verbose_name=_('Drift'), orderable=False)
     tags = tags(AccessLine)
 
     class Meta(PrimaryModelTable.Meta):

@@ -5,7 +5,9 @@ from django.utils.html import format_html
 from netbox.tables import columns
 from utilities.views import get_viewname
 
-__all__ = ('StateColumn', 'counted', 'tags')
+from ..ui.base import WARNING_MARK
+
+__all__ = ('StateColumn', 'WarningColumn', 'counted', 'tags')
 
 
 def counted(model: type[Model], label, **url_params: str):
@@ -15,6 +17,13 @@ def counted(model: type[Model], label, **url_params: str):
 
 def tags(model: type[Model]):
     return columns.TagColumn(url_name=get_viewname(model, 'list'))
+
+
+class WarningColumn(columns.BooleanColumn):
+    """A boolean whose truth is a warning: no check mark for it, and nothing at all where it is false."""
+
+    def __init__(self, **kwargs):
+        super().__init__(true_mark=WARNING_MARK, false_mark=None, **kwargs)
 
 
 class StateColumn(columns.ChoiceFieldColumn):

@@ -4,13 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import Model
+from django.utils.safestring import mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from extras.ui.panels import CustomFieldsPanel, TagsPanel
 from netbox.ui import actions, attrs, layout, panels
 from netbox.ui.breadcrumbs import Breadcrumb
 
-__all__ = ('CountsPanel', 'ModelPanel', 'SelfAttr', 'StateAttr', 'page', 'table_of')
+__all__ = ('WARNING_MARK', 'CountsPanel', 'ModelPanel', 'SelfAttr', 'StateAttr', 'WarningAttr', 'page', 'table_of')
+
+
+WARNING_MARK = mark_safe('<span class="text-warning"><i class="mdi mdi-alert"></i></span>')
 
 
 class ModelPanel(panels.ObjectAttributesPanel):
@@ -45,6 +49,13 @@ class StateAttr(attrs.ChoiceAttr):
         if down is None:
             return label
         return _('{state} to {down}/{up} kbit/s').format(state=label, down=down, up=up)
+
+
+class WarningAttr(attrs.ObjectAttribute):
+    """A boolean whose truth is a warning; a placeholder where it is false."""
+
+    def render(self, obj, context):
+        return WARNING_MARK if self.get_value(obj) else self.placeholder
 
 
 class CountsPanel(panels.Panel):

@@ -16,7 +16,7 @@ from ..models import (
     ServicePlan,
     Subscriber,
 )
-from .base import ModelPanel, SelfAttr, StateAttr
+from .base import ModelPanel, SelfAttr, StateAttr, WarningAttr
 
 __all__ = (
     'BalancePanel',
@@ -129,8 +129,8 @@ class LineStatePanel(ModelPanel):
     intended = StateAttr('intended', label=_('Intended'))
     observed = StateAttr('observed', label=_('Observed'))
     observed_at = attrs.DateTimeAttr('observed_at')
-    in_doubt = attrs.BooleanAttr('in_doubt')
-    drift = attrs.BooleanAttr('is_drifting', label=_('Drift'))
+    in_doubt = WarningAttr('in_doubt')
+    drift = WarningAttr('is_drifting', label=_('Drift'))
 
 
 class CpePanel(ModelPanel):
@@ -146,8 +146,8 @@ class CpePanel(ModelPanel):
     intended = StateAttr('intended', label=_('Intended'))
     observed = StateAttr('observed', label=_('Observed'))
     observed_at = attrs.DateTimeAttr('observed_at')
-    in_doubt = attrs.BooleanAttr('in_doubt')
-    drift = attrs.BooleanAttr('is_drifting', label=_('Drift'))
+    in_doubt = WarningAttr('in_doubt')
+    drift = WarningAttr('is_drifting', label=_('Drift'))
 
 
 class PointPanel(ModelPanel):

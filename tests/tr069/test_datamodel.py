@@ -8,11 +8,12 @@ import pytest
 
 from tests.simulators.cpe_trees import IGD, INT, INTERNET_098, MANAGEMENT_098, WAN98, Tree, tr098, tr181
 from tr069.cwmp.messages import ParameterValue
-from tr069.datamodel.profiles import GENERIC, Direction, Kind, Status, Unit, builtin, load, profile_for
+from tr069.datamodel.profiles import GENERIC, Direction, GuardFacts, Kind, Status, Unit, builtin, load, profile_for
 from tr069.datamodel.resolver import LeverReport, as_tree, captive_portal, resolve, throttle
 from tr069.datamodel.tree import Identity, Leaf
 from tr069.datamodel.values import differing, same
 from tr069.errors import NoLeverError, ProfileError
+from tr069.guard import Risk, judge
 
 
 def leaves(tree: Tree, **changes: tuple[str, str, bool]) -> dict[str, Leaf]:
@@ -110,6 +111,24 @@ def test_a_device_without_levers_says_so() -> None:
         throttle(resolve({'Device.DeviceInfo.SoftwareVersion': Leaf('1')}), 1, 1)
     with pytest.raises(ValueError, match='at least 1'):
         throttle(resolve(leaves(tr098())), 0, 1)
+
+
+def test_a_firewall_is_usable_only_where_the_profile_vouches_for_it() -> None:
+    path = f'{IGD}.Firewall.Config'
+    tree = leaves(tr098(), **{path: ('Low', 'xsd:string', True)})
+    refused = next(item for item in resolve(tree).levers if item.path == path)
+    assert not refused.usable
+    assert 'vouches' in refused.why
+    careful = GENERIC.model_copy(update={'guard': GuardFacts(vouched=(path,))})
+    assert next(item for item in resolve(tree, careful).levers if item.path == path).usable
+
+
+def test_no_lever_is_chosen_that_the_guard_would_refuse() -> None:
+    for tree in (tr098(), tr181(), tr098(shared_wan=True), tr181(shared_wan=True)):
+        report = resolve(leaves(tree))
+        plan = throttle(report, 256, 64)
+        assert judge(plan.values, {}).allowed
+        assert all(item.risk is Risk.LOW for item in report.levers if item.chosen)
 
 
 def test_wan_off_is_listed_and_never_picked() -> None:

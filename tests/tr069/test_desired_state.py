@@ -340,6 +340,51 @@ def test_a_wan_may_be_cut_where_the_model_opted_in_and_its_canary_came_back(tmp_
     asyncio.run(scenario())
 
 
+def test_a_canary_whose_change_was_lost_on_the_way_proves_nothing(tmp_path: Path, sqlite_url: str) -> None:
+    (tmp_path / 'p').mkdir()
+    (tmp_path / 'p' / 'acme.yaml').write_text('name: a\nmatch: {manufacturer: Acme}\nguard: {allow_wan_off: true}\n')
+    off = ValueProfile('off', 'r1', (ParameterValue(f'{INTERNET_098}.Enable', '0', 'xsd:boolean'),))
+
+    async def scenario() -> None:
+        async with lab(sqlite_url, profiles_directory=tmp_path / 'p') as room:
+            first, second = room.cpe('A'), room.cpe('B')
+            for cpe in (first, second):
+                cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
+                cpe.force(f'{IGD}.Layer3Forwarding.DefaultConnectionService', MANAGEMENT_098)
+                await cpe.inform()
+            first.faults['SetParameterValues'] = ['9002']
+            await room.client.apply(off, [first.id, second.id])
+            await first.inform()
+            await first.inform()  # it informs, but nothing was changed on it
+            await second.inform()
+            assert await standing(room, second) is Standing.REFUSED
+            assert second.value(f'{INTERNET_098}.Enable') == '1'
+            room.clock.offset += 3600
+            await first.inform()  # the canary itself goes on trying
+            await first.inform()
+            assert await standing(room, first) is Standing.VERIFIED
+            await room.client.apply(off, [second.id])
+            await second.inform()
+            assert second.value(f'{INTERNET_098}.Enable') == '0'
+
+    asyncio.run(scenario())
+
+
+def test_a_value_the_device_does_not_tell_is_not_changed(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe(manners=Manners(omit_names=(RATE,)))
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            await cpe.inform()
+            found = await status(room, cpe)
+            assert found.standing is Standing.FAILED
+            assert RATE in found.message
+            assert cpe.value(RATE) == '-1'
+
+    asyncio.run(scenario())
+
+
 def test_two_processes_share_a_postgresql_store(postgres_url: str) -> None:
     async def scenario() -> None:
         async with lab(postgres_url) as one, lab(postgres_url) as two:

@@ -273,7 +273,8 @@ class CpeServer:
         if reply is not None:
             return self._reply(session.encode(reply, envelope.id), encoding)
         if isinstance(message, Fault):
-            self._metrics.cpe_faults.labels(str(message.code)).inc()
+            # A label a code: what a CPE makes up must not fill the memory.
+            self._metrics.cpe_faults.labels(str(message.code) if 9000 <= message.code < 9900 else 'other').inc()
         if session.outstanding is None or envelope.id not in ('', session.outstanding.id):
             self._end(session, 'out of step')
             return self._refuse(400, 'session', 'this answers nothing that was asked')

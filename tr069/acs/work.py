@@ -62,7 +62,6 @@ async def run(bench: Workbench, session: Session, before: asyncio.Task[None] | N
     try:
         if before is not None:
             await asyncio.wait([before])
-        await _greet_canary(bench, session)
         if _needs_login(bench, session.inform):
             await _provision(bench, session)
         for task in list(bench.store.tasks_of(session.device_id)):
@@ -70,6 +69,7 @@ async def run(bench: Workbench, session: Session, before: asyncio.Task[None] | N
         record = bench.store.status_of(session.device_id)
         if record is not None:
             await _settle(bench, session, record)
+        await _greet_canary(bench, session)
     except SessionLostError as error:
         logger.info('%s', error)
     except SupersededError as error:
@@ -110,20 +110,29 @@ async def _judge(
 
 def policy_of(bench: Workbench, session: Session) -> guard.ModelPolicy:
     facts = session.profile.guard
-    _, canary = bench.store.canaries.get(identity_of(session.inform).model, ('', guard.Canary.NONE))
+    # The canary itself may go on trying; it is the others that wait for it.
+    canary = guard.Canary.NONE if _waiting_canary(bench, session) else _canary_of(bench, session)[1]
     return guard.ModelPolicy(facts.allow_wan_off, canary, facts.vouched)
+
+
+def _canary_of(bench: Workbench, session: Session) -> tuple[str, guard.Canary]:
+    return bench.store.canaries.get(identity_of(session.inform).model, ('', guard.Canary.NONE))
 
 
 def _waiting_canary(bench: Workbench, session: Session) -> bool:
     if not bench.store.canaries:
         return False
-    holder, standing = bench.store.canaries.get(identity_of(session.inform).model, ('', guard.Canary.NONE))
+    holder, standing = _canary_of(bench, session)
     return holder == session.device_id and standing is guard.Canary.WAITING
 
 
 async def _greet_canary(bench: Workbench, session: Session) -> None:
-    """The model's first changed device has informed again: the others may follow."""
-    if _waiting_canary(bench, session):
+    """The model's first changed device is back, and its change has been read back: the others may follow.
+
+    That it informed is not enough: the set may have been lost on the way, and then nothing has been tried.
+    """
+    record = bench.store.status_of(session.device_id)
+    if _waiting_canary(bench, session) and record is not None and record.standing is Standing.VERIFIED:
         model = identity_of(session.inform).model
         await bench.store.set_canary(model, session.device_id, guard.Canary.INFORMED, bench.clock())
 
@@ -189,8 +198,8 @@ async def _perform(bench: Workbench, session: Session, request: Mapping[str, Any
         verdict = await _judge(bench, session, rpc.values, restoring=False)
         if not verdict.allowed:
             return {'error': f'refused: {verdict.reason}'}
-        if verdict.is_canary and not await _become_canary(bench, session):
-            return {'error': 'refused: another device of the model is being tried first'}
+        if verdict.is_canary:  # a task is not read back, so it could never prove that the model survives
+            return {'error': "refused: a model's first WAN change is made by a profile, which is verified"}
     elif isinstance(rpc, m.AddObject | m.DeleteObject):
         # An object under a WAN or the firewall may carry management as much as a value does.
         risk = guard.classify(m.ParameterValue(rpc.path + 'x', ''), policy_of(bench, session).vouched)
@@ -284,6 +293,11 @@ async def _send(
     bench: Workbench, session: Session, record: DesiredRecord, found: Mapping[str, m.ParameterValue]
 ) -> None:
     now = bench.clock()
+    untold = [item.name for item in record.values if item.name not in found and item.name not in record.before]
+    if untold:  # some CPEs leave names out: what cannot be saved cannot be put back, so it is not changed
+        message = f'the device does not tell the present value of {", ".join(untold)}; nothing was changed'
+        await bench.store.advance(record, d.stopped(record, Standing.FAILED, message, now))
+        return
     verdict = await _judge(bench, session, record.values, restoring=record.restoring)
     if verdict.allowed and verdict.is_canary and not await _become_canary(bench, session):
         verdict = guard.Verdict(False, 'another device of the model is being tried first')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tr069 import guard
@@ -57,14 +57,18 @@ def resolve(tree: Tree, profile: DeviceProfile = GENERIC, *, use_unverified: boo
     known = {fact.path for fact in profile.levers}
     facts += [(root, fact) for fact in STANDARD.get(root, ()) if fact.path not in known]
     internet = _internet_connections(tree)
-    found = [_lever(path, source, fact, tree) for source, fact in facts for path in expand(fact.path, tree)]
+    found = [
+        _lever(path, source, fact, tree, profile.guard.vouched)
+        for source, fact in facts
+        for path in expand(fact.path, tree)
+    ]
     judged = [_judge(lever, profile, internet, tree, use_unverified) for lever in found]
     return LeverReport(root, profile.name, _choose(judged), profile.quirks.boolean_as_number)
 
 
-def _lever(path: str, source: str, fact: LeverFact, tree: Tree) -> Lever:
+def _lever(path: str, source: str, fact: LeverFact, tree: Tree, vouched: tuple[str, ...]) -> Lever:
     leaf = tree[path]
-    risk = guard.classify(ParameterValue(path, '0' if fact.unit is Unit.SWITCH else '1000'), (fact.path,))
+    risk = guard.classify(ParameterValue(path, '0' if fact.unit is Unit.SWITCH else '1000'), vouched)
     enable = _same_instances(fact.enable, path) if fact.enable else ''
     direction = fact.direction
     if (fact.kind in (Kind.SHAPING, Kind.QUEUE) and '.QoS.' in path) or '.QueueManagement.Queue.' in path:
@@ -137,9 +141,6 @@ def _internet_connections(tree: Tree) -> frozenset[str]:
     return frozenset(connected or enabled)
 
 
-Check = Callable[[Lever], str]
-
-
 def _judge(lever: Lever, profile: DeviceProfile, internet: frozenset[str], tree: Tree, use_unverified: bool) -> Lever:
     """Fill in `usable`, and in `why` the reason where it is not."""
     reason = ''
@@ -148,7 +149,7 @@ def _judge(lever: Lever, profile: DeviceProfile, internet: frozenset[str], tree:
     elif lever.writable is False:
         reason = 'the device says it is read-only'
     elif lever.risk in (guard.Risk.UNKNOWN, guard.Risk.FORBIDDEN):
-        reason = f'risk to management: {lever.risk}'
+        reason = f"risk to management: {lever.risk}; the guard refuses it unless the model's profile vouches for it"
     elif lever.risk is guard.Risk.WAN:
         reason = '' if profile.guard.allow_wan_off else 'cuts a WAN; needs the opt-in of the model'
     elif lever.status is Status.UNVERIFIED and not use_unverified:
