@@ -4,6 +4,7 @@ import os
 import signal
 
 import requests
+from nornir import InitNornir
 
 from dev.demo import Demo, state_of
 from dev.lab import Lab
@@ -96,6 +97,18 @@ def test_the_command_line_says_what_is_wrong_in_a_sentence(running):
         assert 'NetBox refused (403)' in running.cli('lines').stdout
     finally:
         running.token = token
+
+
+def test_the_points_are_a_nornir_inventory(running, monkeypatch):
+    monkeypatch.setenv('NETBOX_URL', running.url)
+    monkeypatch.setenv('NETBOX_TOKEN', running.token)
+    with InitNornir(
+        inventory={'plugin': 'netbox_delinquency', 'options': {'driver': 'routeros'}}, logging={'enabled': False}
+    ) as nornir:
+        assert sorted(nornir.inventory.hosts) == ['bras-1', 'bras-2', 'bras-3', 'bras-4']
+        host = nornir.inventory.hosts['bras-1']
+        assert host['point'].credential == 'demo-routers'
+        assert running.secrets['router password'] not in str(host.dict())
 
 
 def test_an_event_for_an_unknown_contract_is_kept_marked_and_shown(running):

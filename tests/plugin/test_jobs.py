@@ -1,0 +1,141 @@
+"""What the jobs do with what they find, and what they leave to others."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from unittest import mock
+
+from core.exceptions import JobFailed
+from core.models import Job
+from django.test import TestCase, override_settings
+
+from netbox_delinquency import jobs
+from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
+from netbox_delinquency.enforcement.errors import RunRefusedError
+from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
+from netbox_delinquency.models import AccessLine, BillingEvent, Contract, EnforcementRun
+from nornir_tasks.change import AccessState
+from tests.plugin.factories import make_contract, make_line, make_point, make_policy, make_source
+from tests.simulators.memory import MemoryPoint
+
+NOW = datetime.now(tz=UTC)
+BLOCKED, NORMAL = AccessState.blocked(), AccessState.normal()
+
+
+@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
+class JobsTestCase(TestCase):
+    @classmethod
+    def setUpTestData(cls):
+        cls.source = make_source()
+        cls.contracts = [
+            make_contract(source=cls.source, policy=make_policy(auto_approve=automatic), external_id=f'C-{automatic}')
+            for automatic in (False, True)
+        ]
+        point = make_point()
+        cls.lines = [make_line(contract=contract, bras=point) for contract in cls.contracts]
+
+    def setUp(self):
+        self.point = MemoryPoint()
+        for line in self.lines:
+            self.point.add(line.username)
+        for target in ('nornir_tasks.tasks.open_driver', 'netbox_delinquency.jobs.ExecuteRun.enqueue'):
+            patcher = mock.patch(target)
+            setattr(self, target.rsplit('.', 1)[1], patcher.start())
+            self.addCleanup(patcher.stop)
+        self.open_driver.side_effect = lambda task: self.point.driver()
+
+    def work(self, job_class, **kwargs):
+        job_class(Job(name='test', job_id='00000000-0000-0000-0000-000000000000')).run(**kwargs)
+
+    def queued(self):
+        return [call.kwargs['run'] for call in self.enqueue.call_args_list]
+
+    def owe(self, days=40):
+        Contract.objects.update(oldest_due_date=(NOW - timedelta(days=days)).date())
+
+    def event(self, kind, contract, at=NOW, **data):
+        body = {'type': kind, 'timestamp': at.isoformat(), 'data': {'contract': contract, 'invoice': 'I', **data}}
+        BillingEvent.objects.create(
+            source=self.source, event_id=f'{kind}-{contract}', event_type=kind, body=json.dumps(body)
+        )
+
+    def test_evaluation_queues_what_its_policy_approves_and_leaves_the_rest_to_a_person(self):
+        self.owe()
+        self.work(jobs.Evaluate)
+        runs = {run.changes.get().line: run for run in EnforcementRun.objects.all()}
+        self.assertEqual(runs[self.lines[0]].status, RunStatusChoices.PLANNED)
+        self.assertEqual(runs[self.lines[1]].status, RunStatusChoices.APPROVED)
+        self.assertEqual(self.queued(), [runs[self.lines[1]].pk])
+        self.work(jobs.Evaluate)
+        self.assertEqual(EnforcementRun.objects.count(), 2)
+
+    def test_an_overdue_event_alone_never_starts_anything(self):
+        self.event('invoice.overdue', 'C-True', due_date='2026-01-01')
+        self.work(jobs.WorkInbox)
+        self.lines[1].refresh_from_db()
+        self.assertEqual(self.lines[1].intended, BLOCKED)
+        self.assertFalse(EnforcementRun.objects.exists())
+        self.assertEqual(self.point.sent, [])
+
+    def test_a_payment_restores_within_the_job_that_reads_it(self):
+        self.event('invoice.overdue', 'C-True', due_date='2026-01-01', at=NOW - timedelta(days=1))
+        self.work(jobs.WorkInbox)
+        self.work(jobs.Evaluate)
+        jobs.ExecuteRun(Job(name='test', job_id='00000000-0000-0000-0000-000000000000')).run(run=self.queued()[0])
+        self.assertEqual(self.point.live[self.lines[1].username], BLOCKED)
+
+        self.event('invoice.paid', 'C-True')
+        self.work(jobs.WorkInbox)
+
+        self.assertEqual(self.point.live[self.lines[1].username], NORMAL)
+        restore = EnforcementRun.objects.get(kind=RunKindChoices.RESTORE)
+        self.assertEqual((restore.status, restore.approver), (RunStatusChoices.COMPLETED, None))
+        self.assertEqual(AccessLine.objects.get(pk=self.lines[1].pk).observed, NORMAL)
+
+    def test_a_run_with_a_wrong_row_fails_its_job_and_names_the_counts(self):
+        self.owe()
+        self.work(jobs.Evaluate)
+        self.point.lies_about = {self.lines[1].username}
+        with self.assertLogs('netbox.jobs.ExecuteRun') as log, self.assertRaises(JobFailed):
+            self.work(jobs.ExecuteRun, run=self.queued()[0])
+        self.assertIn('1 failed', log.output[-1])
+
+    def test_a_run_that_may_not_start_fails_its_job_with_the_sentence(self):
+        run = EnforcementRun.objects.create(name='not approved')
+        with self.assertLogs('netbox.jobs.ExecuteRun') as log, self.assertRaises(JobFailed):
+            self.work(jobs.ExecuteRun, run=run.pk)
+        self.assertIn('only an approved one can be started', log.output[-1])
+        with self.assertRaises(RunRefusedError):
+            jobs.enqueue_run(run)
+
+    def test_housekeeping_takes_up_abandoned_runs_and_forgotten_events_and_nothing_else(self):
+        self.owe()
+        self.work(jobs.Evaluate)
+        self.enqueue.reset_mock()
+        run = EnforcementRun.objects.get(status=RunStatusChoices.APPROVED)
+        self.event('invoice.paid', 'C-True')
+        with mock.patch('netbox_delinquency.jobs.WorkInbox.enqueue') as inbox:
+            self.work(jobs.Housekeeping)
+            inbox.assert_not_called()
+            self.assertEqual(self.queued(), [])
+
+            BillingEvent.objects.update(received_at=NOW - timedelta(minutes=2))
+            run.advance(status=RunStatusChoices.RUNNING, started_at=NOW, heartbeat_at=NOW, executor='worker gone/1')
+            self.work(jobs.Housekeeping)
+            inbox.assert_called_once()
+            self.assertEqual(self.queued(), [run.pk])
+
+            self.enqueue.reset_mock()
+            run.advance(executor='runbook of engineer', heartbeat_at=datetime.now(tz=UTC))
+            self.work(jobs.Housekeeping)
+            self.assertEqual(self.queued(), [])
+
+    def test_restores_and_blocks_go_to_queues_of_their_own(self):
+        self.owe()
+        self.work(jobs.Evaluate)
+        self.assertEqual(self.enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.enforce')
+        AccessLine.objects.filter(pk=self.lines[0].pk).update(
+            intended_mode='normal', observed_mode='blocked', observed_at=NOW
+        )
+        (restore,) = plan_runs(unplanned_lines().filter(pk=self.lines[0].pk), NOW)
+        jobs.enqueue_run(restore)
+        self.assertEqual(self.enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.restore')
