@@ -4,7 +4,7 @@ The server runs pinned to one core, the CPEs on the other. The same sessions (di
 POST, end) go to a bare asyncio + httptools server and a bare aiohttp server that answer canned bytes, and to the ACS
 on SQLite and on PostgreSQL, where they are authenticated, parsed and recorded. Exit status 1 where a bar is missed.
 
-    python benchmarks/bench_acs.py [--quick] [--seconds 10] [--stores sqlite,postgresql]
+    python -m benchmarks.bench_acs [--quick] [--seconds 10] [--stores sqlite,postgresql]
 """
 
 from __future__ import annotations
@@ -26,15 +26,13 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks.acs_generator import RATE, LightCpe, Tally, drive
+from tr069.acs.auth import derive_password
+from tr069.acs.client import EmbeddedAcsClient
+from tr069.client import Standing, ValueProfile
+from tr069.cwmp.messages import ParameterValue
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
-
-from acs_generator import RATE, LightCpe, Tally, drive  # noqa: E402
-
-from tr069.acs.auth import derive_password  # noqa: E402
-from tr069.acs.client import EmbeddedAcsClient  # noqa: E402
-from tr069.client import Standing, ValueProfile  # noqa: E402
-from tr069.cwmp.messages import ParameterValue  # noqa: E402
 
 SECRET, TOKEN = 'the-secret-of-the-benchmark', 'benchmark-token'
 BARS = {'vs_bare': 0.5, 'sessions_s': 1000.0}
@@ -58,7 +56,7 @@ class Server:
     def __init__(self, arguments: list[str], core: int) -> None:
         environment = os.environ | {'TR069_ACS_SECRET': SECRET, 'TR069_ACS_TOKEN': TOKEN, 'PYTHONPATH': str(ROOT)}
         self._process = subprocess.Popen(
-            [sys.executable, str(ROOT / 'benchmarks' / 'acs_servers.py'), *arguments],
+            [sys.executable, '-m', 'benchmarks.acs_servers', *arguments],
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
@@ -156,7 +154,7 @@ def measure_store(name: str, url: str, options: argparse.Namespace) -> StoreResu
     given, others = cpes[: options.profile_devices], cpes[options.profile_devices :]
     started = time.monotonic()
     subprocess.run(
-        [sys.executable, str(ROOT / 'benchmarks' / 'acs_servers.py'), 'register', url, str(options.devices)],
+        [sys.executable, '-m', 'benchmarks.acs_servers', 'register', url, str(options.devices)],
         check=True,
         env=os.environ | {'PYTHONPATH': str(ROOT)},
     )

@@ -101,6 +101,7 @@ class Demo:
         for contract in (contract for contract in routers if not contract.endswith('-1')):
             self.stack.post_event('invoice.paid', contract).raise_for_status()
         self.wait_for_inbox()
+        wait_until('every line is back', lambda: not self.stack.get('access-lines', drifting='true'), 60, 0.2)
 
     @staticmethod
     def browses(lab: Lab, home) -> bool:

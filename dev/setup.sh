@@ -59,7 +59,11 @@ fi
 # --- Python ----------------------------------------------------------------------------------------------------
 fits() { "$1" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info[:2] < (3, 15))' >/dev/null 2>&1; }
 find_python() {
-    [ -n "${PYTHON:-}" ] && { fits "$PYTHON" && echo "$PYTHON"; return; }
+    if [ -n "${PYTHON:-}" ]; then
+        fits "$PYTHON" || die "PYTHON=$PYTHON does not run, or is not Python 3.12 to 3.14"
+        echo "$PYTHON"
+        return
+    fi
     for python in python3.12 python3.13 python3.14 python3 \
         "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.12.*/bin/python \
         "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[34].*/bin/python; do

@@ -1,4 +1,5 @@
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from utilities.choices import Choice, ChoiceSet
 
 __all__ = (
@@ -78,7 +79,9 @@ class RunKindChoices(ChoiceSet):
 
     CHOICES = [
         Choice(ENFORCE, _('Enforce'), color='orange', description=_('Takes access away; waits for approval')),
-        Choice(RESTORE, _('Restore'), color='green', description=_('Gives access back; never waits')),
+        Choice(
+            RESTORE, pgettext_lazy('run', 'Restore'), color='green', description=_('Gives access back; never waits')
+        ),
     ]
 
 

@@ -1,6 +1,7 @@
 """Buttons of what can be done with lines and runs; each is shown to those who hold its permission, where it applies."""
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from netbox.object_actions import ObjectAction
 
 from .choices import RunStatusChoices
@@ -47,7 +48,7 @@ class ApproveRun(RunAction):
 
 class StartRun(RunAction):
     name = 'start'
-    label = _('Start')
+    label = pgettext_lazy('button', 'Start')
     permissions_required = {'execute'}
     statuses = (RunStatusChoices.APPROVED,)
     color = 'primary'

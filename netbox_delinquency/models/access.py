@@ -4,6 +4,7 @@ from dcim.fields import MACAddressField
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
 from utilities.querysets import RestrictedQuerySet
@@ -30,13 +31,13 @@ def identity(label, length=128, help_text=''):
     return models.CharField(verbose_name=label, max_length=length, blank=True, help_text=help_text)
 
 
-def unique_identity(point: str, field: str, empty: Q) -> models.UniqueConstraint:
+def unique_identity(point: str, field: str, label, empty: Q) -> models.UniqueConstraint:
     """One identity names one line at its point; retired lines keep theirs as history."""
     return models.UniqueConstraint(
         fields=(point, field),
         condition=~empty & ~Q(status=LineStatusChoices.RETIRED),
         name=f'netbox_delinquency_accessline_unique_{point}_{field}',
-        violation_error_message=_('Another line of this enforcement point has that {field}.').format(field=field),
+        violation_error_message=format_lazy(_('Another line of this enforcement point has that {field}.'), field=label),
     )
 
 
@@ -110,12 +111,12 @@ class AccessLine(LifecycleModel, PrimaryModel):
         verbose_name_plural = _('access lines')
         permissions = [('enforce', 'Throttle, block or restore')]
         constraints = [
-            unique_identity('bras', 'username', Q(username='')),
-            unique_identity('bras', 'circuit_id', Q(circuit_id='')),
-            unique_identity('bras', 'ipv4', Q(ipv4__isnull=True)),
-            unique_identity('bras', 'ipv6', Q(ipv6='')),
-            unique_identity('bras', 'mac', Q(mac__isnull=True)),
-            unique_identity('acs', 'cwmp_id', Q(cwmp_id='')),
+            unique_identity('bras', 'username', _('username'), Q(username='')),
+            unique_identity('bras', 'circuit_id', _('circuit ID'), Q(circuit_id='')),
+            unique_identity('bras', 'ipv4', _('IPv4 address'), Q(ipv4__isnull=True)),
+            unique_identity('bras', 'ipv6', _('IPv6 prefix'), Q(ipv6='')),
+            unique_identity('bras', 'mac', _('MAC address'), Q(mac__isnull=True)),
+            unique_identity('acs', 'cwmp_id', _('CWMP ID'), Q(cwmp_id='')),
             models.UniqueConstraint(
                 fields=('cpe',),
                 condition=Q(status=LineStatusChoices.ACTIVE),

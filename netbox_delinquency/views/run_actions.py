@@ -11,6 +11,7 @@ from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, re
 
 from ..enforcement.errors import RunRefusedError
 from ..enforcement.plan import approve_run, cancel_run, plan_runs, unplanned_lines
+from ..filtersets import AccessLineFilterSet
 from ..jobs import enqueue_run
 from ..models import AccessLine, EnforcementRun
 
@@ -19,7 +20,7 @@ __all__ = ('LinePlanView', 'RunApproveView', 'RunCancelView', 'RunStartView')
 
 @register_model_view(AccessLine, 'bulk_plan', path='plan', detail=False)
 class LinePlanView(GetReturnURLMixin, ObjectPermissionRequiredMixin, View):
-    """Plan the lines that were selected in the list, or all that its filters show."""
+    """Plan the lines that were selected in the list, or (`_all`) all that its filters show."""
 
     queryset = AccessLine.objects.all()
 
@@ -27,8 +28,11 @@ class LinePlanView(GetReturnURLMixin, ObjectPermissionRequiredMixin, View):
         return get_permission_for_model(AccessLine, 'enforce')
 
     def post(self, request):
-        chosen = [pk for pk in request.POST.getlist('pk') if pk.isdecimal()]
-        lines = unplanned_lines().filter(pk__in=self.queryset.filter(pk__in=chosen).values('pk'))
+        if request.POST.get('_all'):
+            chosen = AccessLineFilterSet(request.GET, self.queryset, request=request).qs
+        else:
+            chosen = self.queryset.filter(pk__in=[pk for pk in request.POST.getlist('pk') if pk.isdecimal()])
+        lines = unplanned_lines().filter(pk__in=chosen.order_by().values('pk'))
         runs = plan_runs(lines, timezone.now(), author=request.user)
         if not runs:
             messages.info(request, _('Nothing to plan: the selected lines are as intended, or planned already.'))

@@ -88,6 +88,12 @@ class RunActionsTestCase(TestCase):
         self.plan(*self.lines)
         self.assertEqual(EnforcementRun.objects.get().changes.get().line, self.lines[0])
 
+    def test_all_lines_that_the_filters_show_are_planned_and_no_other(self):
+        self.add_permissions('netbox_delinquency.enforce_accessline')
+        url = reverse('plugins:netbox_delinquency:accessline_bulk_plan')
+        self.client.post(f'{url}?username={self.lines[1].username}', {'_all': 'on', 'pk': [self.lines[0].pk]})
+        self.assertEqual(EnforcementRun.objects.get().changes.get().line, self.lines[1])
+
     def test_a_run_can_be_cancelled_until_it_starts(self):
         self.add_permissions('netbox_delinquency.cancel_enforcementrun')
         run = self.planned()
