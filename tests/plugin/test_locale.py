@@ -111,7 +111,7 @@ def test_the_header_says_what_this_is_and_names_nobody(catalogue):
 # NetBox itself knows no `pt-br`, only `pt`: that is what a browser set to Brazilian Portuguese is given there.
 @pytest.mark.parametrize('language', ['pt', 'pt-br'])
 def test_each_message_is_shown_as_translated(catalogue, language):
-    """NetBox's catalogue goes before a plugin's: where its word for the same English is not ours, give ours a context."""
+    """NetBox's catalogue goes before a plugin's: where its word for the same English is not ours, give it a context."""
     with translation.override(language):
         shown = {
             message.id: translation.pgettext(message.context, message.id)
