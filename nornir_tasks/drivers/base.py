@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 
@@ -21,6 +21,31 @@ class DriverParameters(BaseModel):
     """Base of a driver's parameter schemas: unknown names are refused, values are not changed after validation."""
 
     model_config = ConfigDict(extra='forbid', frozen=True)
+
+
+class SSHOptions(DriverParameters):
+    """How a point is reached by SSH, where plainly is not enough."""
+
+    jump_host: str = Field(
+        default='',
+        pattern=r'^[A-Za-z0-9._:\[\]-]*$',
+        description='Host that the point is reached through; 10.0.0.1 or [::1]:2222',
+    )
+    jump_credential: str = Field(default='', description="Name of the jump host's credential; empty: the point's own")
+    jump_host_key: str = Field(
+        default='', description="The jump host's key, as the point's: known_hosts form or SHA256:…"
+    )
+    trust_first_key: bool = Field(
+        default=False,
+        description='Take the host key that is shown at the first connection, remember it on this worker and take no '
+        'other; for a laboratory. Pin the key instead wherever somebody might be in between',
+    )
+
+
+class SSHPointParameters(DriverParameters):
+    """Base of the point parameters of drivers that use SSH."""
+
+    ssh: SSHOptions = Field(SSHOptions(), description='Jump host and trust')
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +91,7 @@ class Driver(ABC):
     name: ClassVar[str]
     abilities: ClassVar[Abilities]
     connection_name: ClassVar[str] = 'netbox_delinquency_ssh'
+    parameters: DriverParameters  # of the point, as its `PointParameters`
 
     class PointParameters(DriverParameters):
         """Parameters of an enforcement point."""

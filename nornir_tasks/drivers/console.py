@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError
-from nornir_tasks.drivers.base import Driver, DriverParameters, Finding
+from nornir_tasks.drivers.base import Driver, DriverParameters, Finding, SSHPointParameters
 from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
 
 # Whatever is put into a command is made of these. Consoles give a meaning to `| ; ? ! # * " \\` and to spaces, and do
@@ -47,7 +47,7 @@ class PolicyMeaning(DriverParameters):
         return AccessState(self.mode, self.down_kbps, self.up_kbps)
 
 
-class ConsolePoint(DriverParameters):
+class ConsolePoint(SSHPointParameters):
     """Parameters of a BRAS whose lines get their policy from RADIUS."""
 
     policies: Mapping[str, PolicyMeaning] = Field(

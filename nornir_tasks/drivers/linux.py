@@ -25,7 +25,7 @@ from pydantic import Field
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.drivers import linux_nft as nft
 from nornir_tasks.drivers import linux_tc as tc
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters
+from nornir_tasks.drivers.base import Abilities, Driver, SSHPointParameters
 from nornir_tasks.drivers.linux_batch import Command, Output, run
 from nornir_tasks.drivers.linux_plan import Line, Row, plan_row, reading_of
 from nornir_tasks.drivers.linux_select import Routes, Selector, find_interface, find_overlaps, inner_address, select
@@ -40,7 +40,7 @@ class LinuxDriver(Driver):
     name = 'linux'
     abilities = Abilities(throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True)
 
-    class PointParameters(DriverParameters):
+    class PointParameters(SSHPointParameters):
         """Parameters of an enforcement point."""
 
         sudo: bool = Field(False, description='Run tc, ip and nft through `sudo -n`')
