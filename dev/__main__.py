@@ -10,11 +10,13 @@ from typing import Annotated
 
 import typer
 
+from dev.extra import paramiko_before_5
 from dev.instance import BIN, ensure_templates, environment, instance
 from dev.services import ROOT, Postgres, ServiceError, say, services
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+SSH_TESTS = [ROOT / 'tests' / 'nornir_tasks' / name for name in ('test_ssh.py', 'test_ssh_ways.py', 'test_consoles.py')]
 PASS_THROUGH = {'allow_extra_args': True, 'ignore_unknown_options': True}
 
 
@@ -42,6 +44,21 @@ def test(context: typer.Context) -> None:
     with services() as urls:
         ensure_templates(urls)
         raise typer.Exit(call([sys.executable, '-m', 'pytest', *context.args], environment(urls, 'netbox')))
+
+
+@app.command()
+def ssh() -> None:
+    """Run the tests of SSH with paramiko 4 and with the installed one; they need no services."""
+    status = 0
+    for folder in (paramiko_before_5(), None):
+        env = dict(os.environ) | ({'PYTHONPATH': str(folder)} if folder else {})
+        version = subprocess.check_output(
+            [sys.executable, '-c', 'import paramiko; print(paramiko.__version__)'], env=env
+        )
+        say(f'paramiko {version.decode().strip()}')
+        command = [sys.executable, '-m', 'pytest', '-p', 'no:django', '-q', *map(str, SSH_TESTS)]
+        status = call(command, env) or status
+    raise typer.Exit(status)
 
 
 @app.command(context_settings=PASS_THROUGH)
