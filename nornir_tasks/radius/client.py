@@ -43,7 +43,7 @@ class Nas:
     sign: bool = True
     must_sign: bool = False
     source: str = ''
-    retransmission: Retransmission = Retransmission()
+    retransmission: Retransmission = field(default_factory=Retransmission)
 
 
 @dataclass(frozen=True, slots=True)
