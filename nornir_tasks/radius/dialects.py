@@ -84,15 +84,19 @@ class Dialect:
 def values_for(
     state: AccessState, contracted: tuple[int | None, int | None], name: str = '', old: str = ''
 ) -> dict[str, str]:
-    """What templates are filled with; rates of a state without any are the `contracted` (down, up), where known."""
+    """What templates are filled with; rates of a state without any are the `contracted` (down, up), where known.
+
+    `name` is a template itself, `old` is the name of the present state as it was sent.
+    """
     down, up = (state.down_kbps, state.up_kbps) if state.mode is Mode.THROTTLED else contracted
     values = {}
     if down and up:
         values = {'down': str(down), 'up': str(up), 'down_bps': str(down * 1000), 'up_bps': str(up * 1000)}
-    for key, text in (('name', name), ('old', old)):
-        if text:
-            # A service's name may itself have the rates in it: `slow({down}k,{up}k)`.
-            values[key] = _fill((key, text), values)[1]
+    if name:
+        # A service's name may itself have the rates in it: `slow({down}k,{up}k)`.
+        values['name'] = _fill(('name', name), values)[1]
+    if old:
+        values['old'] = old
     return values
 
 

@@ -86,7 +86,9 @@ def plan_work(
     steps = None
     if parameters.live == 'coa':
         names: Mapping[str, str] = {str(mode): name for mode, name in parameters.names.items()}
-        old = names.get(str(before.mode), '') if before is not None else ''
+        old = ''
+        if before is not None:
+            old = values_for(before, contracted, names.get(str(before.mode), '')).get('name', '')
         values = values_for(desired, contracted, names.get(str(desired.mode), ''), old)
         steps = dialect.requests(before, desired, values)
     if steps is None:

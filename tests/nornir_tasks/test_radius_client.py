@@ -24,9 +24,9 @@ def request(name, rate='512k/1M', code=Code.COA_REQUEST):
     return Request(code, encode(pairs), name)
 
 
-def run(port, *requests, address='127.0.0.1', secret=SECRET.encode(), retransmission=QUICK, **values):
+def run(port, *requests, address='127.0.0.1', secret=SECRET, retransmission=QUICK, **values):
     stop, now = values.pop('stop', None), values.pop('now', None)
-    nas = Nas(address, secret, port, retransmission=retransmission, **values)
+    nas = Nas(address, secret.encode(), port, retransmission=retransmission, **values)
     more = {'stop': stop} if stop else {}
     more |= {'now': now} if now else {}
     return asyncio.run(exchange(nas, requests, **more))
@@ -129,7 +129,7 @@ def test_a_forged_or_broken_answer_is_silence_not_an_answer(mangle, why):
 def test_a_wrong_secret_is_silence():
     with bng() as box:
         box.add('ana')
-        (answer,) = run(box.port, request('ana'), secret=b'another')
+        (answer,) = run(box.port, request('ana'), secret='another')
         assert answer.verdict is Verdict.SILENCE
         assert set(box.dropped) == {'request authenticator'}
         assert box.lines['ana'].rate == ''
@@ -218,4 +218,4 @@ class TestFreeRADIUS:
         assert run(port, request('unsigned'))[0].verdict is Verdict.ACK
 
     def test_a_wrong_secret_is_silence(self, port):
-        assert run(port, request('ana'), secret=b'wrong')[0].verdict is Verdict.SILENCE
+        assert run(port, request('ana'), secret='wrong')[0].verdict is Verdict.SILENCE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nornir_tasks.change import AccessState, Mode
+from nornir_tasks.change import AccessState
 from nornir_tasks.connections.radius import NasParameters
 from nornir_tasks.errors import ConfigurationError
 from nornir_tasks.radius.attributes import encode
@@ -18,7 +18,8 @@ DISCONNECT = None
 
 
 def requests(dialect, before, desired, names=NAMES):
-    values = values_for(desired, CONTRACTED, names[str(desired.mode)], names[str(before.mode)])
+    old = values_for(before, CONTRACTED, names[str(before.mode)])['name']
+    values = values_for(desired, CONTRACTED, names[str(desired.mode)], old)
     return get_dialect(dialect).requests(before, desired, values)
 
 
@@ -76,9 +77,7 @@ def requests(dialect, before, desired, names=NAMES):
     ],
 )  # fmt: skip
 def test_the_exact_attributes(dialect, before, desired, expected):
-    # What a service is taken down by is its complete activation string, rates and all.
-    names = NAMES | ({'throttled': 'slow(1000k,512k)'} if before.mode is Mode.THROTTLED else {})
-    assert requests(dialect, before, desired, names) == expected
+    assert requests(dialect, before, desired) == expected
 
 
 @pytest.mark.parametrize('name', sorted(dialects()))
@@ -136,6 +135,13 @@ def test_the_session_is_identified_by_as_little_as_the_dialect_wants():
     )  # fmt: skip
     with pytest.raises(DialectError, match='cannot be told from others'):
         identity(Session('192.0.2.1', 'ana'), NasParameters(dialect='juniper'))
+
+
+def test_a_service_is_taken_down_by_the_very_string_it_was_put_up_by():
+    nas = NasParameters(dialect='juniper', names=NAMES)
+    for faster in (NORMAL, AccessState.throttled(4000, 2000), BLOCKED):
+        (sent,) = plan_work('c', SESSION, nas, SLOW, faster, CONTRACTED, stored=True).requests
+        assert encode([('ERX-Service-Deactivate', 'slow(1000k,512k)')]) in sent.attributes
 
 
 def test_what_cannot_be_changed_live_is_disconnected_only_where_the_policy_is_stored():

@@ -143,7 +143,7 @@ class BNG:
                     self._send(seen[key], peer)
                 continue
             seen[key] = b''
-            name = dict((number, value) for _, number, value in split_attributes(data)).get(USER_NAME, b'').decode()
+            name = {number: value for _, number, value in split_attributes(data)}.get(USER_NAME, b'').decode()
             self.in_flight[name] += 1
             self.worst = max(self.worst, self.in_flight[name])
             if name in self.late:

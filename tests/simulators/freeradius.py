@@ -133,8 +133,8 @@ server coa {{
 }}
 """
 SQL_MODULE = """
-  acct_unique {{
-    }}
+  expr {{
+  }}
   sql {{
     dialect = "{dialect}"
     driver = "rlm_sql_{dialect}"
