@@ -36,6 +36,7 @@ class Box:
     """One BRAS. `radius` is what each subscriber gets when it dials; `profiles` are the names the box has."""
 
     name: str = 'bras-1'
+    port: int = 0
     users: dict[str, str] = field(default_factory=lambda: {'admin': 'admin'})
     profiles: set[str] = field(default_factory=set)
     radius: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -193,7 +194,7 @@ async def listen(box: Box, terminal: type[Terminal]) -> Listening:
     acceptor = await asyncssh.create_server(
         lambda: _Server(box, connections),
         '127.0.0.1',
-        0,
+        box.port,
         server_host_keys=[key],
         process_factory=serve,
         encoding=None,
