@@ -175,16 +175,22 @@ class ConsoleDriver(Driver):
             sessions = self.parse_sessions(answer)
         except ValueError as error:
             return Reading(error=f'what the box printed is not understood: {error}')
-        # A box may match by prefix, and without regard to case; the line is the one whose name it is.
+        # A box may match by prefix, or without regard to case; the line is the one whose very name it is.
         own = [session for session in sessions if self.is_user(session.username, target.username)]
         if len(own) > 1:
             return Reading(error=f'{len(own)} sessions are called "{target.username}"; exactly one is needed')
+        if not own and sessions:
+            shown = ', '.join(session.username for session in sessions[:3])
+            return Reading(
+                error=f'asked for "{target.username}", the box shows {shown}: whose session that is, is unclear'
+            )
         if not own:
             return Reading(detail={'session': None})
         return self.reading_of(own[0])
 
     def is_user(self, shown: str, wanted: str) -> bool:
-        return shown.lower() == wanted.lower()
+        """Whether the name that a box shows is the line's."""
+        return shown == wanted
 
     def reading_of(self, session: Session) -> Reading:
         live = state_of(session.policies, self.point.policies, self.fold)

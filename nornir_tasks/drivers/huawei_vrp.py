@@ -116,6 +116,7 @@ class HuaweiVRPDriver(ConsoleDriver):
         return name.lower()  # the box does so with what RADIUS sends, unless `radius-attribute case-sensitive`
 
     def is_user(self, shown: str, wanted: str) -> bool:
+        # Without regard to case, as the command reference has it for user names.
         full = f'{wanted}@{self.vrp.default_domain}' if '@' not in wanted and self.vrp.default_domain else wanted
         return shown.lower() in (wanted.lower(), full.lower())
 

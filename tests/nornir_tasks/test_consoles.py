@@ -137,6 +137,11 @@ class TestEveryVendor:
         assert bench.enforce(BLOCKED, 'ana@isp')['ana@isp'].outcome is Outcome.FAILED
         assert bench.box.cleared == []
 
+    def test_a_session_of_a_name_like_it_is_not_taken_for_it(self, bench):
+        (answer,) = bench.driver._ask([bench.driver.show_command('ana@isp')])
+        bench.box.faults = [Fault('error', 'ana@isp', text=answer.replace('ana@isp', 'ana@isp2').replace('\n', '\r\n'))]
+        assert 'whose session' in bench.read('ana@isp').error
+
     def test_by_itself_a_point_only_reads(self, bench):
         bench.radius('ana@isp', BLOCKED)
         parameters = {**bench.vendor.parameters, 'clears_sessions': False}
