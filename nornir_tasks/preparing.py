@@ -39,8 +39,7 @@ def check_point(point: Point, now: datetime) -> list[Finding]:
     """Everything there is to say of a point; `now` has a time zone. An `EnforcementError` becomes a finding."""
     try:
         with _driver(point) as driver:
-            reached = [Finding('reachability', ok=True, message=_reached(point))]
-            return reached + _session_findings(driver) + _driver_findings(driver, now)
+            return _reached(point, driver) + _session_findings(driver) + _driver_findings(driver, now)
     except EnforcementError as error:
         subject = next(name for kind, name in SUBJECTS if isinstance(error, kind))
         return [Finding(subject, ok=False, message=str(error))]
@@ -69,8 +68,12 @@ def _driver(point: Point) -> Iterator[Driver]:
         host.close_connections()
 
 
-def _reached(point: Point) -> str:
-    return f'{point.address}{f" port {point.port}" if point.port else ""} answers, and took the login'
+def _reached(point: Point, driver: Driver) -> list[Finding]:
+    """An open SSH session is a login; other connections (UDP) may have sent nothing yet, and their drivers say more."""
+    if driver.connection_name != Driver.connection_name:
+        return []
+    text = f'{point.address} port {point.port or 22} answers, and took the login'
+    return [Finding('reachability', ok=True, message=text)]
 
 
 def _session_findings(driver: Driver) -> list[Finding]:
