@@ -38,7 +38,7 @@ setup(
             'policy/presets/*.yaml',
             'static/**/*',
         ],
-        'nornir_tasks': ['py.typed'],
+        'nornir_tasks': ['py.typed', 'radius/dictionary', 'radius/dialects.yaml'],
         'tr069': ['py.typed', 'datamodel/profiles/*.yaml'],
     },
     cmdclass={'build_py': BuildWithCatalogues},

@@ -12,11 +12,13 @@ import typer
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from dev.extra import paramiko_before_5
 from dev.instance import BIN, ensure_templates, environment, instance
 from dev.services import ROOT, Postgres, ServiceError, say, services
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+SSH_TESTS = [ROOT / 'tests' / 'nornir_tasks' / name for name in ('test_ssh.py', 'test_ssh_ways.py', 'test_consoles.py')]
 PASS_THROUGH = {'allow_extra_args': True, 'ignore_unknown_options': True}
 
 
@@ -97,6 +99,21 @@ def bench(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
                     missed.append(name)
     if missed:
         raise ServiceError(f'missed their bars: {", ".join(missed)}')
+
+
+@app.command()
+def ssh() -> None:
+    """Run the tests of SSH with paramiko 4 and with the installed one; they need no services."""
+    status = 0
+    for folder in (paramiko_before_5(), None):
+        env = dict(os.environ) | ({'PYTHONPATH': str(folder)} if folder else {})
+        version = subprocess.check_output(
+            [sys.executable, '-c', 'import paramiko; print(paramiko.__version__)'], env=env
+        )
+        say(f'paramiko {version.decode().strip()}')
+        command = [sys.executable, '-m', 'pytest', '-p', 'no:django', '-q', *map(str, SSH_TESTS)]
+        status = call(command, env) or status
+    raise typer.Exit(status)
 
 
 @app.command(context_settings=PASS_THROUGH)

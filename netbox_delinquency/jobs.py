@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import timedelta
 
 from core.choices import JobNotificationChoices
@@ -11,12 +12,15 @@ from core.exceptions import JobFailed
 from django.utils import timezone
 from netbox.jobs import JobRunner, system_job
 
+from nornir_tasks.drivers.base import lines_of
+from nornir_tasks.preparing import check_point
+
 from .billing.ingest import work_inbox
 from .choices import EventStatusChoices, RunKindChoices, RunStatusChoices
 from .enforcement.errors import RunRefusedError
 from .enforcement.execute import execute_run, is_abandoned
 from .enforcement.plan import plan_runs, unplanned_lines
-from .models import BillingEvent, EnforcementRun
+from .models import BillingEvent, EnforcementPoint, EnforcementRun
 from .policy.evaluate import evaluate
 from .settings import get_settings
 
@@ -49,6 +53,22 @@ class ExecuteRun(JobRunner):
 
     def run(self, run: int, **kwargs) -> None:
         work_run(self, run)
+
+
+class CheckPoint(JobRunner):
+    """Look whether an enforcement point is fit to be used, from where it will be used; changes nothing."""
+
+    class Meta:
+        name = 'Enforcement point check'
+
+    def run(self, point: int, **kwargs) -> None:
+        findings = check_point(EnforcementPoint.objects.get(pk=point).as_point(), timezone.now())
+        for finding in findings:
+            log = self.logger.info if finding.ok else self.logger.error if finding.required else self.logger.warning
+            log('%s: %s', finding.subject, finding.message)
+        self.job.data = {'findings': [asdict(finding) for finding in findings], 'lines': lines_of(findings)}
+        if any(finding.required and not finding.ok for finding in findings):
+            raise JobFailed
 
 
 @system_job(interval=1)
@@ -111,6 +131,18 @@ def enqueue_run(run: EnforcementRun, user=None):
         notifications=JobNotificationChoices.NOTIFICATION_ON_FAILURE,
         job_timeout=get_settings().job_timeout_seconds,
         run=run.pk,
+    )
+
+
+def enqueue_check(point: EnforcementPoint, user=None):
+    """Have a worker check a point: credentials, and the way to it, are the workers', not the web server's."""
+    return CheckPoint.enqueue(
+        instance=point,
+        user=user,
+        queue_name=ENFORCE_QUEUE,
+        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+        job_timeout=get_settings().job_timeout_seconds,
+        point=point.pk,
     )
 
 

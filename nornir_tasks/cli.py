@@ -11,19 +11,19 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from nornir_tasks.change import AccessChange, AccessTarget, ChangeResult, Outcome, Reading
-from nornir_tasks.errors import EnforcementError
+from nornir_tasks.cli_point import app as point_app
 from nornir_tasks.journal import Journal, MemoryJournal, ReportingJournal
 from nornir_tasks.netbox import Line, NetBox, NetBoxJournal
 from nornir_tasks.runner import read_all, run_changes
+from nornir_tasks.terminal import console, sentences
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-console = Console()
+app.add_typer(point_app, name='point')
 
 Filters = Annotated[
     list[str] | None,
@@ -31,16 +31,6 @@ Filters = Annotated[
 ]
 Bras = Annotated[str | None, typer.Option(help='Only lines of the BRAS with that name.')]
 Parallel = Annotated[int, typer.Option(min=1, help='Points worked at a time.')]
-
-
-@contextmanager
-def sentences() -> Iterator[None]:
-    """An error of ours ends the command with its sentence, without a traceback."""
-    try:
-        yield
-    except EnforcementError as error:
-        console.print(f'[red]{escape(str(error))}[/red]')
-        raise typer.Exit(2) from None
 
 
 def chosen(filters: Iterable[str] | None, bras: str | None) -> dict[str, Any]:

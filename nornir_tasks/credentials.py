@@ -4,9 +4,10 @@ Looked up in this order, for the name `core-bras`:
 
 1. the environment: `DELINQUENCY_CREDENTIAL_CORE_BRAS`, a JSON object;
 2. a file: `$DELINQUENCY_CREDENTIALS_DIR/core-bras.yaml` (default `/etc/netbox-delinquency/credentials`), which
-   nobody but its owner may write, nor others read.
+   nobody but its owner may write, nor others read;
+3. HashiCorp Vault, where `VAULT_ADDR` is set (see `nornir_tasks.vault`).
 
-Either holds the fields of `Credential`.
+Each holds the fields of `Credential`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from nornir_tasks import vault
 from nornir_tasks.errors import CredentialMissingError
 
 PREFIX = 'DELINQUENCY_CREDENTIAL_'
@@ -57,10 +59,16 @@ def get_credential(name: str, environ: Mapping[str, str] | None = None) -> Crede
         if mode & (stat.S_IWGRP | stat.S_IRWXO):
             raise CredentialMissingError(f'{path} may be read or written by others: chmod 0640 or stricter, then retry')
         return _parse(name, str(path), path.read_text(), yaml.safe_load)
-    raise CredentialMissingError(f'no credential "{name}": set {variable} or write {path}')
+    also = ''
+    if vault.is_configured(environ):
+        fields = vault.read(name, environ)
+        if fields is not None:
+            return _parse(name, vault.where(name, environ), fields, dict)
+        also = f', or write {vault.where(name, environ)}'
+    raise CredentialMissingError(f'no credential "{name}": set {variable} or write {path}{also}')
 
 
-def _parse(name: str, where: str, text: str, load: Any) -> Credential:
+def _parse(name: str, where: str, text: Any, load: Callable[[Any], Any]) -> Credential:
     try:
         return Credential.model_validate(load(text))
     except ValidationError as error:

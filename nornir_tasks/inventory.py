@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from typing import Any
 
 from nornir.core import Nornir
@@ -61,6 +62,14 @@ def _connection_options(point: Point) -> dict[str, ConnectionOptions]:
     return {name: ConnectionOptions(extras={'point': point})}
 
 
+def _register_connections(points: Iterable[Point]) -> None:
+    """Only those that these points need: a broken plugin of somebody else's must not stop the run."""
+    wanted = {name for point in points for name in _connection_options(point)} - set(ConnectionPluginRegister.available)
+    for entry in entry_points(group='nornir.plugins.connections'):
+        if entry.name in wanted:
+            ConnectionPluginRegister.register(entry.name, entry.load())
+
+
 def as_inventory(points: Iterable[Point]) -> Inventory:
     return Inventory(
         hosts=Hosts({point.name: as_host(point) for point in points}), groups=Groups(), defaults=Defaults()
@@ -73,7 +82,8 @@ def nornir_for(points: Iterable[Point], runner: RunnerPlugin, dry_run: bool = Fa
     The state is fresh: Nornir's default one is shared by the whole process and would skip a host in every later run
     once it failed in one.
     """
-    ConnectionPluginRegister.auto_register()
+    points = list(points)
+    _register_connections(points)
     return Nornir(
         inventory=as_inventory(points),
         runner=runner,

@@ -18,6 +18,7 @@ from ..models import (
     Subscriber,
 )
 from . import serializers
+from .point_actions import PointActionsMixin
 from .run_actions import RunActionsMixin
 
 # What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
@@ -70,7 +71,7 @@ class ContractViewSet(NetBoxModelViewSet):
         return super().get_queryset().with_visible_balance(self.request.user)
 
 
-class EnforcementPointViewSet(NetBoxModelViewSet):
+class EnforcementPointViewSet(PointActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementPoint.objects.all()
     serializer_class = serializers.EnforcementPointSerializer
     filterset_class = filtersets.EnforcementPointFilterSet

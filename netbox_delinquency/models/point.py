@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
+from netbox.models.features import JobsMixin
 
 from nornir_tasks.credentials import NAME as CREDENTIAL_NAME
 from nornir_tasks.inventory import Point
@@ -19,7 +20,7 @@ validate_credential_name = RegexValidator(
 )
 
 
-class EnforcementPoint(PrimaryModel):
+class EnforcementPoint(JobsMixin, PrimaryModel):
     """A place where access is changed: a BRAS, a RADIUS server, an ACS. Its secret is known here by name only."""
 
     name = models.CharField(verbose_name=_('name'), max_length=100, unique=True)

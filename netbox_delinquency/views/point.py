@@ -1,8 +1,14 @@
+from django.contrib import messages
+from django.middleware.csrf import get_token
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
+from netbox.object_actions import ObjectAction
 from netbox.ui.panels import JSONPanel
+from netbox.views.generic.base import BaseObjectView
 from utilities.query import count_related
 from utilities.views import register_model_view
 
+from ..jobs import enqueue_check
 from ..models import AccessLine, EnforcementPoint
 from ..ui import counts, panels
 from ..ui.base import CountsPanel, page, table_of
@@ -15,9 +21,43 @@ def line_counts(context):
     return [*by_state, counts.drifting(user, points)] if by_state else []
 
 
+class CheckPointAction(ObjectAction):
+    """The button; what it does is a POST, so it is a form of its own."""
+
+    name = 'check'
+    label = _('Check')
+    permissions_required = {'check'}
+    template_name = 'netbox_delinquency/buttons/check.html'
+    url_kwargs = ['pk']
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'csrf_token': get_token(context['request'])}
+
+
+@register_model_view(EnforcementPoint, 'check')
+class EnforcementPointCheckView(BaseObjectView):
+    """Queue a check of this point, and show its job."""
+
+    queryset = EnforcementPoint.objects.all()
+    http_method_names = ('post',)
+
+    def get_required_permission(self):
+        return 'netbox_delinquency.check_enforcementpoint'
+
+    def post(self, request, pk):
+        point = self.get_object(pk=pk)
+        job = enqueue_check(point, user=request.user)
+        messages.success(
+            request, _('The check of {point} is queued: what it finds is in the data of this job.').format(point=point)
+        )
+        return redirect(job.get_absolute_url())
+
+
 @register_model_view(EnforcementPoint)
 class EnforcementPointView(DetailView):
     queryset = EnforcementPoint.objects.all()
+    actions = (CheckPointAction, *DetailView.actions)
     layout = page(
         panels.PointPanel(),
         panels.PointConnectionPanel(),
@@ -33,6 +73,7 @@ class EnforcementPointView(DetailView):
 
 
 __all__ = (
+    'EnforcementPointCheckView',
     'EnforcementPointView',
     *register_crud(
         __name__,

@@ -1,4 +1,8 @@
-"""Pinned SSH host keys, as a point carries them: `SHA256:…` fingerprints or public keys, one to a line."""
+"""Pinned SSH host keys, as a point carries them: `SHA256:…` fingerprints or public keys, one to a line.
+
+Where a point is told to trust the first key, that one is remembered in a file (`$DELINQUENCY_KNOWN_HOSTS`, in OpenSSH's
+form), and pinned from then on.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,15 @@ import base64
 import binascii
 import hashlib
 import itertools
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from nornir_tasks.errors import ConfigurationError
 
+KNOWN_HOSTS = 'DELINQUENCY_KNOWN_HOSTS'
+DEFAULT_KNOWN_HOSTS = '~/.config/netbox-delinquency/known_hosts'
 # RFC 8332: one RSA key serves several signature algorithms; `ssh-rsa` (SHA-1) is gone from paramiko 5.
 RSA_ALGORITHMS = ('rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa')
 
@@ -79,3 +88,33 @@ def _public_key(line: str) -> tuple[str, bytes]:
         f'host key "{line[:40]}…" is neither a SHA256:… fingerprint nor a public key; '
         'take one from `ssh-keyscan` and compare it on the device'
     )
+
+
+def known_hosts(environ: Mapping[str, str] | None = None) -> Path:
+    """The file of keys that were taken on trust."""
+    return Path((os.environ if environ is None else environ).get(KNOWN_HOSTS, DEFAULT_KNOWN_HOSTS)).expanduser()
+
+
+def remembered(address: str, port: int, path: Path) -> PinnedKeys:
+    """The key taken on trust from there before; none where there was none. Raises `ConfigurationError`."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return parse_pins('')
+    except OSError as error:
+        raise ConfigurationError(f'{path} cannot be read: {error.strerror}') from None
+    start = f'[{address}]:{port} '
+    return parse_pins('\n'.join(line for line in lines if line.startswith(start)))
+
+
+def remember(address: str, port: int, kind: str, blob: bytes, path: Path) -> None:
+    """Raises `ConfigurationError` where it cannot be written: a key that is not remembered would be no trust at all."""
+    line = f'[{address}]:{port} {kind} {base64.b64encode(blob).decode()}\n'
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), 'a') as file:
+            file.write(line)
+    except OSError as error:
+        raise ConfigurationError(
+            f'{path} cannot be written ({error.strerror}): set {KNOWN_HOSTS} to a file that can, or pin the host key'
+        ) from None

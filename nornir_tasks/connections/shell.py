@@ -29,12 +29,16 @@ class Prompt:
 
     `pattern` matches a prompt from the start of a line. `marked(command, a, b)` is one line that runs the command and
     then prints `a` and `b` joined, written so that its own echo does not hold them joined; `None` where the platform
-    cannot. A command that fails may leave its token out.
+    cannot. A command that fails may leave its token out. `setup` are commands that every new shell starts with (no
+    paging, a wide screen); their answers do not matter, for `more` matches the pager's question and is answered with a
+    space where a box pages all the same.
     """
 
     pattern: re.Pattern[str]
     marked: Callable[[str, str, str], str] | None = None
     newline: str = '\r'
+    setup: tuple[str, ...] = ()
+    more: re.Pattern[str] | None = None
     width: int = 511
     height: int = 4098
 
@@ -59,7 +63,7 @@ class ShellClosedError(PointUnreachableError):
 
 def clean_line(line: str) -> str:
     """A line as it stands on the screen in the end: no ANSI sequences, redraws from column 0 carried out."""
-    return ANSI.sub('', line).rstrip('\r\n').rsplit('\r', 1)[-1]
+    return ANSI.sub('', line).replace('\x08', '').rstrip('\r\n').rsplit('\r', 1)[-1]
 
 
 def close_channel(channel: Channel) -> None:
@@ -94,6 +98,8 @@ class Shell:
         while not self._at_prompt():
             self._receive(timeout, progress)
         self._lines.clear()  # the greeting
+        if prompt.setup:
+            self.run(prompt.setup, timeout)
 
     def run(self, commands: Sequence[str], timeout: float) -> list[str]:
         """The answer to each command, in order, lines joined by `\\n`, without echo and prompts.
@@ -185,10 +191,17 @@ class Shell:
         return self.prompt.pattern.match(line) is not None
 
     def _at_prompt(self) -> bool:
-        return self._is_prompt(clean_line(self._partial.decode('utf-8', 'surrogateescape')))
+        return self._is_prompt(self._screen())
+
+    def _screen(self) -> str:
+        """The line that is not ended yet."""
+        return clean_line(self._partial.decode('utf-8', 'surrogateescape'))
 
     def _send(self, lines: Sequence[str], timeout: float, progress: _Progress) -> None:
-        data = ''.join(line + self.prompt.newline for line in lines).encode('utf-8', 'surrogateescape')
+        text = ''.join(line + self.prompt.newline for line in lines)
+        self._put(text.encode('utf-8', 'surrogateescape'), timeout, progress)
+
+    def _put(self, data: bytes, timeout: float, progress: _Progress) -> None:
         self._channel.settimeout(timeout)
         try:
             self._channel.sendall(data)
@@ -213,6 +226,9 @@ class Shell:
             raise ShellClosedError(message, progress.answers, progress.sent)
         *complete, self._partial = (self._partial + data).split(b'\n')
         self._lines.extend(clean_line(line.decode('utf-8', 'surrogateescape')) for line in complete)
+        if self.prompt.more and self.prompt.more.search(self._screen()):
+            self._partial = b''
+            self._put(b' ', timeout, progress)
 
     def _last_words(self) -> str:
         """A question that the device asks instead of a prompt (a licence, a new password) is worth showing."""

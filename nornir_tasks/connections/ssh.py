@@ -10,11 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import paramiko
+from pydantic import ValidationError
 
-from nornir_tasks.connections.host_keys import PinnedKeys, fingerprint, parse_pins
+from nornir_tasks.connections.host_keys import (
+    PinnedKeys,
+    fingerprint,
+    known_hosts,
+    parse_pins,
+    remember,
+    remembered,
+)
 from nornir_tasks.connections.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError, close_channel
 from nornir_tasks.credentials import Credential, get_credential
-from nornir_tasks.drivers import get_driver
+from nornir_tasks.drivers import Finding, get_driver
+from nornir_tasks.drivers.base import SSHOptions
 from nornir_tasks.errors import (
     ConfigurationError,
     CredentialMissingError,
@@ -54,14 +63,25 @@ class SSHSession:
     """One login. Use `connect`; every method may raise `PointUnreachableError` or `PointTimeoutError`."""
 
     def __init__(
-        self, address: str, port: int, credential: Credential, pins: PinnedKeys, timeout: float, suffix: str
+        self,
+        address: str,
+        port: int,
+        credential: Credential,
+        pins: PinnedKeys,
+        timeout: float,
+        suffix: str,
+        trusts_first: bool = False,
+        via: SSHSession | None = None,
     ) -> None:
         self.where = f'{address} port {port}'
         self.timeout = timeout
         self.logins = 0
+        self.findings: list[Finding] = []  # what a check should tell of this connection
         self._endpoint = (address, port)
         self._credential = credential
         self._pins = pins
+        self._trusts_first = trusts_first
+        self._via = via
         self._suffix = suffix
         self._unanswered = 0  # logins in a row after which nothing was answered
         self._closed = False
@@ -78,16 +98,32 @@ class SSHSession:
         timeout: float,
         *,
         login_suffix: str = '',
+        trust_first_key: bool = False,
+        via: SSHSession | None = None,
     ) -> SSHSession:
         """Log in at `address`. `host_key` pins what it may show (see `parse_pins`); `timeout` is seconds.
 
-        `login_suffix` is appended to the user name (a console option of RouterOS). Raises `HostKeyRefusedError`,
-        `LoginRefusedError`, `PointUnreachableError`, `PointTimeoutError`, `ConfigurationError`.
+        `login_suffix` is appended to the user name (a console option of RouterOS). `trust_first_key` takes, where
+        nothing is pinned, the key shown first and remembers it. `via` is a jump host, closed with this session. Raises
+        `HostKeyRefusedError`, `LoginRefusedError`, `PointUnreachableError`, `PointTimeoutError`, `ConfigurationError`.
         """
-        return cls(address, port, credential, parse_pins(host_key), timeout, login_suffix)
+        pins = parse_pins(host_key)
+        trusts_first = trust_first_key and not pins
+        if trusts_first:
+            pins = remembered(address, port, known_hosts())
+        try:
+            return cls(address, port, credential, pins, timeout, login_suffix, trusts_first, via)
+        except BaseException:
+            if via is not None:
+                via.close()
+            raise
 
     def __repr__(self) -> str:
         return f'<SSHSession {self.where}>'
+
+    @property
+    def username(self) -> str:
+        return self._credential.username
 
     @property
     def is_active(self) -> bool:
@@ -136,6 +172,24 @@ class SSHSession:
     def close(self) -> None:
         self._closed = True
         self._transport.close()
+        if self._via is not None:
+            self._via.close()
+
+    def tunnel(self, address: str, port: int) -> paramiko.Channel:
+        """A connection from this host to another; opened again once where this session has died meanwhile."""
+        if not self._closed and not self._transport.is_active():
+            self._transport = self._open()
+        try:
+            channel = self._transport.open_channel(
+                'direct-tcpip', (address, port), ('127.0.0.1', 0), timeout=self.timeout
+            )
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise PointUnreachableError(
+                f'the jump host {self.where} does not connect to {address} port {port}: {_words(error)}'
+            ) from None
+        channel.settimeout(self.timeout)
+        self._unanswered = 0
+        return channel
 
     def _channel(self, prepare: Callable[[paramiko.Channel], None] = lambda _: None) -> paramiko.Channel:
         """A channel of a session that is up. Nothing in here sends a command, so it may be done twice."""
@@ -251,7 +305,9 @@ class SSHSession:
             raise
         return transport
 
-    def _connect_socket(self) -> socket.socket:
+    def _connect_socket(self) -> socket.socket | paramiko.Channel:
+        if self._via is not None:
+            return self._via.tunnel(*self._endpoint)
         try:
             sock = socket.create_connection(self._endpoint, self.timeout)
         except TimeoutError:
@@ -295,6 +351,12 @@ class SSHSession:
         if self._pins.accepts(blob):
             return
         seen = f'{key.get_name()} {fingerprint(blob)}'
+        if not self._pins and self._trusts_first:
+            remember(*self._endpoint, key.get_name(), blob, known_hosts())
+            self._pins = parse_pins(fingerprint(blob))
+            text = f'{seen} was taken on trust: compare it on the device itself, then pin it'
+            self.findings.append(Finding('host key', ok=False, message=text, required=False))
+            return
         if not self._pins:
             raise HostKeyRefusedError(
                 f'{self.where} has no pinned host key; it shows {seen}: compare that on the device itself, then set '
@@ -359,6 +421,22 @@ def _words(error: BaseException) -> str:
     return text or type(error).__name__
 
 
+def _options(point: Point) -> SSHOptions:
+    try:
+        return SSHOptions.model_validate(point.parameters.get('ssh') or {})
+    except ValidationError as error:
+        wrong = '; '.join('.'.join(map(str, item['loc'])) + f': {item["msg"]}' for item in error.errors())
+        raise ConfigurationError(f'the "ssh" parameters of {point.name} are wrong: {wrong}') from None
+
+
+def _endpoint(text: str) -> tuple[str, int]:
+    """`host`, `host:port`, `[v6]:port` or a bare IPv6 address."""
+    host, colon, port = text.rpartition(':')
+    if colon and (host.startswith('[') or ':' not in host) and port.isdigit():
+        return host.strip('[]'), int(port)
+    return text.strip('[]'), 22
+
+
 class SSHConnection:
     """Nornir connection plugin `netbox_delinquency_ssh`. The secret is looked up by name in here, and stays here."""
 
@@ -370,13 +448,23 @@ class SSHConnection:
         point = (extras or {}).get('point')
         if not isinstance(point, Point):
             raise ConfigurationError(f'{hostname}: the host has no enforcement point in its connection options')
+        options = _options(point)
+        credential = get_credential(point.credential)
+        suffix = getattr(get_driver(point.driver), 'login_suffix', '')
+        via = None
+        if options.jump_host:
+            host, port = _endpoint(options.jump_host)
+            login = get_credential(options.jump_credential) if options.jump_credential else credential
+            via = SSHSession.connect(host, port, login, options.jump_host_key, point.timeout)
         self._session = SSHSession.connect(
             point.address,
             point.port or 22,
-            get_credential(point.credential),
+            credential,
             point.host_key,
             point.timeout,
-            login_suffix=getattr(get_driver(point.driver), 'login_suffix', ''),
+            login_suffix=suffix,
+            trust_first_key=options.trust_first_key,
+            via=via,
         )
 
     def close(self) -> None:

@@ -3,10 +3,10 @@
 from functools import cache
 from importlib.metadata import entry_points
 
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters
+from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
 from nornir_tasks.errors import ConfigurationError
 
-__all__ = ('Abilities', 'Driver', 'DriverParameters', 'available_drivers', 'get_driver')
+__all__ = ('Abilities', 'Driver', 'DriverParameters', 'Finding', 'available_drivers', 'get_driver')
 
 ENTRY_POINT_GROUP = 'netbox_delinquency.drivers'
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 
@@ -20,6 +21,31 @@ class DriverParameters(BaseModel):
     """Base of a driver's parameter schemas: unknown names are refused, values are not changed after validation."""
 
     model_config = ConfigDict(extra='forbid', frozen=True)
+
+
+class SSHOptions(DriverParameters):
+    """How a point is reached by SSH, where plainly is not enough."""
+
+    jump_host: str = Field(
+        default='',
+        pattern=r'^[A-Za-z0-9._:\[\]-]*$',
+        description='Host that the point is reached through; 10.0.0.1 or [::1]:2222',
+    )
+    jump_credential: str = Field(default='', description="Name of the jump host's credential; empty: the point's own")
+    jump_host_key: str = Field(
+        default='', description="The jump host's key, as the point's: known_hosts form or SHA256:…"
+    )
+    trust_first_key: bool = Field(
+        default=False,
+        description='Take the host key that is shown at the first connection, remember it on this worker and take no '
+        'other; for a laboratory. Pin the key instead wherever somebody might be in between',
+    )
+
+
+class SSHPointParameters(DriverParameters):
+    """Base of the point parameters of drivers that use SSH."""
+
+    ssh: SSHOptions = Field(SSHOptions(), description='Jump host and trust')
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +58,25 @@ class Abilities:
     live: bool  # changes a session that is up, without dropping it
     redirect: bool = False  # a blocked line reaches the notice page
     ipv6: bool = False
+    read_back: bool = True  # says how a line stands, so that an acknowledgement need not be believed
+    ttl: bool = False  # can put a limit of time on a change, after which the box undoes it by itself
+    check: bool = False  # tells what the box lacks (`Driver.check`)
+    clear: bool = False  # ends one session, so that it comes back with the policy kept elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at on a point before it is used: `subject` names it, `message` is a sentence for the operator.
+
+    `add` are the exact lines for the box that put it right, in order; empty where that is not ours to decide.
+    A finding that is not ok and not `required` is a warning: the point works, but not as one would expect.
+    """
+
+    subject: str
+    ok: bool
+    message: str = ''
+    add: tuple[str, ...] = ()
+    required: bool = True
 
 
 class Driver(ABC):
@@ -46,6 +91,7 @@ class Driver(ABC):
     name: ClassVar[str]
     abilities: ClassVar[Abilities]
     connection_name: ClassVar[str] = 'netbox_delinquency_ssh'
+    parameters: DriverParameters  # of the point, as its `PointParameters`
 
     class PointParameters(DriverParameters):
         """Parameters of an enforcement point."""
@@ -65,3 +111,26 @@ class Driver(ABC):
     @abstractmethod
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """Send the changes; `before` holds each line's reading by `AccessTarget.key`, taken just now, none an error."""
+
+    def check(self, now: datetime) -> list[Finding]:
+        """What this box lacks or has, found by reading only. `now` has a time zone; the clock is compared with it.
+
+        Reachability, host key and login are known to be good once there is a driver. Nothing is looked at here by
+        default. Raises `EnforcementError` where the point failed.
+        """
+        return []
+
+    def prepare(self, findings: Sequence[Finding]) -> list[Reply]:
+        """Add the lines of findings that are not ok, in order; one reply for each line, stopping at the first refused.
+
+        Raises `EnforcementError` where the point failed.
+        """
+        return [
+            Reply(False, f'the driver "{self.name}" adds nothing by itself: add "{line}"')
+            for line in lines_of(findings)
+        ]
+
+
+def lines_of(findings: Sequence[Finding]) -> list[str]:
+    """Every line that the findings want added, in order, each once."""
+    return list(dict.fromkeys(line for finding in findings if not finding.ok for line in finding.add))

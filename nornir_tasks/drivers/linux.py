@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, cast
 
@@ -25,8 +26,9 @@ from pydantic import Field
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.drivers import linux_nft as nft
 from nornir_tasks.drivers import linux_tc as tc
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters
+from nornir_tasks.drivers.base import Abilities, Driver, Finding, SSHPointParameters
 from nornir_tasks.drivers.linux_batch import Command, Output, run
+from nornir_tasks.drivers.linux_check import CHECKS, check_outputs
 from nornir_tasks.drivers.linux_plan import Line, Row, plan_row, reading_of
 from nornir_tasks.drivers.linux_select import Routes, Selector, find_interface, find_overlaps, inner_address, select
 from nornir_tasks.drivers.linux_tc import LineError, Shaper
@@ -38,9 +40,9 @@ class LinuxDriver(Driver):
     """Every read is two commands and every apply one, for any number of lines."""
 
     name = 'linux'
-    abilities = Abilities(throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True)
+    abilities = Abilities(throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True, check=True)
 
-    class PointParameters(DriverParameters):
+    class PointParameters(SSHPointParameters):
         """Parameters of an enforcement point."""
 
         sudo: bool = Field(False, description='Run tc, ip and nft through `sudo -n`')
@@ -68,6 +70,11 @@ class LinuxDriver(Driver):
         self.garden = nft.Garden(
             given.portal_ipv4, given.portal_ipv6, given.portal_port, given.resolvers, given.allowed
         )
+
+    def check(self, now: datetime) -> list[Finding]:
+        """Programs, privileges, clock, and whether blocked lines have a notice page and DNS."""
+        outputs = run(self.connection, {name: self._command(line) for name, line in CHECKS.items()})
+        return check_outputs(outputs, self.given.table, self.garden, now)
 
     # --- reading -----------------------------------------------------------------------------------------------
 

@@ -8,14 +8,16 @@ lines there are hardly matters: rows are read by the box, changes are pipelined 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.connections.shell import Shell, ShellClosedError, ShellTimeoutError
-from nornir_tasks.drivers.base import Abilities, Driver
+from nornir_tasks.drivers.base import Abilities, Driver, Finding, lines_of
 from nornir_tasks.drivers.routeros_box import Profile, read_box, read_profiles
+from nornir_tasks.drivers.routeros_check import check_router
 from nornir_tasks.drivers.routeros_line import Line, RefusedError, RouterOSLine, RouterOSPoint
 from nornir_tasks.drivers.routeros_reading import read_line
 from nornir_tasks.drivers.routeros_steps import plan_steps
@@ -28,7 +30,7 @@ class RouterOSDriver(Driver):
 
     name: ClassVar[str] = 'routeros'
     abilities: ClassVar[Abilities] = Abilities(
-        throttle=True, block=True, stored=True, live=True, redirect=True, ipv6=True
+        throttle=True, block=True, stored=True, live=True, redirect=True, ipv6=True, ttl=True, check=True, clear=True
     )
     # Console options after the user name: no colours, no terminal detection, as wide and high as it goes.
     login_suffix: ClassVar[str] = '+ct511w4098h'
@@ -83,6 +85,17 @@ class RouterOSDriver(Driver):
             except (RefusedError, ValueError) as error:
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
         return replies | self._send(commands)
+
+    def check(self, now: datetime) -> list[Finding]:
+        return check_router(self._read_rows, self.connection.username, self.parameters, now)
+
+    def prepare(self, findings: Sequence[Finding]) -> list[Reply]:
+        replies: list[Reply] = []
+        for line in lines_of(findings):
+            replies += self._send({line: f'{line}; {SAY_DONE}'}).values()
+            if not replies[-1].accepted:
+                break
+        return replies
 
     def _command(self, change: AccessChange, before: Reading, profiles: Mapping[str, Profile]) -> str:
         own = RouterOSLine.model_validate(dict(change.target.parameters))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from nornir_tasks.change import AccessState, AccessTarget
-from nornir_tasks.drivers.base import Driver
+from nornir_tasks.drivers.base import Driver, SSHPointParameters
 from nornir_tasks.drivers.routeros_box import Profile, Rates, parse_rates
 
 # A name that a console would act upon instead of taking it as text is refused at the border.
 Name = Annotated[str, Field(pattern=r'^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$')]
 
 
-class RouterOSPoint(Driver.PointParameters):
+class RouterOSPoint(SSHPointParameters):
     """Parameters of a RouterOS router."""
 
     restricted_list: Name = Field(
@@ -38,6 +39,9 @@ class RouterOSPoint(Driver.PointParameters):
     )
     flush_connections: bool = Field(True, description='Forget tracked connections of a line being blocked (fasttrack)')
     ipv6: bool = Field(True, description='Also list the IPv6 prefix of lines that have one')
+    portal_ipv4: IPv4Address | None = Field(None, description='Where blocked lines see the notice page (`prepare`)')
+    portal_ipv6: IPv6Address | None = Field(None, description='The same for IPv6 (`prepare`)')
+    portal_port: int = Field(80, ge=1, le=65535, description='TCP port of the notice page (`prepare`)')
 
     @model_validator(mode='after')
     def _pool_addresses_are_listed_for_a_while_only(self) -> Self:

@@ -194,8 +194,9 @@ class _Steps:
         for family, address in wanted:
             if (family, address) not in present:
                 self.steps.append(syntax.add_entry(family, listed, address, self._timeout(family)))
-                if family == 'ip' and self.line.point.flush_connections:
-                    self.steps.append(syntax.flush_connections(address))
+                if self.line.point.flush_connections:
+                    flush = syntax.flush_connections if family == 'ip' else syntax.flush_connections_v6
+                    self.steps += filter(None, [flush(address)])
 
     def _wanted_entries(self) -> list[tuple[str, str]]:
         """What a block lists by hand; nothing for any other state."""

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from nornir_tasks.connections.shell import Prompt
+from nornir_tasks.drivers.routeros_prefix import ipv6_pattern
 from nornir_tasks.errors import EnforcementError
 
 # `[admin@bras-1] > `, `[admin@bras-1] /ppp secret> `, `[admin@bras-1] <SAFE> > `
@@ -163,8 +164,16 @@ def remove_entry(number: int, family: str, listed: str, address: str) -> str:
 def flush_connections(address: str) -> str:
     """Forget an IPv4 address's tracked connections, which fasttrack would keep passing; those that end meanwhile
     are no failure. Raises `ValueError` for what is no address."""
-    pattern = '^' + str(ipaddress.IPv4Address(address)).replace('.', '\\.') + '(:|$)'
-    menu = '/ip firewall connection'
+    return _flush('/ip firewall connection', '^' + str(ipaddress.IPv4Address(address)).replace('.', '\\.') + '(:|$)')
+
+
+def flush_connections_v6(prefix: str) -> str:
+    """The same for an IPv6 prefix; empty where its addresses cannot be told by their text (see `ipv6_pattern`)."""
+    pattern = ipv6_pattern(prefix)
+    return _flush('/ipv6 firewall connection', pattern) if pattern else ''
+
+
+def _flush(menu: str, pattern: str) -> str:
     return (
         f':do {{{menu} remove [{menu} find src-address~{quote(pattern)} or dst-address~{quote(pattern)}]}} '
         'on-error={}'

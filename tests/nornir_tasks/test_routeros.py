@@ -188,6 +188,14 @@ class TestBlock:
         assert list(bench.router.rows('ipv6 firewall address-list')) == []
         assert bench.read(target)[0].is_(NORMAL)
 
+    def test_tracked_connections_of_the_prefix_are_forgotten_and_no_others(self, bench):
+        table = bench.router.tables['ipv6 firewall connection']
+        for source in ('[2001:db8:1::5]:443', '[2001:db8:1:ff::5]:443', '[2001:db8:1:100::5]:443', '[2001:db8:2::5]:1'):
+            table.add(protocol='tcp', **{'src-address': source, 'dst-address': '[2001:db8:f::1]:443'})
+        bench.apply(BLOCKED, bench.target('ana', ipv6='2001:db8:1::/56'))
+        left = [row['src-address'] for row in table.rows.values()]
+        assert left == ['[2001:db8:1:100::5]:443', '[2001:db8:2::5]:1']
+
     def test_half_a_block_is_neither_blocked_nor_normal(self, bench):
         target = bench.target('ana', ipv6='2001:db8:1::/56')
         bench.apply(BLOCKED, target)
@@ -611,6 +619,12 @@ class TestText:
         )
         with pytest.raises(ValueError, match='10'):
             syntax.flush_connections('10.0.0.7|.*')
+        assert syntax.flush_connections_v6('2001:db8:1:5600::/56') == (
+            ':do {/ipv6 firewall connection remove [/ipv6 firewall connection find '
+            'src-address~"^\\\\[\\3F(2001:db8:1:56[0-9a-f][0-9a-f]:)" or '
+            'dst-address~"^\\\\[\\3F(2001:db8:1:56[0-9a-f][0-9a-f]:)"]} on-error={}'
+        )
+        assert syntax.flush_connections_v6('2001:db8::/57') == ''
 
     @pytest.mark.parametrize(
         ('text', 'rates'),

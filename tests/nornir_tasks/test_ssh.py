@@ -8,7 +8,6 @@ import traceback
 
 import paramiko
 import pytest
-from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.plugins.runners import SerialRunner
 
 from nornir_tasks.connections.host_keys import fingerprint, parse_pins
@@ -323,10 +322,6 @@ class TestShell:
 
 
 class TestNornir:
-    @pytest.fixture(autouse=True)
-    def registered(self):
-        ConnectionPluginRegister.auto_register()
-
     def test_the_plugin_finds_the_point_and_looks_the_secret_up_by_name(self, router, monkeypatch):
         monkeypatch.setenv('DELINQUENCY_CREDENTIAL_CORE', f'{{"username": "admin", "password": "{PLANTED}"}}')
         router.router.users['admin'] = PLANTED

@@ -66,8 +66,11 @@ def openssh_server(
         'UsePAM no',
         'StrictModes no',
         'UseDNS no',
-        f'SetEnv HOME={directory}',  # the start-up files of whoever runs the tests can take 100 ms each time
-        *options,
+        # The start-up files of whoever runs the tests can take 100 ms each time. Only the first SetEnv line counts.
+        ' '.join(
+            [f'SetEnv HOME={directory}', *(line.removeprefix('SetEnv ') for line in options if _is_set_env(line))]
+        ),
+        *(line for line in options if not _is_set_env(line)),
     ]
     if not any(line.startswith('PasswordAuthentication') for line in options):
         lines.append('PasswordAuthentication no')
@@ -83,6 +86,10 @@ def openssh_server(
     finally:
         process.terminate()
         process.wait(5)
+
+
+def _is_set_env(line: str) -> bool:
+    return line.startswith('SetEnv ')
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -224,7 +224,6 @@ class Interpreter:
         return rows[0].get(as_text(wanted)) if wanted else dict(rows[0])
 
     def _add(self, menu: str, named: dict[str, Any]) -> str:
-        named.pop('place-before', None)
         source = named.pop('copy-from', None)
         rows = self._selected(menu, source) if source is not None else []
         if source is not None and len(rows) != 1:

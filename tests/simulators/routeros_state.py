@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Row = dict[str, Any]  # property name → str or bool; '.id' is always there
@@ -21,12 +22,22 @@ PROPERTIES: dict[str, str] = {
     'ip firewall address-list': 'list address timeout creation-time comment dynamic disabled',
     'ipv6 firewall address-list': 'list address timeout creation-time comment dynamic disabled',
     'ip firewall connection': 'protocol src-address dst-address reply-src-address timeout',
-    'ip firewall filter': 'chain action protocol src-address-list dst-address-list comment dynamic disabled',
+    'ipv6 firewall connection': 'protocol src-address dst-address timeout',
+    'ip firewall filter': 'chain action protocol dst-port src-address dst-address src-address-list dst-address-list '
+    'connection-state hw-offload comment dynamic disabled',
+    'ipv6 firewall filter': 'chain action protocol dst-port src-address dst-address src-address-list '
+    'dst-address-list connection-state comment dynamic disabled',
+    'ip firewall nat': 'chain action protocol dst-port src-address-list to-addresses to-ports comment dynamic disabled',
+    'user': 'name group',
+    'user group': 'name policy',
+    'system clock': 'date time gmt-offset time-zone-name',
     'system resource': 'version uptime board-name cpu-load free-memory',
     'system identity': 'name',
 }
-READ_ONLY = frozenset({'ppp active', 'ip firewall connection', 'system resource'})  # rows may still be removed
-SINGLE = frozenset({'system resource', 'system identity'})
+# Rows may still be removed.
+READ_ONLY = frozenset({'ppp active', 'ip firewall connection', 'ipv6 firewall connection', 'system resource'})
+SINGLE = frozenset({'system resource', 'system identity', 'system clock'})
+FULL = ('local', 'telnet', 'ssh', 'ftp', 'reboot', 'read', 'write', 'policy', 'test', 'password', 'sensitive')
 INDEXED = ('name', 'address', 'target')
 PAIRS = ('max-limit', 'burst-limit', 'burst-threshold', 'limit-at')
 MULTIPLIERS = {'': 1, 'k': 1000, 'M': 1_000_000, 'G': 1_000_000_000}
@@ -62,6 +73,11 @@ class Table:
     def remove(self, row: Row) -> None:
         self._leave(row)
         del self.rows[row['.id']]
+
+    def move(self, row: Row, before: Row) -> None:
+        others = [other for other in self.rows.values() if other is not row]
+        place = others.index(before)
+        self.rows = {other['.id']: other for other in [*others[:place], row, *others[place:]]}
 
     def where(self, name: str, value: str) -> list[Row]:
         return list(self._index[name].get(value, {}).values())
@@ -134,6 +150,8 @@ class Router:
     commands: list[str] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     connected: int = 0
+    clock_skew: float = 0.0  # seconds that its clock is ahead
+    gmt_offset: int = 0  # seconds, of its time zone
     lying: bool = False  # the present line is answered OK and does nothing
 
     def __post_init__(self) -> None:
@@ -151,10 +169,23 @@ class Router:
         self.tables['system resource'].add(version=version, **{'board-name': 'CHR', 'cpu-load': '3'})
         self.tables['system identity'].add(name=self.name)
         self.tables['ppp profile'].add(name='default', default=True)
+        self.tables['system clock'].add(**self._clock())
+        for group, missing in (('full', ()), ('write', ('policy', 'ftp')), ('read', ('policy', 'ftp', 'write'))):
+            policies = [f'!{name}' if name in missing else name for name in FULL]
+            self.tables['user group'].add(name=group, policy=policies)
+        for name in self.users:
+            self.tables['user'].add(name=name, group='full')
 
     # --- what the network does ---
 
+    def _clock(self) -> Row:
+        local = datetime.now(UTC) + timedelta(seconds=self.clock_skew + self.gmt_offset)
+        date = local.strftime('%Y-%m-%d' if self.version >= 7 else '%b/%d/%Y').lower()
+        return {'date': date, 'time': local.strftime('%H:%M:%S'), 'gmt-offset': str(self.gmt_offset % 2**32)}
+
     def tick(self) -> None:
+        clock = self.tables['system clock']
+        clock.update(next(iter(clock.rows.values())), self._clock())
         now = self.clock()
         for key in [key for key, due in self._expiries.items() if due <= now]:
             self._expiries.pop(key)
@@ -222,6 +253,11 @@ class Router:
     def add(self, menu: str, values: Mapping[str, Any], copy_from: Row | None = None) -> Row:
         if menu in READ_ONLY or menu in SINGLE:
             raise RouterOSError('bad command name add')
+        place = values.get('place-before')
+        values = {key: value for key, value in values.items() if key != 'place-before'}
+        before = self.tables[menu].rows.get(as_text(place)) if place is not None else None
+        if place is not None and before is None:
+            raise RouterOSError('no such item')
         row = {key: value for key, value in (copy_from or {}).items() if key not in ('.id', 'default', 'dynamic')}
         row |= self._checked(menu, values)
         self._check_new(menu, row)
@@ -232,6 +268,8 @@ class Router:
             row = QUEUE_DEFAULTS | row
         timeout = row.get('timeout')
         entry = self.tables[menu].add(**({'dynamic': bool(timeout)} | row))
+        if before is not None:
+            self.tables[menu].move(entry, before)
         if timeout:
             self._expiries[menu, entry['.id']] = self.clock() + seconds(timeout)
         return entry

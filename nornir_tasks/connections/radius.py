@@ -1,0 +1,132 @@
+"""Dynamic authorization (RFC 5176) as a connection: who may be spoken to, with which secret, and in what manner.
+
+UDP has no connection to open; what is opened here is the point's secret, looked up by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nornir_tasks.change import AccessState
+from nornir_tasks.credentials import Credential, get_credential
+from nornir_tasks.drivers.base import DriverParameters
+from nornir_tasks.errors import ConfigurationError, CredentialMissingError, PointUnreachableError
+from nornir_tasks.inventory import Point
+from nornir_tasks.radius.client import Answer, Nas, Request, Stop, exchange, never
+
+PORT = 3799
+
+
+class NasParameters(DriverParameters):
+    """How a NAS is told of a change. The same for all of a point's, unless one has its own."""
+
+    dialect: str = Field('generic', description='What kind of NAS: see the table of dialects')
+    coa_port: int = Field(PORT, ge=1, le=65535, description='UDP port of dynamic authorization (1700 is common too)')
+    window: int = Field(32, ge=1, le=250, description='Requests under way at one NAS at a time')
+    live: Literal['coa', 'disconnect'] = Field(
+        'coa', description='"disconnect" ends every session, which comes back with the stored policy: the surest way'
+    )
+    trust_acknowledgement: bool = Field(
+        False,
+        description='Count an acknowledged CoA as applied. Set it once you have seen that this NAS acknowledges only '
+        'what it does: RADIUS accounting shows that a session is up, not at which rate',
+    )
+    names: Mapping[Literal['normal', 'throttled', 'blocked'], str] = Field(
+        {}, description='Name of the service, profile or filter of each state; may hold {down} and {up} (kbit/s)'
+    )
+    identity: tuple[str, ...] = Field((), description="Attributes that identify the session, in place of the dialect's")
+    send_message_authenticator: bool = Field(True, description='Sign requests; a NAS of long ago may not know it')
+    require_message_authenticator: bool = Field(False, description='Drop answers that are not signed')
+    coa_address: str = Field('', description='Where requests go, if not to the address the NAS has in accounting')
+    credential: str = Field('', description="Name of the credential with this NAS's secret, if not the point's")
+    operator_name: str = Field('', description='Operator-Name for proxies (RFC 8559), such as 1example.net')
+    operator_nas_identifier: str = Field('', description='Operator-NAS-Identifier for proxies (RFC 8559)')
+
+
+class DynamicAuthorization:
+    """Sends requests to NASes. Holds secrets, so nothing of it is printed."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._secret = credential.secret
+        # Sessions, by `nas/session`, whose last request got no answer: how they are is not known here any more.
+        self.in_doubt: dict[str, str] = {}
+        # Acknowledged and not provable: see `NasParameters.trust_acknowledgement`.
+        self.unproven: dict[str, str] = {}
+
+    def exchange(
+        self, nases: Mapping[str, NasParameters], requests: Mapping[str, Sequence[Request]], stop: Stop = never
+    ) -> dict[str, list[Answer]]:
+        """Send to all NASes at once; keys of both mappings are addresses. Raises `CredentialMissingError`."""
+        known = {name: _nas(name, nases[name], self._secret_of(nases[name])) for name in requests}
+        return asyncio.run(_exchange_all(known, requests, stop))
+
+    def _secret_of(self, nas: NasParameters) -> bytes:
+        secret = get_credential(nas.credential).secret if nas.credential else self._secret
+        if secret is None:
+            raise CredentialMissingError(
+                f'credential "{nas.credential or "of the point"}" has no "secret": dynamic authorization needs it'
+            )
+        return secret.get_secret_value().encode()
+
+
+def _nas(address: str, parameters: NasParameters, secret: bytes) -> Nas:
+    return Nas(
+        address=parameters.coa_address or address,
+        secret=secret,
+        port=parameters.coa_port,
+        window=parameters.window,
+        sign=parameters.send_message_authenticator,
+        must_sign=parameters.require_message_authenticator,
+    )
+
+
+async def _exchange_all(
+    nases: Mapping[str, Nas], requests: Mapping[str, Sequence[Request]], stop: Stop
+) -> dict[str, list[Answer]]:
+    async with asyncio.TaskGroup() as group:
+        tasks = {name: group.create_task(exchange(nas, requests[name], stop=stop)) for name, nas in nases.items()}
+    return {name: task.result() for name, task in tasks.items()}
+
+
+class RadiusSession:
+    """What `radius_coa` is given: one NAS at its address."""
+
+    def __init__(self, address: str, port: int | None, credential: Credential) -> None:
+        self.address = address
+        self.port = port
+        self.authorization = DynamicAuthorization(credential)
+        # By session key, what the NAS acknowledged where its word is taken.
+        self.known: dict[str, AccessState] = {}
+
+
+def point_of(hostname: str | None, extras: Mapping[str, Any] | None) -> Point:
+    """The point that Nornir handed over. Raises `ConfigurationError`."""
+    point = (extras or {}).get('point')
+    if not isinstance(point, Point):
+        raise ConfigurationError(f'{hostname}: the host has no enforcement point in its connection options')
+    return point
+
+
+class RadiusConnection:
+    """Nornir connection plugin `netbox_delinquency_radius`. The secret is looked up by name in here, and stays here."""
+
+    def __init__(self) -> None:
+        self._session: RadiusSession | None = None
+
+    def open(self, hostname: str | None, *_: Any, extras: dict[str, Any] | None = None, **_unused: Any) -> None:
+        """Raises as `get_credential` does."""
+        point = point_of(hostname, extras)
+        self._session = RadiusSession(point.address, point.port, get_credential(point.credential))
+
+    def close(self) -> None:
+        self._session = None
+
+    @property
+    def connection(self) -> RadiusSession:
+        if self._session is None:
+            raise PointUnreachableError('the RADIUS connection is not open')
+        return self._session

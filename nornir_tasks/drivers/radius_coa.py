@@ -1,0 +1,128 @@
+"""Dynamic authorization alone (RFC 5176): changes a session, and nothing else.
+
+It keeps no policy, so a reconnect undoes it, and RADIUS has no way to ask a NAS how a session stands. What was
+acknowledged is therefore *unknown* until something else reads it, unless the point says that this NAS's word is good.
+Use `radius` where FreeRADIUS's database can be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from pydantic import Field, ValidationError, field_validator
+
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
+from nornir_tasks.connections.radius import NasParameters, RadiusSession
+from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters
+from nornir_tasks.errors import ConfigurationError
+from nornir_tasks.radius.attributes import AttributeValueError
+from nornir_tasks.radius.client import Verdict
+from nornir_tasks.radius.dialects import CONTROL, DialectError, get_dialect
+from nornir_tasks.radius.sessions import Session, Work, is_gone, plan_work, reply_of, send_work
+
+NOTHING_STORED = (
+    'the NAS has no such session, and this driver keeps no policy for the next one: use the driver "radius"'
+)
+
+
+def check_dialect(name: str) -> str:
+    try:
+        return get_dialect(name).name
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+class RadiusLine(DriverParameters):
+    """Parameters of a plan or a line towards a NAS."""
+
+    names: Mapping[str, str] = Field({}, description="Names of this plan's normal, throttled, blocked services")
+    session_id: str = Field('', description='Acct-Session-Id, where something keeps it up to date')
+
+
+class RadiusCoADriver(Driver):
+    """See the module. `connection` is a `RadiusSession`, which remembers what its NAS said while it is open."""
+
+    name: ClassVar[str] = 'radius_coa'
+    abilities: ClassVar[Abilities] = Abilities(
+        throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True, read_back=False
+    )
+    connection_name: ClassVar[str] = 'netbox_delinquency_radius'
+
+    class PointParameters(NasParameters):
+        """Parameters of a NAS."""
+
+        _known = field_validator('dialect')(check_dialect)
+
+    class LineParameters(RadiusLine):
+        """See `RadiusLine`."""
+
+    connection: RadiusSession
+    parameters: NasParameters
+
+    def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
+        return {target.key: self._read(target) for target in targets}
+
+    def _read(self, target: AccessTarget) -> Reading:
+        try:
+            session = self._session(target)
+        except ValidationError as error:
+            return Reading(error=f'its parameters are wrong: {fields_of(error)}')
+        except DialectError as error:
+            return Reading(error=str(error))
+        authorization = self.connection.authorization
+        if text := authorization.in_doubt.get(session.key) or authorization.unproven.get(session.key):
+            return Reading(error=text)
+        return Reading(live=self.connection.known.get(session.key))
+
+    def _session(self, target: AccessTarget) -> Session:
+        own = RadiusLine.model_validate(dict(target.parameters))
+        if CONTROL.search(target.username):
+            raise DialectError('its user name holds a control character')
+        if not (target.username or own.session_id or target.ipv4):
+            raise DialectError('neither its user name, its session nor its address is known')
+        return Session(self.connection.address, target.username, own.session_id, target.ipv4)
+
+    def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
+        replies: dict[str, Reply] = {}
+        rows: list[Work] = []
+        port = {'coa_port': self.connection.port} if self.connection.port else {}
+        nas = self.parameters.model_copy(update=port)
+        for change in changes:
+            try:
+                rows.append(self._work(change, before[change.target.key], nas))
+            except (DialectError, AttributeValueError) as error:
+                replies[change.key] = Reply(False, f'nothing was sent: {error}')
+        by_key = {change.key: change for change in changes}
+        answers = send_work(self.connection.authorization, {self.connection.address: nas}, rows)
+        for row in rows:
+            answer = answers[row.key]
+            reply = reply_of(answer)
+            self._remember(row.session, by_key[row.key].desired, reply)
+            replies[row.key] = Reply(False, NOTHING_STORED) if is_gone(answer) else reply
+            if answer.verdict is Verdict.SILENCE:
+                self.connection.authorization.in_doubt[row.session.key] = 'it may or may not be changed'
+        return replies
+
+    def _work(self, change: AccessChange, before: Reading, nas: NasParameters) -> Work:
+        target = change.target
+        own = RadiusLine.model_validate(dict(target.parameters))
+        nas = nas.model_copy(update={'names': {**nas.names, **own.names}})
+        contracted = (target.down_kbps, target.up_kbps)
+        return plan_work(change.key, self._session(target), nas, before.live, change.desired, contracted, stored=False)
+
+    def _remember(self, session: Session, desired: AccessState, reply: Reply) -> None:
+        authorization = self.connection.authorization
+        if not reply.accepted:
+            return
+        if self.parameters.trust_acknowledgement:
+            self.connection.known[session.key] = desired
+        else:
+            authorization.unproven[session.key] = (
+                'the NAS acknowledged it, which proves nothing, and cannot be asked: read the line elsewhere, '
+                'or set trust_acknowledgement once you have tested this NAS'
+            )
+
+
+def fields_of(error: ValidationError) -> str:
+    return ', '.join('.'.join(map(str, item['loc'])) + ': ' + item['msg'] for item in error.errors())

@@ -1,0 +1,161 @@
+"""What is sent for one session, step by step, and what the answers say of the row. Pure but for the sending itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nornir_tasks.change import AccessState, Reply
+from nornir_tasks.connections.radius import DynamicAuthorization, NasParameters
+from nornir_tasks.radius.attributes import AttributeValueError, Pair, encode, nas_address
+from nornir_tasks.radius.causes import Meaning, meaning_of
+from nornir_tasks.radius.client import Answer, Request, Verdict
+from nornir_tasks.radius.dialects import DialectError, get_dialect, values_for
+from nornir_tasks.radius.packet import Code
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as accounting (or the line itself) knows it; empty text is not known."""
+
+    nas: str
+    username: str = ''
+    session_id: str = ''
+    ipv4: str = ''
+    unique: str = ''
+
+    @property
+    def key(self) -> str:
+        """Names it among all NASes."""
+        return f'{self.nas}/{self.unique or self.session_id or self.username or self.ipv4}'
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One row: the session and what is sent for it, one request after the other. `key` is the change's."""
+
+    key: str
+    session: Session
+    requests: tuple[Request, ...]
+
+    @property
+    def disconnects(self) -> bool:
+        return any(request.code is Code.DISCONNECT_REQUEST for request in self.requests)
+
+
+def identity(session: Session, parameters: NasParameters) -> list[Pair]:
+    """Attributes that identify the session. Raises `DialectError` where nothing is known that would."""
+    known = {
+        'User-Name': session.username,
+        'Acct-Session-Id': session.session_id,
+        'Framed-IP-Address': session.ipv4,
+        'NAS-IP-Address': session.nas,
+        'NAS-IPv6-Address': session.nas,
+    }
+    wanted = parameters.identity or get_dialect(parameters.dialect).identity
+    pairs: list[Pair] = []
+    for name in wanted:
+        if name in ('NAS-IP-Address', 'NAS-IPv6-Address'):
+            pairs.append(nas_address(session.nas))
+        elif known.get(name):
+            pairs.append((name, known[name]))
+    if not any(name in ('User-Name', 'Acct-Session-Id', 'Framed-IP-Address') for name, _ in pairs):
+        raise DialectError(f'none of {", ".join(wanted)} is known of this session, so it cannot be told from others')
+    if parameters.operator_nas_identifier:
+        pairs.append(('Operator-NAS-Identifier', parameters.operator_nas_identifier))
+    if parameters.operator_name:
+        pairs.append(('Operator-Name', parameters.operator_name))
+    return pairs
+
+
+def plan_work(
+    key: str,
+    session: Session,
+    parameters: NasParameters,
+    before: AccessState | None,
+    desired: AccessState,
+    contracted: tuple[int | None, int | None],
+    stored: bool,
+) -> Work:
+    """What to send to bring a session to `desired`. `stored`: the stored policy already is, so a reconnect brings it.
+
+    Raises `DialectError` and `AttributeValueError` where it cannot be said; nothing is sent then.
+    """
+    dialect = get_dialect(parameters.dialect)
+    who = identity(session, parameters)
+    steps = None
+    if parameters.live == 'coa':
+        names: Mapping[str, str] = {str(mode): name for mode, name in parameters.names.items()}
+        old = ''
+        if before is not None:
+            old = values_for(before, contracted, names.get(str(before.mode), '')).get('name', '')
+        values = values_for(desired, contracted, names.get(str(desired.mode), ''), old)
+        steps = dialect.requests(before, desired, values)
+    if steps is None:
+        if not stored:
+            raise DialectError(
+                f'dialect "{dialect.name}" reaches {desired} only by a reconnect, and there is no stored policy'
+            )
+        return Work(key, session, (Request(Code.DISCONNECT_REQUEST, encode(who), session.key),))
+    return Work(key, session, tuple(Request(Code.COA_REQUEST, encode([*who, *step]), session.key) for step in steps))
+
+
+def send_work(
+    authorization: DynamicAuthorization, nases: Mapping[str, NasParameters], rows: Sequence[Work]
+) -> dict[str, Answer]:
+    """The last answer of each row, by key. A row's next request goes out when the one before was acknowledged."""
+    answers: dict[str, Answer] = {}
+    step = 0
+    going = list(rows)
+    stops: dict[str, str] = {}
+    while going:
+        requests: dict[str, list[Request]] = {}
+        order: dict[str, list[Work]] = {}
+        for row in going:
+            requests.setdefault(row.session.nas, []).append(row.requests[step])
+            order.setdefault(row.session.nas, []).append(row)
+        for nas, found in authorization.exchange(nases, requests, stop_sentence).items():
+            for row, answer in zip(order[nas], found, strict=True):
+                answers[row.key] = _partial(answer, step)
+                if sentence := stop_sentence(answer):
+                    stops[nas] = sentence
+        step += 1
+        going = [row for row in going if answers[row.key].verdict is Verdict.ACK and len(row.requests) > step]
+        for row in going:
+            if row.session.nas in stops:
+                text = f'only {step} of {len(row.requests)} requests were sent: {stops[row.session.nas]}'
+                answers[row.key] = Answer(Verdict.NAK, None, text)
+        going = [row for row in going if row.session.nas not in stops]
+    return answers
+
+
+def _partial(answer: Answer, step: int) -> Answer:
+    """A later request that failed leaves an earlier one done."""
+    if step == 0 or answer.verdict is Verdict.ACK:
+        return answer
+    text = f'request 1 to {step} were acknowledged, the next was not: {answer.message}'
+    return Answer(answer.verdict, answer.error_cause, text, answer.transmissions, answer.rejected)
+
+
+def stop_sentence(answer: Answer) -> str:
+    """A refusal that every other line of the NAS would get too ends the sending to it."""
+    wrong = (Meaning.WRONG_DIALECT, Meaning.CONFIGURATION)
+    if answer.verdict is Verdict.NAK and answer.error_cause is not None and meaning_of(answer.error_cause) in wrong:
+        return f'not sent, for another line got: {answer.message}'
+    return ''
+
+
+def is_gone(answer: Answer) -> bool:
+    """The NAS has no such session: the line is offline whatever accounting says."""
+    return answer.verdict is Verdict.NAK and meaning_of(answer.error_cause) is Meaning.NO_SESSION
+
+
+def reply_of(answer: Answer) -> Reply:
+    accepted = {Verdict.ACK: True, Verdict.SILENCE: None}.get(answer.verdict, False)
+    return Reply(accepted, answer.message)
+
+
+__all__ = (
+    'AttributeValueError', 'DialectError', 'Session', 'Work', 'identity', 'is_gone', 'plan_work', 'reply_of',
+    'send_work', 'stop_sentence',
+)  # fmt: skip

@@ -1,0 +1,364 @@
+"""BRAS consoles: what is sent, what is understood, and what must never happen, on boxes that keep state."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Outcome
+from nornir_tasks.connections.ssh import SSHSession
+from nornir_tasks.credentials import Credential
+from nornir_tasks.drivers.cisco_iosxr import CiscoIOSXRDriver
+from nornir_tasks.drivers.console import NotSentError, Session, check_username, clock_finding
+from nornir_tasks.drivers.huawei_vrp import HuaweiVRPDriver
+from nornir_tasks.drivers.junos import JunosDriver
+from nornir_tasks.drivers.nokia_sros import NokiaSROSDriver
+from nornir_tasks.errors import LoginRefusedError, PointTimeoutError
+from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.tasks import PointWork
+from tests.simulators.console import console_box
+from tests.simulators.iosxr import IOSXRTerminal
+from tests.simulators.junos import JunosTerminal
+from tests.simulators.routeros_state import Fault
+from tests.simulators.sros import SROSTerminal
+from tests.simulators.vrp import VRPTerminal
+
+NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
+SLOW = AccessState.throttled(1000, 512)
+SLOW_MEANS = {'mode': 'throttled', 'down_kbps': 1000, 'up_kbps': 512}
+
+
+class Vendor:
+    def __init__(self, driver, terminal, fast, slow, wall, **parameters):
+        self.driver, self.terminal = driver, terminal
+        self.names = {NORMAL: fast, SLOW: slow, BLOCKED: wall}
+        self.parameters = {
+            'policies': {slow: SLOW_MEANS, wall: {'mode': 'blocked'}},
+            'clears_sessions': True,
+            **parameters,
+        }
+
+    def __repr__(self):
+        return self.driver.name
+
+
+VENDORS = [
+    Vendor(HuaweiVRPDriver, VRPTerminal, 'fast', 'slow-1m', 'walled'),
+    Vendor(CiscoIOSXRDriver, IOSXRTerminal, 'PM_FAST', 'PM_SLOW', 'WALL'),
+    Vendor(JunosDriver, JunosTerminal, 'fast(100m,50m)', 'throttle(1m,512k)', 'FF-WALL'),
+    Vendor(NokiaSROSDriver, SROSTerminal, 'sla-fast', 'sla-slow', 'sla-wall', service_id=100),
+]
+
+
+class Bench:
+    def __init__(self, vendor, running, session, parameters):
+        self.vendor, self.running, self.box, self.session = vendor, running, running.box, session
+        self.driver = vendor.driver(session, {**vendor.parameters, **parameters})
+
+    def target(self, name, **values):
+        return AccessTarget(name, username=name, **values)
+
+    def read(self, name):
+        return self.driver.read([self.target(name)])[name]
+
+    def enforce(self, desired, *names, **values):
+        """Through the engine, as the plugin does."""
+        work = PointWork(lambda: self.driver, 100, MemoryJournal())
+        work.run([AccessChange(f'change-{name}', self.target(name, **values), desired) for name in names])
+        return {result.key.removeprefix('change-'): result for result in work.results}
+
+    def radius(self, name, state):
+        """What the RADIUS driver does first."""
+        self.box.radius[name] = (self.vendor.names[state],)
+
+    def got(self, name):
+        return [session.policies for session in self.box.of(name)]
+
+
+def open_session(running, timeout=5.0):
+    listening = running.listening
+    credential = Credential(username='admin', password='admin')
+    return SSHSession.connect('127.0.0.1', listening.port, credential, listening.host_key, timeout)
+
+
+@contextlib.contextmanager
+def console(vendor, names=('ana@isp', 'bob@isp'), timeout=5.0, parameters=None, **values):
+    fast = vendor.names[NORMAL]
+    values = {'profiles': set(vendor.names.values()), 'radius': dict.fromkeys(names, (fast,))} | values
+    with console_box(vendor.terminal, **values) as running:
+        session = open_session(running, timeout)
+        try:
+            yield Bench(vendor, running, session, parameters or {})
+        finally:
+            session.close()
+
+
+@pytest.fixture(params=VENDORS, ids=repr)
+def bench(request):
+    with console(request.param) as bench:
+        yield bench
+
+
+class TestEveryVendor:
+    def test_a_session_comes_back_with_what_radius_holds_and_nobody_elses_is_touched(self, bench):
+        for state in (SLOW, BLOCKED, NORMAL):
+            bench.radius('ana@isp', state)
+            result = bench.enforce(state, 'ana@isp')['ana@isp']
+            assert (result.outcome, result.message) == (Outcome.APPLIED, '')
+            assert bench.got('ana@isp') == [(bench.vendor.names[state],)]
+        assert bench.box.cleared == ['ana@isp'] * 3
+        assert bench.got('bob@isp') == [(bench.vendor.names[NORMAL],)]
+
+    def test_a_session_that_is_as_wanted_is_left_alone(self, bench):
+        assert bench.enforce(NORMAL, 'ana@isp')['ana@isp'].outcome is Outcome.NOOP
+        assert bench.box.cleared == []
+
+    def test_a_radius_that_was_not_written_is_seen_in_the_reading(self, bench):
+        result = bench.enforce(BLOCKED, 'ana@isp')['ana@isp']
+        assert result.outcome is Outcome.FAILED
+        assert 'still normal' in result.message
+
+    def test_who_is_offline_is_read_so_and_nothing_is_sent(self, bench):
+        reading = bench.read('nobody@isp')
+        assert (reading.error, reading.stored, reading.live) == ('', None, None)
+        result = bench.enforce(BLOCKED, 'nobody@isp')['nobody@isp']
+        assert result.outcome is Outcome.FAILED
+        assert 'at the next one' in result.message
+        assert bench.box.cleared == []
+
+    def test_two_sessions_of_one_name_are_an_error_and_none_is_ended(self, bench):
+        bench.box.dial('ana@isp')
+        assert 'exactly one is needed' in bench.read('ana@isp').error
+        assert bench.enforce(BLOCKED, 'ana@isp')['ana@isp'].outcome is Outcome.FAILED
+        assert bench.box.cleared == []
+
+    def test_a_session_of_a_name_like_it_is_not_taken_for_it(self, bench):
+        (answer,) = bench.driver._ask([bench.driver.show_command('ana@isp')])
+        bench.box.faults = [Fault('error', 'ana@isp', text=answer.replace('ana@isp', 'ana@isp2').replace('\n', '\r\n'))]
+        assert 'whose session' in bench.read('ana@isp').error
+
+    def test_by_itself_a_point_only_reads(self, bench):
+        bench.radius('ana@isp', BLOCKED)
+        parameters = {**bench.vendor.parameters, 'clears_sessions': False}
+        bench.driver = bench.vendor.driver(bench.session, parameters)
+        result = bench.enforce(BLOCKED, 'ana@isp')['ana@isp']
+        assert result.outcome is Outcome.FAILED
+        assert 'this point only reads' in result.message
+        assert bench.box.cleared == []
+
+    @pytest.mark.parametrize(
+        'name', ['a b', 'a;b', 'a|b', 'a?', 'a*', '*', '"a"', 'a\rclear', 'é', '-a', '', 'all all', '$(x)', 'a#b', '!a']
+    )
+    def test_a_name_that_a_console_acts_upon_never_reaches_it(self, bench, name):
+        seen = list(bench.box.commands)
+        assert bench.read(name).error
+        assert bench.box.commands == seen
+
+    def test_pages_are_turned_where_a_box_pages_all_the_same(self, bench):
+        bench.session.close()
+        with console(bench.vendor, always_pages=True, page=5) as paged:
+            assert paged.read('ana@isp').live == NORMAL
+            paged.radius('ana@isp', SLOW)
+            assert paged.enforce(SLOW, 'ana@isp')['ana@isp'].outcome is Outcome.APPLIED
+
+    def test_a_hanging_box_leaves_one_row_unknown_and_the_rest_unsent(self, bench):
+        bench.session.close()
+        with console(bench.vendor, timeout=0.5) as hanging:
+            for name in ('ana@isp', 'bob@isp'):
+                hanging.radius(name, BLOCKED)
+            changes = [AccessChange(name, hanging.target(name), BLOCKED) for name in ('ana@isp', 'bob@isp')]
+            before = hanging.driver.read([change.target for change in changes])
+            hanging.box.faults = [Fault('hang', '^(clear|cut) ')]
+            replies = hanging.driver.apply(changes, before)
+            assert [replies[name].accepted for name in ('ana@isp', 'bob@isp')] == [None, False]
+            assert 'not sent' in replies['bob@isp'].message
+            assert sum(line.startswith(('clear', 'cut')) for line in hanging.box.commands) == 1
+
+    def test_a_box_that_hangs_on_reading_is_a_failed_point(self, bench):
+        bench.session.close()
+        faults = [Fault('hang', '(show|display) ')]
+        with console(bench.vendor, timeout=0.5, faults=faults) as hanging, pytest.raises(PointTimeoutError):
+            hanging.read('ana@isp')
+
+    def test_a_refused_command_is_said_in_the_boxs_own_words(self, bench):
+        bench.box.may_clear = False
+        bench.radius('ana@isp', BLOCKED)
+        result = bench.enforce(BLOCKED, 'ana@isp')['ana@isp']
+        assert result.outcome is Outcome.FAILED
+        assert 'the box said' in result.message
+
+    def test_a_truncated_answer_is_never_no_session(self, bench):
+        bench.box.faults = [Fault('error', 'ana@isp', text='  something else altogether')]
+        reading = bench.read('ana@isp')
+        assert 'not understood' in reading.error or 'said' in reading.error
+
+    def test_a_full_house_of_sessions_is_a_refused_login(self, bench):
+        bench.session.close()
+        with console(bench.vendor, session_cap=1) as full, pytest.raises(LoginRefusedError):
+            open_session(full.running)
+
+    def test_a_check_finds_what_is_wrong_and_changes_nothing(self, bench):
+        now = datetime.now(UTC)
+        assert all(finding.ok for finding in bench.driver.check(now)), bench.driver.check(now)
+        bench.box.clock_skew = timedelta(minutes=10)
+        bench.box.may_look = False
+        wrong = {finding.subject: finding.message for finding in bench.driver.check(now) if not finding.ok}
+        assert 'ahead' in wrong['clock']
+        assert 'cannot look at sessions' in wrong['privileges']
+        assert bench.box.cleared == []
+
+
+HUAWEI = VENDORS[0]
+LOCAL = {
+    'users': 'local',
+    'policies': {
+        'ug-slow': {**SLOW_MEANS, 'kind': 'user-group'},
+        'ug-wall': {'mode': 'blocked', 'kind': 'user-group'},
+    },
+}
+
+
+class TestHuawei:
+    def test_a_profile_that_is_not_on_the_box_is_refused_before_anything_is_sent(self):
+        with console(HUAWEI, profiles={'fast'}) as bench:
+            bench.radius('ana@isp', BLOCKED)
+            result = bench.enforce(BLOCKED, 'ana@isp')['ana@isp']
+            assert result.outcome is Outcome.FAILED
+            assert 'no qos-profile "walled"' in result.message
+            assert bench.got('ana@isp') == [('fast',)]  # it would be offline had the session been ended
+            assert not any('cut' in line for line in bench.box.commands)
+
+    def test_that_the_simulated_box_puts_such_a_user_offline_is_why(self):
+        with console(HUAWEI, profiles={'fast'}) as bench:
+            bench.radius('ana@isp', BLOCKED)
+            bench.box.clear(bench.box.of('ana@isp'))
+            assert bench.got('ana@isp') == []
+
+    def test_a_restore_to_a_profile_that_is_gone_is_refused(self):
+        with console(HUAWEI) as bench:
+            bench.radius('ana@isp', BLOCKED)
+            bench.enforce(BLOCKED, 'ana@isp')
+            result = bench.enforce(NORMAL, 'ana@isp', parameters={'qos_profile': 'gone'})['ana@isp']
+            assert 'no qos-profile "gone"' in result.message
+            assert bench.got('ana@isp') == [('walled',)]
+
+    def test_a_domain_is_never_cut(self):
+        with console(HUAWEI) as bench:
+            for state in (BLOCKED, NORMAL):
+                bench.radius('ana@isp', state)
+                bench.enforce(state, 'ana@isp', 'isp', 'domain', 'all')
+            cuts = [line for line in bench.box.commands if 'cut' in line]
+            assert cuts == ['cut access-user username ana@isp all'] * 2
+            assert bench.box.cleared == ['ana@isp'] * 2
+
+    def test_exact_commands(self):
+        driver = HuaweiVRPDriver(None, {'clears_sessions': True})
+        assert driver.show_command('ana@isp') == 'display access-user username ana@isp verbose'
+        assert driver.clear_commands(Session('ana@isp', '16')) == ('cut access-user username ana@isp all',)
+        with pytest.raises(NotSentError):
+            driver.clear_commands(Session('ana all\ncut access-user domain isp', '16'))
+
+    def test_names_are_compared_as_the_box_does(self):
+        driver = HuaweiVRPDriver(None, {'policies': {'Slow-1M': SLOW_MEANS}, 'default_domain': 'isp'})
+        assert driver.reading_of(Session('ana@isp', '16', '', ('slow-1m',))).live == SLOW
+        assert driver.is_user('ana@isp', 'ana')
+        assert not driver.is_user('ana@other', 'ana')
+
+    @pytest.mark.parametrize('two_stage', [False, True])
+    def test_local_users_get_a_group_and_their_session_comes_back_with_it(self, two_stage):
+        parameters = {**LOCAL, 'two_stage': two_stage}
+        groups = {'ana@isp': 'ug-home', 'bob@isp': ''}
+        with console(
+            HUAWEI, (), 5, parameters, local_groups=groups, profiles={'ug-home', 'ug-slow', 'ug-wall'}
+        ) as bench:
+            baseline = bench.read('ana@isp').detail
+            for state, group in ((SLOW, 'ug-slow'), (BLOCKED, 'ug-wall'), (NORMAL, 'ug-home')):
+                result = bench.enforce(state, 'ana@isp', baseline=baseline)['ana@isp']
+                assert (result.outcome, result.message) == (Outcome.APPLIED, '')
+                assert (bench.box.local_groups['ana@isp'], bench.got('ana@isp')) == (group, [(group,)])
+            assert bench.enforce(BLOCKED, 'bob@isp')['bob@isp'].outcome is Outcome.APPLIED
+            assert bench.enforce(NORMAL, 'bob@isp')['bob@isp'].outcome is Outcome.APPLIED
+            assert bench.box.local_groups == groups
+            assert ('commit' in bench.box.commands) is two_stage
+
+    def test_an_offline_local_user_keeps_the_policy_for_the_next_session(self):
+        with console(HUAWEI, (), 5, LOCAL, local_groups={'ana@isp': ''}, profiles={'ug-slow', 'ug-wall'}) as bench:
+            bench.box.sessions.clear()
+            assert bench.enforce(BLOCKED, 'ana@isp')['ana@isp'].outcome is Outcome.OFFLINE
+            assert bench.box.local_groups['ana@isp'] == 'ug-wall'
+
+    def test_a_local_user_that_is_not_there_is_an_error(self):
+        with console(HUAWEI, (), 5, LOCAL, profiles={'ug-slow', 'ug-wall'}) as bench:
+            assert 'does not exist' in bench.read('ana@isp').error
+
+    def test_a_check_names_the_profiles_that_are_missing(self):
+        with console(HUAWEI, profiles={'fast', 'slow-1m'}) as bench:
+            wrong = [finding.subject for finding in bench.driver.check(datetime.now(UTC)) if not finding.ok]
+            assert wrong == ['qos-profile "walled"']
+
+
+class TestPure:
+    def test_exact_commands(self):
+        xr, junos = CiscoIOSXRDriver(None, {}), JunosDriver(None, {})
+        nokia = NokiaSROSDriver(None, {'service_id': 100})
+        session = Session('ana@isp', 'Bundle-Ether1.100.pppoe16')
+        assert [driver.show_command('ana@isp') for driver in (xr, junos, nokia)] == [
+            'show subscriber session filter username ana@isp detail internal',
+            'show subscribers user-name ana@isp extensive | no-more',
+            'show service id 100 ppp session user-name ana@isp detail',
+        ]
+        assert [driver.clear_commands(session) for driver in (xr, junos, nokia)] == [
+            ('clear subscriber session identifier interface Bundle-Ether1.100.pppoe16',),
+            ('clear network-access aaa subscriber username ana@isp',),
+            ('clear service id 100 ppp session user-name ana@isp',),
+        ]
+
+    @pytest.mark.parametrize('handle', ['', 'Bundle-Ether1.100', 'all', 'Bundle-Ether1.100.pppoe1 all'])
+    def test_iosxr_ends_nothing_but_a_sessions_own_interface(self, handle):
+        with pytest.raises(NotSentError):
+            CiscoIOSXRDriver(None, {}).clear_commands(Session('ana', handle))
+
+    def test_clocks(self):
+        noon = datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC)
+        assert CiscoIOSXRDriver(None, {}).parse_clock('12:00:05.123 UTC Mon Nov 23 2026') == noon
+        assert JunosDriver(None, {}).parse_clock('Current time: 2026-11-23 12:00:05 UTC') == noon
+        nokia = NokiaSROSDriver(None, {'service_id': 1})
+        shown = 'Current Date & Time : 2026/11/23 12:00:05\nCurrent Zone        : UTC'
+        assert nokia.parse_clock(shown) == noon
+        vrp = HuaweiVRPDriver(None, {})
+        assert vrp.parse_clock('2026-11-23 09:00:05\nMonday\nTime Zone(BRT) : UTC-03:00') == noon
+        for driver in (vrp, nokia, JunosDriver(None, {}), CiscoIOSXRDriver(None, {})):
+            assert driver.parse_clock('12:00:05 -03 Mon Nov 23 2026') is None
+        assert clock_finding(None, noon).required is False
+        assert clock_finding(noon - timedelta(seconds=299), noon).ok
+        assert not clock_finding(noon - timedelta(seconds=301), noon).ok
+
+    def test_the_hardest_of_several_policies_counts(self):
+        driver = JunosDriver(None, VENDORS[2].parameters)
+        policies = ('throttle(1m,512k)', 'FF-WALL', 'other')
+        assert driver.reading_of(Session('ana', '1', '', policies)).live == BLOCKED
+
+    def test_a_service_that_is_not_applied_does_not_count(self):
+        answer = 'Interface: BE1.pppoe1\nUser name: ana\nServices:\n  Name  : WALL\n  Status      : Failed\n'
+        (session,) = CiscoIOSXRDriver(None, {}).parse_sessions(answer)
+        assert session.policies == ()
+
+    @pytest.mark.parametrize('name', ['a b', 'a;b', '', 'x\n', 'a|b'])
+    def test_a_policy_name_that_is_a_command_is_refused_as_a_setting(self, name):
+        with pytest.raises(ValidationError):
+            JunosDriver(None, {'policies': {name: {'mode': Mode.BLOCKED}}})
+
+    @given(st.text())
+    def test_what_is_sent_as_a_user_name_is_one_word_without_any_meaning(self, name):
+        try:
+            sent = check_username(name)
+        except NotSentError:
+            return
+        assert sent == name
+        assert len(sent.split()) == 1
+        assert not set(sent) & set('|;?!#*"\'\\$`&<>(){}[]~^%\r\n\t ')

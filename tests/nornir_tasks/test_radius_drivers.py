@@ -1,0 +1,209 @@
+"""`radius` and `radius_coa` through the engine: FreeRADIUS on SQL decides, a strict BNG carries the sessions."""
+
+import pytest
+from pydantic import ValidationError
+
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Outcome
+from nornir_tasks.connections.radius import RadiusSession
+from nornir_tasks.credentials import Credential
+from nornir_tasks.drivers.radius import RadiusDriver
+from nornir_tasks.drivers.radius_coa import RadiusCoADriver
+from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.tasks import PointWork
+from tests.simulators.bng import bng
+from tests.simulators.freeradius import SECRET, freeradius_server, missing
+from tests.simulators.radius_sql import postgres_database, target
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+
+NORMAL, BLOCKED, SLOW = AccessState.normal(), AccessState.blocked(), AccessState.throttled(1000, 512)
+TRUST = {'trust_acknowledgement': True}
+
+
+@pytest.fixture(scope='module')
+def servers(tmp_path_factory):
+    with (
+        postgres_database(tmp_path_factory.mktemp('postgres')) as database,
+        freeradius_server(
+            tmp_path_factory.mktemp('freeradius'), database.kind, database.where, database.database
+        ) as server,
+    ):
+        yield database, server
+
+
+@pytest.fixture
+def db(servers):
+    database, _ = servers
+    database.empty()
+    database.group('home', Mikrotik_Rate_Limit='10000k/20000k')
+    database.group('slow', Mikrotik_Rate_Limit='512k/1000k')
+    database.group('nbd-restricted', Mikrotik_Address_List='nbd-restricted')
+    for name in ('ana', 'bob'):
+        database.user(name, 'home')
+    return database
+
+
+@pytest.fixture
+def box(db, servers):
+    with bng(server=(servers[1].auth, servers[1].acct)) as box:
+        box.add('ana', 'bob')
+        yield box
+
+
+def enforce(db, box, desired, *names, session=None, **parameters):
+    """Outcome and message by name; the connection is a new one, as in a new run."""
+    session = session or db.session()
+    known = db.parameters | {'dialect': 'mikrotik', 'coa_port': box.port} | parameters
+    work = PointWork(lambda: RadiusDriver(session, known), 100, MemoryJournal())
+    work.run([AccessChange(name, target(name), desired) for name in names])
+    return {result.key: (result.outcome, result.message) for result in work.results}
+
+
+APPLIED = (Outcome.APPLIED, '')
+
+
+def test_a_line_is_throttled_live_blocked_by_a_reconnect_and_restored(db, box):
+    line, other = box.lines['ana'], box.lines['bob']
+    first, truth = line.session_id, db.truth()
+    assert line.rate == '10000k/20000k'
+
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': APPLIED}
+    assert (line.rate, line.session_id) == ('512k/1000k', first)
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': (Outcome.NOOP, '')}
+    assert line.changes == 1
+
+    assert enforce(db, box, BLOCKED, 'ana', **TRUST) == {'ana': APPLIED}
+    assert (line.address_list, line.session_id != first) == ('nbd-restricted', True)
+
+    assert enforce(db, box, NORMAL, 'ana', **TRUST) == {'ana': APPLIED}
+    assert (line.rate, line.address_list) == ('10000k/20000k', '')
+    assert db.truth() == truth
+    assert (other.changes, other.rate, box.dropped) == (0, '10000k/20000k', [])
+
+
+def test_a_throttle_survives_a_reconnect(db, box):
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': APPLIED}
+    box.hang_up('ana')
+    box.dial('ana')
+    assert box.lines['ana'].rate == '512k/1000k'
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': (Outcome.NOOP, '')}
+
+
+def test_an_offline_line_is_stored_and_nothing_is_sent(db, box):
+    box.hang_up('ana')
+    assert enforce(db, box, BLOCKED, 'ana') == {'ana': (Outcome.OFFLINE, '')}
+    assert box.requests == []
+    box.dial('ana')
+    assert box.lines['ana'].address_list == 'nbd-restricted'
+
+
+def test_a_session_that_only_accounting_still_knows_is_offline(db, box):
+    """Its Stop was lost: the NAS says 503, and the stored policy is right."""
+    box.lines['ana'].session_id = ''
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': (Outcome.OFFLINE, '')}
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': (Outcome.NOOP, '')}
+
+
+def test_a_nas_that_acknowledges_and_does_nothing_is_not_called_applied(db, box):
+    box.lies = {'ana'}
+    outcome, message = enforce(db, box, SLOW, 'ana')['ana']
+    assert outcome is Outcome.UNKNOWN
+    assert 'accounting cannot show' in message
+    assert box.lines['ana'].rate == '10000k/20000k'
+    # The way that needs no trust: the session ends, and the next one is what FreeRADIUS says.
+    box.lies = set()
+    assert enforce(db, box, SLOW, 'ana', live='disconnect') == {'ana': APPLIED}
+    assert box.lines['ana'].rate == '512k/1000k'
+
+
+def test_a_disconnect_that_is_only_acknowledged_is_partial(db, box):
+    box.lies = {'ana'}
+    outcome, message = enforce(db, box, BLOCKED, 'ana', settle_seconds=0.5)['ana']
+    assert (outcome, message) == (Outcome.PARTIAL, 'stored blocked, live normal')
+    assert box.lines['ana'].address_list == ''
+
+
+@pytest.mark.parametrize(
+    ('cause', 'words'),
+    [(401, 'unsupported attribute'), (403, 'NAS identification'), (504, 'Acct-Session-Id'), (506, 'again later'),
+     (None, 'something may have been changed')],
+)  # fmt: skip
+def test_a_refusal_leaves_a_partial_row_that_says_why(db, box, cause, words):
+    box.refuse = {'ana': cause}
+    outcome, message = enforce(db, box, SLOW, 'ana', **TRUST)['ana']
+    assert outcome is Outcome.PARTIAL
+    assert words in message
+    box.refuse = {}
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': APPLIED}
+
+
+def test_a_refusal_after_a_partial_change_is_never_called_unchanged(db, box):
+    box.half = {'ana'}
+    outcome, message = enforce(db, box, SLOW, 'ana', **TRUST)['ana']
+    assert outcome is Outcome.PARTIAL
+    assert 'something may have been changed all the same' in message
+
+
+def test_a_timed_out_change_is_unknown_and_repeating_it_is_harmless(db, box, monkeypatch):
+    monkeypatch.setattr('nornir_tasks.radius.client.Retransmission.__init__.__defaults__', (0.1, 0.2, 3, 0.5, 150.0))
+    box.deaf_but_does = {'ana'}
+    outcome, message = enforce(db, box, SLOW, 'ana', 'bob', **TRUST)['ana']
+    assert outcome is Outcome.UNKNOWN
+    assert 'may or may not be changed' in message
+    assert (box.lines['ana'].changes, box.lines['bob'].changes) == (1, 1)
+    box.deaf_but_does = set()
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': APPLIED}
+
+
+def test_each_nas_may_have_its_own_dialect_and_is_reached_at_its_own_address(db, box):
+    own = {'address': '127.0.0.1', 'dialect': 'accel_ppp', 'coa_port': box.port, 'trust_acknowledgement': True}
+    assert enforce(db, box, SLOW, 'ana', coa_port=1, nas=[own]) == {'ana': APPLIED}
+    assert box.lines['ana'].filter == '1000/512'
+
+
+def test_parameters_that_cannot_work_are_refused(db):
+    for wrong in ({'dialect': 'cisko'}, {'window': 0}, {'group_rates': {'slow': 'fast'}}, {'nas': [{'address': 'x'}]}):
+        with pytest.raises(ValidationError):
+            RadiusDriver(None, wrong)
+
+
+# Dynamic authorization alone
+
+
+def coa(box, desired, name, session=None, **parameters):
+    session = session or RadiusSession('127.0.0.1', box.port, Credential(secret=SECRET))
+    work = PointWork(lambda: RadiusCoADriver(session, {'dialect': 'mikrotik'} | parameters), 100, MemoryJournal())
+    wanted = AccessTarget(name, username=name, down_kbps=20_000, up_kbps=10_000)
+    work.run([AccessChange(name, wanted, desired)])
+    return work.results[0]
+
+
+def test_alone_an_acknowledgement_proves_nothing_unless_told_so():
+    with bng() as box:
+        box.add('ana')
+        result = coa(box, SLOW, 'ana')
+        assert (result.outcome, 'proves nothing' in result.message) == (Outcome.UNKNOWN, True)
+        assert box.lines['ana'].rate == '512k/1000k'
+        assert coa(box, NORMAL, 'ana', **TRUST).outcome is Outcome.APPLIED
+        assert box.lines['ana'].rate == '10000k/20000k'
+
+
+def test_alone_it_ends_no_session_that_would_come_back_unchanged():
+    with bng() as box:
+        box.add('ana')
+        result = coa(box, BLOCKED, 'ana')
+        assert (result.outcome, 'no stored policy' in result.message) == (Outcome.FAILED, True)
+        assert box.requests == []
+
+
+def test_alone_a_line_without_a_session_is_failed_not_offline():
+    with bng() as box:
+        result = coa(box, SLOW, 'ana', **TRUST)
+        assert (result.outcome, 'keeps no policy' in result.message) == (Outcome.FAILED, True)
+
+
+@pytest.mark.parametrize('name', ['', 'a\nb', 'x' * 254])
+def test_a_name_that_cannot_be_sent_is_not(name):
+    with bng() as box:
+        assert coa(box, SLOW, name, **TRUST).outcome is Outcome.FAILED
+        assert box.requests == []

@@ -1,0 +1,232 @@
+"""What the simulated BRAS consoles share: real SSH, a terminal with echo, prompt, paging and colours, and real state.
+
+A `Box` holds the sessions of subscribers and what RADIUS would give them; ending a session has its CPE dial again. A
+vendor is a subclass of `Terminal`: its prompt, its pager and what its commands do. `ConsoleSimulation` runs boxes in a
+thread; the truth is asked of the `Box` itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import asyncssh
+
+from tests.simulators.routeros import Listening, Simulation
+from tests.simulators.routeros_state import Fault
+
+
+@dataclass
+class Session:
+    username: str
+    number: int
+    address: str
+    policies: tuple[str, ...]
+
+
+@dataclass
+class Box:
+    """One BRAS. `radius` is what each subscriber gets when it dials; `profiles` are the names the box has."""
+
+    name: str = 'bras-1'
+    port: int = 0
+    users: dict[str, str] = field(default_factory=lambda: {'admin': 'admin'})
+    profiles: set[str] = field(default_factory=set)
+    radius: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sessions: list[Session] = field(default_factory=list)
+    local_groups: dict[str, str] = field(default_factory=dict)  # VRP: local users and their user groups
+    stays_offline: set[str] = field(default_factory=set)
+    may_clear: bool = True
+    may_look: bool = True
+    clock_skew: timedelta = timedelta(0)
+    always_pages: bool = False
+    page: int = 24
+    session_cap: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
+    logins: int = 0
+    connected: int = 0
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(16))
+
+    def dial(self, username: str) -> Session | None:
+        """The CPE dials in. A box that lacks one of its policies puts it offline, as Huawei does by default."""
+        group = self.local_groups.get(username)
+        policies = self.radius.get(username, ()) if group is None else (group,) if group else ()
+        if username in self.stays_offline or not set(policies) <= self.profiles:
+            return None
+        number = next(self.numbers)
+        session = Session(username, number, f'100.64.{number // 250}.{number % 250 + 1}', policies)
+        self.sessions.append(session)
+        return session
+
+    def clear(self, sessions: list[Session]) -> None:
+        for session in sessions:
+            self.sessions.remove(session)
+            self.cleared.append(session.username)
+            self.dial(session.username)
+
+    def of(self, username: str) -> list[Session]:
+        return [session for session in self.sessions if session.username == username]
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.clock_skew
+
+
+class DroppedError(Exception):
+    """A fault cuts the connection."""
+
+
+class Terminal:
+    """One login's terminal. Subclasses say what it looks like and what commands do."""
+
+    banner: ClassVar[str] = '\r\n'
+    more: ClassVar[str] = '---- More ----'
+    erase: ClassVar[str] = '\r                    \r'
+    paging_off: ClassVar[re.Pattern[str]]
+
+    def __init__(self, box: Box, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        self.box = box
+        self.process = process
+        self.paging = True
+
+    # --- what a vendor says ---
+
+    def prompt(self) -> str:
+        raise NotImplementedError
+
+    def execute(self, line: str) -> list[str]:
+        """What the command prints, after it has done what it does."""
+        raise NotImplementedError
+
+    # --- the terminal itself ---
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionError):
+            self.process.stdout.write(text.encode())
+
+    async def run(self) -> None:
+        self.write(self.banner + self.prompt())
+        typed = bytearray()
+        with contextlib.suppress(asyncssh.TerminalSizeChanged, asyncssh.BreakReceived, ConnectionError):
+            while data := await self.process.stdin.read(1):
+                if data in b'\r\n':
+                    await self._enter(typed.decode(errors='replace'))
+                    typed.clear()
+                else:
+                    typed += data
+                    self.write(data.decode(errors='replace'))
+
+    async def _enter(self, line: str) -> None:
+        self.write('\r\n')
+        if line.strip():
+            self.box.commands.append(line)
+            fault = next((fault for fault in self.box.faults if fault.strikes(line)), Fault('none'))
+            if fault.action == 'hang':
+                await asyncio.Event().wait()
+            if fault.action == 'drop':
+                raise DroppedError
+            if self.paging_off.match(line):
+                self.paging = self.box.always_pages
+                printed: list[str] = []
+            else:
+                printed = [fault.text] if fault.action == 'error' else self.execute(line)
+            await self._print(printed)
+        self.write(self.prompt())
+
+    async def _print(self, lines: list[str]) -> None:
+        for number, line in enumerate(lines, 1):
+            self.write(line + '\r\n')
+            if self.paging and number % self.box.page == 0 and number < len(lines):
+                self.write(self.more)
+                await self.process.stdin.read(1)
+                self.write(self.erase)
+
+
+class _Server(asyncssh.SSHServer):
+    def __init__(self, box: Box, connections: set[asyncssh.SSHServerConnection]) -> None:
+        self.box = box
+        self.connections = connections
+        self.counted = False
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.connection = conn
+        self.connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.connections.discard(self.connection)
+        self.box.connected -= self.counted
+
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        full = self.box.session_cap and self.box.connected >= self.box.session_cap
+        accepted = self.box.users.get(username) == password and not full
+        if accepted:
+            self.counted = True
+            self.box.connected += 1
+            self.box.logins += 1
+        return accepted
+
+
+async def listen(box: Box, terminal: type[Terminal]) -> Listening:
+    key = asyncssh.generate_private_key('ssh-ed25519')
+    connections: set[asyncssh.SSHServerConnection] = set()
+
+    async def serve(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        try:
+            await terminal(box, process).run()
+            process.exit(0)
+        except DroppedError:
+            process.get_extra_info('connection').abort()
+
+    acceptor = await asyncssh.create_server(
+        lambda: _Server(box, connections),
+        '127.0.0.1',
+        box.port,
+        server_host_keys=[key],
+        process_factory=serve,
+        encoding=None,
+        line_editor=False,
+    )
+    public = key.export_public_key('openssh').decode().strip()
+    return Listening(box, acceptor.get_port(), public, acceptor, connections)  # type: ignore[arg-type]
+
+
+class ConsoleSimulation(Simulation):
+    """One box in a thread with a loop of its own."""
+
+    def __init__(self, box: Box, terminal: type[Terminal]) -> None:
+        self.box = box
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        self.routers = {box.name: self.call(listen(box, terminal))}
+
+    @property
+    def listening(self) -> Listening:
+        return self.routers[self.box.name]
+
+
+@contextlib.contextmanager
+def console_box(terminal: type[Terminal], **values: Any) -> Iterator[ConsoleSimulation]:
+    """Run one box; everyone in `radius` and `local_groups` is online at first."""
+    box = Box(**values)
+    for username in {**box.radius, **box.local_groups}:
+        box.dial(username)
+    running = ConsoleSimulation(box, terminal)
+    try:
+        yield running
+    finally:
+        running.close()
