@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Min, Sum
+from django.db.models import Count, Min, Sum
 
 from ..choices import EventStatusChoices
 from ..models import BillingEvent, BillingSource, Contract, Invoice
@@ -104,7 +104,9 @@ def _record(contract: Contract, fact: InvoiceFact, now: datetime) -> None:
                 'amount': fact.amount if is_open else None,
             },
         )
-    owed = contract.invoices.filter(is_open=True).aggregate(due=Min('due_date'), balance=Sum('amount'))
+    owed = contract.invoices.filter(is_open=True).aggregate(
+        due=Min('due_date'), balance=Sum('amount'), count=Count('pk')
+    )
     Contract.objects.filter(pk=contract.pk).update(
-        oldest_due_date=owed['due'], open_balance=owed['balance'], facts_at=now
+        oldest_due_date=owed['due'], open_balance=owed['balance'], unpaid_invoices=owed['count'], facts_at=now
     )
