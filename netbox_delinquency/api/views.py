@@ -8,11 +8,16 @@ from ..models import (
     AccessLine,
     BillingEvent,
     BillingSource,
+    Calendar,
+    CalendarDate,
     Contract,
     DelinquencyPolicy,
     EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
+    GraceRule,
+    Hold,
+    Notice,
     PolicyStage,
     ServicePlan,
     Subscriber,
@@ -127,3 +132,35 @@ class BillingEventViewSet(NetBoxModelViewSet):
     queryset = BillingEvent.objects.all()
     serializer_class = serializers.BillingEventSerializer
     filterset_class = filtersets.BillingEventFilterSet
+
+
+class CalendarViewSet(NetBoxModelViewSet):
+    queryset = Calendar.objects.all()
+    serializer_class = serializers.CalendarSerializer
+    filterset_class = filtersets.CalendarFilterSet
+
+
+class CalendarDateViewSet(NetBoxModelViewSet):
+    queryset = CalendarDate.objects.all()
+    serializer_class = serializers.CalendarDateSerializer
+    filterset_class = filtersets.CalendarDateFilterSet
+
+
+class NoticeViewSet(NetBoxModelViewSet):
+    queryset = Notice.objects.all()
+    serializer_class = serializers.NoticeSerializer
+    filterset_class = filtersets.NoticeFilterSet
+
+
+class HoldViewSet(NetBoxModelViewSet):
+    queryset = Hold.objects.all()
+    serializer_class = serializers.HoldSerializer
+    filterset_class = filtersets.HoldFilterSet
+    field_prefetches = {('successor',): ('successor__policy',)}
+
+
+class GraceRuleViewSet(NetBoxModelViewSet):
+    queryset = GraceRule.objects.all()
+    serializer_class = serializers.GraceRuleSerializer
+    filterset_class = filtersets.GraceRuleFilterSet
+    field_prefetches = {('display',): ('policy', 'for_tag')}

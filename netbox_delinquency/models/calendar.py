@@ -59,9 +59,7 @@ class Calendar(PrimaryModel):
 class CalendarDate(NetBoxModel):
     """A day of a calendar's own: a holiday the library does not know, or one of the library's that is not kept here."""
 
-    calendar = models.ForeignKey(
-        'Calendar', on_delete=models.CASCADE, related_name='dates', verbose_name=_('calendar')
-    )
+    calendar = models.ForeignKey('Calendar', on_delete=models.CASCADE, related_name='dates', verbose_name=_('calendar'))
     date = models.DateField(verbose_name=_('date'))
     name = models.CharField(verbose_name=_('name'), max_length=100)
     is_holiday = models.BooleanField(

@@ -126,9 +126,7 @@ class PolicyStage(NetBoxModel):
     position = models.PositiveSmallIntegerField(
         verbose_name=_('position'), blank=True, help_text=_('Order on the ladder; empty: the number of days')
     )
-    clock = models.CharField(
-        verbose_name=_('clock'), max_length=30, choices=ClockChoices, default=ClockChoices.DUE
-    )
+    clock = models.CharField(verbose_name=_('clock'), max_length=30, choices=ClockChoices, default=ClockChoices.DUE)
     after_days = models.PositiveSmallIntegerField(
         verbose_name=_('after days'),
         validators=[MinValueValidator(1)],
@@ -236,7 +234,8 @@ class GraceRule(NetBoxModel):
         verbose_name_plural = _('grace rules')
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(tier='', for_tag__isnull=False) | (~models.Q(tier='') & models.Q(for_tag__isnull=True)),
+                condition=models.Q(tier='', for_tag__isnull=False)
+                | (~models.Q(tier='') & models.Q(for_tag__isnull=True)),
                 name='netbox_delinquency_gracerule_whom',
                 violation_error_message=_('A grace rule is for a tier or for a tag: give one of the two.'),
             ),

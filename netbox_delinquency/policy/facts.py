@@ -56,14 +56,14 @@ def facts_of(pk: int, now: datetime) -> tuple[ContractFacts, Rules]:
     if policy:
         mine = Q(tier=contract.tier) & ~Q(tier='') | Q(for_tag__in=contract.tags.all())
         grace = list(policy.grace_rules.filter(mine))
-    holds = [
-        hold
-        for hold in contract.holds.filter(starts_at__lte=now, ends_at__gt=now)
-        if hold.is_active(now)
-    ]
+    holds = [hold for hold in contract.holds.filter(starts_at__lte=now, ends_at__gt=now) if hold.is_active(now)]
     ends = {
         relieves: max(
-            (min(hold.ends_at, hold.ended_at or hold.ends_at) for hold in holds if (hold.kind in RELIEVING) is relieves),
+            (
+                min(hold.ends_at, hold.ended_at or hold.ends_at)
+                for hold in holds
+                if (hold.kind in RELIEVING) is relieves
+            ),
             default=None,
         )
         for relieves in (True, False)

@@ -101,7 +101,12 @@ class EqualityTestCase(TestCase):
 
         def stage(policy, position, clock, after_days, action, **values):
             PolicyStage.objects.create(
-                policy=cls.policies[policy], position=position, clock=clock, after_days=after_days, action=action, **values
+                policy=cls.policies[policy],
+                position=position,
+                clock=clock,
+                after_days=after_days,
+                action=action,
+                **values,
             )
 
         stage(3, 1, 'due', 1, 'remind')
@@ -272,7 +277,9 @@ class EvaluateTestCase(TestCase):
 
     def test_a_hold_says_so_and_says_until_when(self):
         contract = self.contracts[0]
-        Contract.objects.filter(pk=contract.pk).update(oldest_due_date=TODAY - timedelta(days=20), policy=self.policies[0])
+        Contract.objects.filter(pk=contract.pk).update(
+            oldest_due_date=TODAY - timedelta(days=20), policy=self.policies[0]
+        )
         ends = NOW + timedelta(days=2)
         Hold.objects.create(
             contract=contract, kind='open_ticket', reason='T-1', starts_at=NOW, ends_at=ends,
