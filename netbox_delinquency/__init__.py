@@ -20,7 +20,7 @@ class DelinquencyConfig(PluginConfig):
 
     def ready(self) -> None:
         super().ready()
-        from netbox_delinquency import jobs  # noqa: F401  # registers the system jobs
+        from netbox_delinquency import jobs, signals  # noqa: F401  # registers the system jobs and receivers
 
     @classmethod
     def validate(cls, user_config: dict[str, Any], netbox_version: str) -> None:

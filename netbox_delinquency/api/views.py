@@ -23,6 +23,7 @@ from ..models import (
     Subscriber,
 )
 from . import serializers
+from .policy_actions import ContractActionsMixin, HoldActionsMixin, PolicyActionsMixin
 from .run_actions import RunActionsMixin
 
 # What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
@@ -64,7 +65,7 @@ class BalanceOrderingFilter(OrderingFilter):
         return ordering and [*(self.visible.get(term, term) for term in ordering), 'pk']
 
 
-class ContractViewSet(NetBoxModelViewSet):
+class ContractViewSet(ContractActionsMixin, NetBoxModelViewSet):
     queryset = Contract.objects.all()
     serializer_class = serializers.ContractSerializer
     filterset_class = filtersets.ContractFilterSet
@@ -96,7 +97,7 @@ class AccessLineViewSet(NetBoxModelViewSet):
     }
 
 
-class DelinquencyPolicyViewSet(NetBoxModelViewSet):
+class DelinquencyPolicyViewSet(PolicyActionsMixin, NetBoxModelViewSet):
     queryset = DelinquencyPolicy.objects.all()
     serializer_class = serializers.DelinquencyPolicySerializer
     filterset_class = filtersets.DelinquencyPolicyFilterSet
@@ -152,7 +153,7 @@ class NoticeViewSet(NetBoxModelViewSet):
     filterset_class = filtersets.NoticeFilterSet
 
 
-class HoldViewSet(NetBoxModelViewSet):
+class HoldViewSet(HoldActionsMixin, NetBoxModelViewSet):
     queryset = Hold.objects.all()
     serializer_class = serializers.HoldSerializer
     filterset_class = filtersets.HoldFilterSet

@@ -86,8 +86,13 @@ class Hold(LifecycleModel, PrimaryModel):
         if others.filter(models.Q(ended_at__gt=since) | models.Q(ended_at__isnull=True, ends_at__gt=since)).exists():
             text = _('Between two trust unlocks there are at least {days} days.')
             raise ValidationError({'starts_at': text.format(days=policy.trust_gap_days)})
-        if self._state.adding:
+        if self.ended_at is None and self._state.adding:
             stage = self.contract.stage
             if stage is None or stage.action not in ('throttle', 'block', 'propose_termination'):
                 raise ValidationError({'contract': _('Nothing is restricted, so there is nothing to unlock.')})
-            self.successor = stage
+
+    def save(self, *args, **kwargs):
+        if self._state.adding and self.kind == HoldKindChoices.TRUST and self.successor_id is None:
+            # Fixed when it is given: what follows a trust unlock is known to both sides from the start.
+            self.successor = self.contract.stage
+        super().save(*args, **kwargs)

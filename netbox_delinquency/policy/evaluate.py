@@ -19,6 +19,8 @@ TABLES = {
     'contract': 'netbox_delinquency_contract',
     'policy': 'netbox_delinquency_delinquencypolicy',
     'stage': 'netbox_delinquency_policystage',
+    'late': 'heartbeat_minutes IS NOT NULL AND (last_event_at IS NULL'
+    ' OR %(now)s - last_event_at > make_interval(mins => heartbeat_minutes))',
 }
 
 # Every rung with its rank, the one before it, and what is in force on it. After the last comes one without an id that
@@ -101,8 +103,7 @@ CONTRACTS = (
      WHERE starts_at <= %(now)s AND ends_at > %(now)s AND (ended_at IS NULL OR ended_at > %(now)s)
      GROUP BY contract_id
 ), source AS (
-    SELECT id, NOT enabled OR heartbeat_minutes IS NOT NULL AND (
-               last_event_at IS NULL OR %(now)s - last_event_at > make_interval(mins => heartbeat_minutes)) AS late
+    SELECT id, NOT enabled OR {late} AS late
       FROM netbox_delinquency_billingsource
 ), placed AS (
     SELECT contract.id, contract.policy_id, contract.oldest_due_date, contract.unpaid_invoices,
