@@ -20,7 +20,7 @@ class DelinquencyConfig(PluginConfig):
 
     def ready(self) -> None:
         super().ready()
-        from netbox_delinquency import dashboard, jobs  # noqa: F401  # each registers what it holds with NetBox
+        from netbox_delinquency import dashboard, jobs, signals  # noqa: F401  # each registers what it holds
 
     @classmethod
     def validate(cls, user_config: dict[str, Any], netbox_version: str) -> None:

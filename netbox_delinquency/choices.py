@@ -4,14 +4,21 @@ from utilities.choices import Choice, ChoiceSet
 
 __all__ = (
     'AccessModeChoices',
+    'ApprovalChoices',
+    'ChannelChoices',
+    'ClockChoices',
     'ContractStatusChoices',
     'EventStatusChoices',
+    'HoldKindChoices',
     'LineStatusChoices',
+    'NoticeChannelChoices',
+    'NoticeKindChoices',
     'OutcomeChoices',
     'PointStatusChoices',
     'RunKindChoices',
     'RunStatusChoices',
     'StageActionChoices',
+    'ThrottleToChoices',
 )
 
 
@@ -64,12 +71,134 @@ class PointStatusChoices(ChoiceSet):
 
 
 class StageActionChoices(ChoiceSet):
+    """In the order of their weight. The values are those of `policy.ladder.ACTIONS`."""
+
+    REMIND = 'remind'
+    NOTICE = 'notice'
+    WARN = 'warn'
     THROTTLE = 'throttle'
     BLOCK = 'block'
+    TERMINATE = 'propose_termination'
 
     CHOICES = [
+        Choice(REMIND, _('Remind'), color='cyan', description=_('Billing is asked to remind; access stays')),
+        Choice(NOTICE, _('Give notice'), color='blue', description=_('Billing is asked for the notice; access stays')),
+        Choice(WARN, _('Warn page'), color='yellow', description=_('A page is to be shown; access stays')),
         Choice(THROTTLE, _('Throttle'), color='orange'),
         Choice(BLOCK, _('Block'), color='red'),
+        Choice(TERMINATE, _('Propose termination'), color='purple', description=_('A person decides; stays blocked')),
+    ]
+
+
+class ClockChoices(ChoiceSet):
+    """What a stage counts its days from."""
+
+    DUE = 'due'
+    NOTICE = 'notice'
+    PREVIOUS = 'previous'
+
+    CHOICES = [
+        Choice(DUE, _('Oldest due date')),
+        Choice(NOTICE, _('Delivered notice')),
+        Choice(PREVIOUS, _('Previous stage')),
+    ]
+
+
+class ThrottleToChoices(ChoiceSet):
+    PLAN = 'plan'
+    PERCENT = 'percent'
+    RATE = 'rate'
+
+    CHOICES = [
+        Choice(PLAN, _("The plan's throttled rates")),
+        Choice(PERCENT, _('A percentage of the contracted rates')),
+        Choice(RATE, _('Rates of its own')),
+    ]
+
+
+class ChannelChoices(ChoiceSet):
+    """Where a stage is enforced."""
+
+    ANY = 'any'
+    BRAS = 'bras'
+    CPE = 'cpe'
+    CPE_ELSE_BRAS = 'cpe_else_bras'
+
+    CHOICES = [
+        Choice(ANY, _('BRAS, else CPE')),
+        Choice(BRAS, _('BRAS only')),
+        Choice(CPE, _('CPE only')),
+        Choice(CPE_ELSE_BRAS, _('CPE, else BRAS')),
+    ]
+
+
+class ApprovalChoices(ChoiceSet):
+    POLICY = 'policy'
+    AUTO = 'auto'
+    HUMAN = 'human'
+
+    CHOICES = [
+        Choice(POLICY, _('As the policy says')),
+        Choice(AUTO, _('Automatic'), color='green'),
+        Choice(HUMAN, _('By a person'), color='orange'),
+    ]
+
+
+class NoticeKindChoices(ChoiceSet):
+    REMINDER = 'reminder'
+    SUSPENSION = 'suspension'
+    TERMINATION = 'termination'
+
+    CHOICES = [
+        Choice(REMINDER, _('Reminder'), color='cyan'),
+        Choice(SUSPENSION, _('Notice of suspension'), color='orange'),
+        Choice(TERMINATION, _('Notice of termination'), color='red'),
+    ]
+
+
+class NoticeChannelChoices(ChoiceSet):
+    LETTER = 'letter'
+    EMAIL = 'email'
+    SMS = 'sms'
+    APP = 'app'
+    PORTAL = 'portal'
+    INVOICE = 'invoice'
+    OTHER = 'other'
+
+    CHOICES = [
+        Choice(LETTER, _('Letter')),
+        Choice(EMAIL, _('E-mail')),
+        Choice(SMS, _('SMS')),
+        Choice(APP, _('Application')),
+        Choice(PORTAL, _('Portal')),
+        Choice(INVOICE, _('Printed on the invoice')),
+        Choice(OTHER, _('Other')),
+    ]
+
+
+class HoldKindChoices(ChoiceSet):
+    """Why a contract is spared. What each does is said in `policy.ladder.RELIEVING`."""
+
+    DISPUTE = 'dispute'
+    TICKET = 'open_ticket'
+    OUTAGE = 'outage'
+    AGREEMENT = 'payment_agreement'
+    PROMISE = 'promise_to_pay'
+    TRUST = 'trust_unlock'
+    COURT = 'court_order'
+    ESSENTIAL = 'essential_service'
+    CLEARING = 'awaiting_clearing'
+
+    CHOICES = [
+        Choice(DISPUTE, _('Dispute'), color='orange'),
+        Choice(TICKET, _('Open ticket'), color='blue', description=_('No step up; what is done stays')),
+        Choice(OUTAGE, _('Outage'), color='purple', description=_('No step up; what is done stays')),
+        Choice(AGREEMENT, _('Payment agreement'), color='teal'),
+        Choice(PROMISE, _('Promise to pay'), color='cyan', description=_('No step up; what is done stays')),
+        Choice(TRUST, _('Trust unlock'), color='green', description=_('Afterwards the stage it was given at')),
+        Choice(COURT, _('Court order'), color='red'),
+        Choice(ESSENTIAL, _('Essential service'), color='indigo'),
+        Choice(CLEARING, _('Awaiting clearing'), color='yellow'),
     ]
 
 

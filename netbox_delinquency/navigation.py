@@ -23,6 +23,8 @@ menu = PluginMenu(
                 item('subscriber', _('Subscribers')),
                 item('contract', _('Contracts')),
                 item('serviceplan', _('Service Plans')),
+                item('notice', _('Notices')),
+                item('hold', _('Holds')),
             ),
         ),
         (
@@ -37,6 +39,9 @@ menu = PluginMenu(
             (
                 item('delinquencypolicy', _('Policies')),
                 item('policystage', _('Stages')),
+                item('gracerule', _('Grace Rules')),
+                item('calendar', _('Calendars')),
+                item('calendardate', _('Calendar Dates')),
             ),
         ),
         (

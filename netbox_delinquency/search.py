@@ -4,10 +4,13 @@ from .models import (
     AccessLine,
     BillingEvent,
     BillingSource,
+    Calendar,
     Contract,
     DelinquencyPolicy,
     EnforcementPoint,
     EnforcementRun,
+    Hold,
+    Notice,
     ServicePlan,
     Subscriber,
 )
@@ -80,7 +83,28 @@ class BillingEventIndex(SearchIndex):
     display_attrs = ('source', 'event_type', 'status')
 
 
+class CalendarIndex(SearchIndex):
+    model = Calendar
+    fields = (('name', 100), ('city', 200), *PROSE)
+    display_attrs = ('country', 'subdivision', 'description')
+
+
+class NoticeIndex(SearchIndex):
+    model = Notice
+    fields = (('reference', 60), *PROSE)
+    display_attrs = ('contract', 'kind', 'description')
+
+
+class HoldIndex(SearchIndex):
+    model = Hold
+    fields = (('reference', 60), ('reason', 300), *PROSE)
+    display_attrs = ('contract', 'kind', 'description')
+
+
 indexes = (
+    CalendarIndex,
+    NoticeIndex,
+    HoldIndex,
     SubscriberIndex,
     ServicePlanIndex,
     ContractIndex,

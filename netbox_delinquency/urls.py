@@ -16,6 +16,11 @@ PATHS = {
     'changes': 'enforcementchange',
     'billing-sources': 'billingsource',
     'billing-events': 'billingevent',
+    'calendars': 'calendar',
+    'calendar-dates': 'calendardate',
+    'notices': 'notice',
+    'holds': 'hold',
+    'grace-rules': 'gracerule',
 }
 
 urlpatterns = [

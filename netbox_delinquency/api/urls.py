@@ -19,6 +19,11 @@ router.register('runs', views.EnforcementRunViewSet)
 router.register('changes', views.EnforcementChangeViewSet)
 router.register('billing-sources', views.BillingSourceViewSet)
 router.register('billing-events', views.BillingEventViewSet)
+router.register('calendars', views.CalendarViewSet)
+router.register('calendar-dates', views.CalendarDateViewSet)
+router.register('notices', views.NoticeViewSet)
+router.register('holds', views.HoldViewSet)
+router.register('grace-rules', views.GraceRuleViewSet)
 
 urlpatterns = [
     path('webhooks/<slug:slug>/', WebhookView.as_view(), name='webhook'),

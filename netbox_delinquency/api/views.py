@@ -8,17 +8,23 @@ from ..models import (
     AccessLine,
     BillingEvent,
     BillingSource,
+    Calendar,
+    CalendarDate,
     Contract,
     DelinquencyPolicy,
     EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
+    GraceRule,
+    Hold,
+    Notice,
     PolicyStage,
     ServicePlan,
     Subscriber,
 )
 from . import serializers
 from .point_actions import PointActionsMixin
+from .policy_actions import ContractActionsMixin, HoldActionsMixin, PolicyActionsMixin
 from .run_actions import RunActionsMixin
 
 # What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
@@ -60,7 +66,7 @@ class BalanceOrderingFilter(OrderingFilter):
         return ordering and [*(self.visible.get(term, term) for term in ordering), 'pk']
 
 
-class ContractViewSet(NetBoxModelViewSet):
+class ContractViewSet(ContractActionsMixin, NetBoxModelViewSet):
     queryset = Contract.objects.all()
     serializer_class = serializers.ContractSerializer
     filterset_class = filtersets.ContractFilterSet
@@ -92,7 +98,7 @@ class AccessLineViewSet(NetBoxModelViewSet):
     }
 
 
-class DelinquencyPolicyViewSet(NetBoxModelViewSet):
+class DelinquencyPolicyViewSet(PolicyActionsMixin, NetBoxModelViewSet):
     queryset = DelinquencyPolicy.objects.all()
     serializer_class = serializers.DelinquencyPolicySerializer
     filterset_class = filtersets.DelinquencyPolicyFilterSet
@@ -128,3 +134,35 @@ class BillingEventViewSet(NetBoxModelViewSet):
     queryset = BillingEvent.objects.all()
     serializer_class = serializers.BillingEventSerializer
     filterset_class = filtersets.BillingEventFilterSet
+
+
+class CalendarViewSet(NetBoxModelViewSet):
+    queryset = Calendar.objects.all()
+    serializer_class = serializers.CalendarSerializer
+    filterset_class = filtersets.CalendarFilterSet
+
+
+class CalendarDateViewSet(NetBoxModelViewSet):
+    queryset = CalendarDate.objects.all()
+    serializer_class = serializers.CalendarDateSerializer
+    filterset_class = filtersets.CalendarDateFilterSet
+
+
+class NoticeViewSet(NetBoxModelViewSet):
+    queryset = Notice.objects.all()
+    serializer_class = serializers.NoticeSerializer
+    filterset_class = filtersets.NoticeFilterSet
+
+
+class HoldViewSet(HoldActionsMixin, NetBoxModelViewSet):
+    queryset = Hold.objects.all()
+    serializer_class = serializers.HoldSerializer
+    filterset_class = filtersets.HoldFilterSet
+    field_prefetches = {('successor',): ('successor__policy',)}
+
+
+class GraceRuleViewSet(NetBoxModelViewSet):
+    queryset = GraceRule.objects.all()
+    serializer_class = serializers.GraceRuleSerializer
+    filterset_class = filtersets.GraceRuleFilterSet
+    field_prefetches = {('display',): ('policy', 'for_tag')}

@@ -35,3 +35,15 @@ class InvoiceFact:
     occurred_at: datetime
     due_date: date | None = None
     amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeFact:
+    """What an event says of one notice; `notice` is billing's own reference of it."""
+
+    contract: str
+    notice: str
+    kind: str
+    channel: str
+    sent_at: datetime | None
+    delivered_at: datetime

@@ -6,13 +6,13 @@ import logging
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Min, Sum
+from django.db.models import Count, Min, Sum
 
 from ..choices import EventStatusChoices
-from ..models import BillingEvent, BillingSource, Contract, Invoice
+from ..models import BillingEvent, BillingSource, Contract, Invoice, Notice
 from ..policy.evaluate import evaluate
 from . import standard_webhooks
-from .events import EventRefusedError, InvoiceFact, Meaning
+from .events import EventRefusedError, InvoiceFact, Meaning, NoticeFact
 
 __all__ = ('process_event', 'store_event', 'work_inbox')
 
@@ -77,8 +77,12 @@ def process_event(pk: int, now: datetime) -> Contract | None:
                     status = EventStatusChoices.UNMATCHED
                     message = f'no contract "{fact.contract}" of this source is known'
         if contract is not None:
-            _record(contract, fact, now)
-            evaluate(now, [contract.pk])
+            try:
+                record = _record_notice if isinstance(fact, NoticeFact) else _record
+                record(contract, fact, now)
+                evaluate(now, [contract.pk])
+            except EventRefusedError as error:
+                status, message, contract = EventStatusChoices.FAILED, str(error)[:500], None
         event.advance(status=status, message=message, contract=contract, processed_at=now)
     return contract
 
@@ -104,7 +108,25 @@ def _record(contract: Contract, fact: InvoiceFact, now: datetime) -> None:
                 'amount': fact.amount if is_open else None,
             },
         )
-    owed = contract.invoices.filter(is_open=True).aggregate(due=Min('due_date'), balance=Sum('amount'))
-    Contract.objects.filter(pk=contract.pk).update(
-        oldest_due_date=owed['due'], open_balance=owed['balance'], facts_at=now
+    owed = contract.invoices.filter(is_open=True).aggregate(
+        due=Min('due_date'), balance=Sum('amount'), count=Count('pk')
     )
+    Contract.objects.filter(pk=contract.pk).update(
+        oldest_due_date=owed['due'], open_balance=owed['balance'], unpaid_invoices=owed['count'], facts_at=now
+    )
+
+
+def _record_notice(contract: Contract, fact: NoticeFact, now: datetime) -> None:
+    """Keep the proof once; the first word on a reference stands, for a later one could only move the clock."""
+    if fact.delivered_at > now:
+        raise EventRefusedError('data.delivered_at: a notice is proof of what was, and this lies in the future')
+    Notice.objects.bulk_create(
+        [
+            Notice(
+                contract=contract, kind=fact.kind, reference=fact.notice, channel=fact.channel, sent_at=fact.sent_at,
+                delivered_at=fact.delivered_at, asserted_by=contract.source.name,
+            )
+        ],
+        ignore_conflicts=True,
+    )  # fmt: skip
+

@@ -5,7 +5,8 @@ The event we read:
     {"type": "invoice.overdue", "timestamp": "2026-11-23T12:00:00Z",
      "data": {"contract": "C-1001", "invoice": "2026-10-1001", "due_date": "2026-10-10", "amount": "99.90"}}
 
-`invoice.paid` needs no `due_date` and no `amount`. Other types are stored and have no effect.
+`invoice.paid` needs no `due_date` and no `amount`. `notice.delivered` has `contract`, `notice` (its reference), `delivered_at`, and may have `kind`, `channel` and
+`sent_at`; its times carry an offset and lie in the past. Other types are stored and have no effect.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from nornir_tasks.credentials import Credential
 
-from .events import EventRefusedError, InvoiceFact, Meaning, SignatureRefusedError
+from .events import EventRefusedError, InvoiceFact, Meaning, NoticeFact, SignatureRefusedError
 
+NOTICE = 'notice.delivered'
 MEANINGS = {'invoice.overdue': Meaning.OVERDUE, 'invoice.paid': Meaning.PAID}
 
 
@@ -35,6 +37,21 @@ class _Data(pydantic.BaseModel):
     invoice: Identifier
     due_date: date | None = None
     amount: Decimal | None = pydantic.Field(default=None, ge=0, max_digits=12, decimal_places=2)
+
+
+class _Notice(pydantic.BaseModel):
+    contract: Identifier
+    notice: Identifier
+    kind: Literal['reminder', 'suspension', 'termination'] = 'suspension'
+    channel: Literal['letter', 'email', 'sms', 'app', 'portal', 'invoice', 'other'] = 'other'
+    sent_at: pydantic.AwareDatetime | None = None
+    delivered_at: pydantic.AwareDatetime
+
+
+class _NoticeEvent(pydantic.BaseModel):
+    type: Literal['notice.delivered']
+    timestamp: pydantic.AwareDatetime
+    data: _Notice
 
 
 class _InvoiceEvent(pydantic.BaseModel):
@@ -76,15 +93,22 @@ def event_type(body: str) -> str:
     return kind
 
 
-def parse(body: str) -> InvoiceFact | None:
+def parse(body: str) -> InvoiceFact | NoticeFact | None:
     """What the event says; `None` for a type that means nothing to us. Raises `EventRefusedError`."""
-    if event_type(body) not in MEANINGS:
+    kind = event_type(body)
+    if kind not in MEANINGS and kind != NOTICE:
         return None
+    model = _NoticeEvent if kind == NOTICE else _InvoiceEvent
     try:
-        event = _InvoiceEvent.model_validate_json(body)
+        event = model.model_validate_json(body)
     except pydantic.ValidationError as error:
         problems = '; '.join(f'{".".join(map(str, item["loc"]))}: {item["msg"]}' for item in error.errors())
         raise EventRefusedError(problems) from error
+    if isinstance(event, _NoticeEvent):
+        data = event.data
+        if data.sent_at and data.sent_at > data.delivered_at:
+            raise EventRefusedError('data.sent_at: a notice is not delivered before it is sent')
+        return NoticeFact(data.contract, data.notice, data.kind, data.channel, data.sent_at, data.delivered_at)
     meaning = MEANINGS[event.type]
     if meaning is Meaning.OVERDUE and event.data.due_date is None:
         raise EventRefusedError('data.due_date: an overdue invoice has one')

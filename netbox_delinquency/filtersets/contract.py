@@ -6,7 +6,7 @@ from netbox.filtersets import PrimaryModelFilterSet
 from utilities.filtersets import register_filterset
 
 from ..choices import ContractStatusChoices, StageActionChoices
-from ..models import BillingSource, Contract, DelinquencyPolicy, PolicyStage, ServicePlan, Subscriber
+from ..models import BillingSource, Calendar, Contract, DelinquencyPolicy, PolicyStage, ServicePlan, Subscriber
 from .base import SearchMixin, choices, related
 
 __all__ = ('ContractFilterSet',)
@@ -25,6 +25,8 @@ class ContractFilterSet(SearchMixin, PrimaryModelFilterSet):
     plan = related(ServicePlan, 'plan', _('Service plan (name)'), by='name')
     policy_id = related(DelinquencyPolicy, 'policy', _('Policy (ID)'))
     policy = related(DelinquencyPolicy, 'policy', _('Policy (name)'), by='name')
+    calendar_id = related(Calendar, 'calendar', _('Calendar (ID)'))
+    calendar = related(Calendar, 'calendar', _('Calendar (name)'), by='name')
     stage_id = related(PolicyStage, 'stage', _('Stage (ID)'))
     stage_action = choices(StageActionChoices, 'stage__action', label=_('Stage action'))
     next_stage_id = related(PolicyStage, 'next_stage', _('Next stage (ID)'))
@@ -40,12 +42,18 @@ class ContractFilterSet(SearchMixin, PrimaryModelFilterSet):
         fields = (
             'id',
             'external_id',
+            'time_zone',
+            'tier',
             'oldest_due_date',
             'open_balance',
+            'unpaid_invoices',
             'awaiting_clearing',
             'facts_at',
             'stage_since',
             'next_action_on',
+            'next_action_at',
+            'relieved',
+            'review_requested_at',
             'standing_note',
             'description',
         )

@@ -25,6 +25,9 @@ FIELDS = (
     'plan',
     'policy',
     'status',
+    'calendar',
+    'time_zone',
+    'tier',
     'description',
     'owner',
     'comments',
@@ -35,8 +38,9 @@ FIELDS = (
 class ContractForm(PrimaryModelForm):
     fieldsets = (
         FieldSet('source', 'external_id', 'subscriber', 'status', 'description', 'tags', name=_('Contract')),
-        FieldSet('plan', 'policy', name=_('Service')),
+        FieldSet('plan', 'policy', 'calendar', 'time_zone', 'tier', name=_('Service')),
     )
+    calendar = choose(Contract, 'calendar')
     source = choose(Contract, 'source')
     subscriber = choose(Contract, 'subscriber', quick_add=True)
     plan = choose(Contract, 'plan')
@@ -53,6 +57,7 @@ class ContractImportForm(PrimaryImportForm):
     plan = refer(Contract, 'plan', 'name')
     policy = refer(Contract, 'policy', 'name')
     status = choice(Contract, 'status')
+    calendar = refer(Contract, 'calendar', 'name')
 
     class Meta:
         model = Contract
@@ -61,21 +66,25 @@ class ContractImportForm(PrimaryImportForm):
 
 class ContractBulkEditForm(PrimaryModelBulkEditForm):
     model = Contract
-    fieldsets = (FieldSet('status', 'description'), FieldSet('plan', 'policy', name=_('Service')))
-    nullable_fields = ('policy', 'description', 'comments')
+    fieldsets = (FieldSet('status', 'description'), FieldSet('plan', 'policy', 'calendar', 'tier', name=_('Service')))
+    nullable_fields = ('policy', 'calendar', 'tier', 'description', 'comments')
 
     status = edit(Contract, 'status')
     plan = edit(Contract, 'plan')
     policy = edit(Contract, 'policy')
+    calendar = edit(Contract, 'calendar')
+    tier = edit(Contract, 'tier')
 
 
 class ContractFilterForm(PrimaryModelFilterSetForm):
     model = Contract
     fieldsets = (
         SEARCH,
-        FieldSet('status', 'source_id', 'subscriber_id', 'plan_id', 'policy_id', name=_('Contract')),
+        FieldSet(
+            'status', 'source_id', 'subscriber_id', 'plan_id', 'policy_id', 'calendar_id', 'tier', name=_('Contract')
+        ),
         FieldSet('is_overdue', 'oldest_due_date', 'awaiting_clearing', name=_('Billing')),
-        FieldSet('has_stage', 'stage_id', 'stage_action', 'next_action_on', name=_('Standing')),
+        FieldSet('has_stage', 'stage_id', 'stage_action', 'next_action_on', 'relieved', name=_('Standing')),
         OWNERSHIP,
     )
 
@@ -84,6 +93,9 @@ class ContractFilterForm(PrimaryModelFilterSetForm):
     subscriber_id = filter_by(Contract, 'subscriber')
     plan_id = filter_by(Contract, 'plan')
     policy_id = filter_by(Contract, 'policy')
+    calendar_id = filter_by(Contract, 'calendar')
+    tier = filter_by(Contract, 'tier')
+    relieved = filter_by(Contract, 'relieved')
     is_overdue = yes_or_no(_('Has an open due date'))
     oldest_due_date = filter_by(Contract, 'oldest_due_date')
     awaiting_clearing = filter_by(Contract, 'awaiting_clearing')

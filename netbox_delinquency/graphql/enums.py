@@ -6,14 +6,21 @@ from .names import graphql_name
 
 __all__ = (
     'AccessModeEnum',
+    'ApprovalEnum',
+    'ChannelEnum',
+    'ClockEnum',
     'ContractStatusEnum',
     'EventStatusEnum',
+    'HoldKindEnum',
     'LineStatusEnum',
+    'NoticeChannelEnum',
+    'NoticeKindEnum',
     'OutcomeEnum',
     'PointStatusEnum',
     'RunKindEnum',
     'RunStatusEnum',
     'StageActionEnum',
+    'ThrottleToEnum',
 )
 
 
@@ -31,3 +38,10 @@ PointStatusEnum = enum(choices.PointStatusChoices, 'status')
 RunKindEnum = enum(choices.RunKindChoices, 'kind')
 RunStatusEnum = enum(choices.RunStatusChoices, 'status')
 StageActionEnum = enum(choices.StageActionChoices, 'action')
+ApprovalEnum = enum(choices.ApprovalChoices, 'approval')
+ChannelEnum = enum(choices.ChannelChoices, 'channel')
+ClockEnum = enum(choices.ClockChoices, 'clock')
+HoldKindEnum = enum(choices.HoldKindChoices, 'kind')
+NoticeChannelEnum = enum(choices.NoticeChannelChoices, 'channel')
+NoticeKindEnum = enum(choices.NoticeKindChoices, 'kind')
+ThrottleToEnum = enum(choices.ThrottleToChoices, 'to')

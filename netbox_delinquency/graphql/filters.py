@@ -1,17 +1,22 @@
 """What may be asked. Not the open balance, the body of an event, nor anything that leads to them."""
 
+from decimal import Decimal
+
 import strawberry_django
 from dcim.graphql.filters import DeviceFilter
 from django.db.models import Q
+from extras.graphql.filters import TagFilter
 from netbox.graphql.filter_lookups import IntegerLookup, JSONFilter
 from netbox.graphql.filters import NetBoxModelFilter, PrimaryModelFilter, register_filter
 from strawberry.scalars import ID
 from strawberry_django import (
     BaseFilterLookup,
+    ComparisonFilterLookup,
     DateFilterLookup,
     DatetimeFilterLookup,
     FilterLookup,
     StrFilterLookup,
+    TimeFilterLookup,
     filter_field,
 )
 from users.graphql.filters import UserFilter
@@ -25,11 +30,16 @@ __all__ = (
     'AccessLineFilter',
     'BillingEventFilter',
     'BillingSourceFilter',
+    'CalendarDateFilter',
+    'CalendarFilter',
     'ContractFilter',
     'DelinquencyPolicyFilter',
     'EnforcementChangeFilter',
     'EnforcementPointFilter',
     'EnforcementRunFilter',
+    'GraceRuleFilter',
+    'HoldFilter',
+    'NoticeFilter',
     'PolicyStageFilter',
     'ServicePlanFilter',
     'SubscriberFilter',
@@ -56,10 +66,39 @@ class ServicePlanFilter(PrimaryModelFilter):
     parameters: JSONFilter | None = filter_field()
 
 
+@model_filter(models.Calendar)
+class CalendarFilter(PrimaryModelFilter):
+    name: StrFilterLookup | None = filter_field()
+    country: StrFilterLookup | None = filter_field()
+    subdivision: StrFilterLookup | None = filter_field()
+    city: StrFilterLookup | None = filter_field()
+    time_zone: StrFilterLookup | None = filter_field()
+
+
 @model_filter(models.DelinquencyPolicy)
 class DelinquencyPolicyFilter(PrimaryModelFilter):
     name: StrFilterLookup | None = filter_field()
     auto_approve: FilterLookup[bool] | None = filter_field()
+    preset: StrFilterLookup | None = filter_field()
+    preset_version: IntegerLookup | None = filter_field()
+    articles: JSONFilter | None = filter_field()
+    min_notice_days: IntegerLookup | None = filter_field()
+    throttle_is_suspension: FilterLookup[bool] | None = filter_field()
+    min_arrears: ComparisonFilterLookup[Decimal] | None = filter_field()
+    min_invoices: IntegerLookup | None = filter_field()
+    calendar: CalendarFilter | None = filter_field()
+    calendar_id: ID | None = filter_field()
+    no_start_days: StrFilterLookup | None = filter_field()
+    start_from: TimeFilterLookup | None = filter_field()
+    start_until: TimeFilterLookup | None = filter_field()
+    no_contact_days: StrFilterLookup | None = filter_field()
+    contact_from: TimeFilterLookup | None = filter_field()
+    contact_until: TimeFilterLookup | None = filter_field()
+    restore_hours: IntegerLookup | None = filter_field()
+    fee_cap: ComparisonFilterLookup[Decimal] | None = filter_field()
+    trust_days: IntegerLookup | None = filter_field()
+    trust_gap_days: IntegerLookup | None = filter_field()
+    trust_uses_a_year: IntegerLookup | None = filter_field()
 
 
 @model_filter(models.PolicyStage)
@@ -68,6 +107,18 @@ class PolicyStageFilter(NetBoxModelFilter):
     policy_id: ID | None = filter_field()
     after_days: IntegerLookup | None = filter_field()
     action: BaseFilterLookup[enums.StageActionEnum] | None = filter_field()
+    position: IntegerLookup | None = filter_field()
+    clock: BaseFilterLookup[enums.ClockEnum] | None = filter_field()
+    min_arrears: ComparisonFilterLookup[Decimal] | None = filter_field()
+    min_invoices: IntegerLookup | None = filter_field()
+    throttle_to: BaseFilterLookup[enums.ThrottleToEnum] | None = filter_field()
+    throttle_percent: IntegerLookup | None = filter_field()
+    throttle_down_kbps: IntegerLookup | None = filter_field()
+    throttle_up_kbps: IntegerLookup | None = filter_field()
+    channel: BaseFilterLookup[enums.ChannelEnum] | None = filter_field()
+    approval: BaseFilterLookup[enums.ApprovalEnum] | None = filter_field()
+    start_from: TimeFilterLookup | None = filter_field()
+    start_until: TimeFilterLookup | None = filter_field()
 
 
 @model_filter(models.BillingSource)
@@ -92,7 +143,12 @@ class ContractFilter(PrimaryModelFilter):
     policy: DelinquencyPolicyFilter | None = filter_field()
     policy_id: ID | None = filter_field()
     status: BaseFilterLookup[enums.ContractStatusEnum] | None = filter_field()
+    calendar: CalendarFilter | None = filter_field()
+    calendar_id: ID | None = filter_field()
+    time_zone: StrFilterLookup | None = filter_field()
+    tier: StrFilterLookup | None = filter_field()
     oldest_due_date: DateFilterLookup | None = filter_field()
+    unpaid_invoices: IntegerLookup | None = filter_field()
     awaiting_clearing: FilterLookup[bool] | None = filter_field()
     facts_at: DatetimeFilterLookup | None = filter_field()
     stage: PolicyStageFilter | None = filter_field()
@@ -101,6 +157,9 @@ class ContractFilter(PrimaryModelFilter):
     next_stage: PolicyStageFilter | None = filter_field()
     next_stage_id: ID | None = filter_field()
     next_action_on: DateFilterLookup | None = filter_field()
+    next_action_at: DatetimeFilterLookup | None = filter_field()
+    relieved: FilterLookup[bool] | None = filter_field()
+    review_requested_at: DatetimeFilterLookup | None = filter_field()
     standing_note: StrFilterLookup | None = filter_field()
 
 
@@ -202,3 +261,53 @@ class BillingEventFilter(NetBoxModelFilter):
     contract_id: ID | None = filter_field()
     received_at: DatetimeFilterLookup | None = filter_field()
     processed_at: DatetimeFilterLookup | None = filter_field()
+
+
+@model_filter(models.CalendarDate)
+class CalendarDateFilter(NetBoxModelFilter):
+    calendar: CalendarFilter | None = filter_field()
+    calendar_id: ID | None = filter_field()
+    date: DateFilterLookup | None = filter_field()
+    name: StrFilterLookup | None = filter_field()
+    is_holiday: FilterLookup[bool] | None = filter_field()
+
+
+@model_filter(models.Notice)
+class NoticeFilter(PrimaryModelFilter):
+    contract: ContractFilter | None = filter_field()
+    contract_id: ID | None = filter_field()
+    kind: BaseFilterLookup[enums.NoticeKindEnum] | None = filter_field()
+    reference: StrFilterLookup | None = filter_field()
+    channel: BaseFilterLookup[enums.NoticeChannelEnum] | None = filter_field()
+    sent_at: DatetimeFilterLookup | None = filter_field()
+    delivered_at: DatetimeFilterLookup | None = filter_field()
+    asserted_by: StrFilterLookup | None = filter_field()
+
+
+@model_filter(models.Hold)
+class HoldFilter(PrimaryModelFilter):
+    contract: ContractFilter | None = filter_field()
+    contract_id: ID | None = filter_field()
+    kind: BaseFilterLookup[enums.HoldKindEnum] | None = filter_field()
+    reason: StrFilterLookup | None = filter_field()
+    reference: StrFilterLookup | None = filter_field()
+    approver: UserFilter | None = filter_field()
+    approver_id: ID | None = filter_field()
+    starts_at: DatetimeFilterLookup | None = filter_field()
+    ends_at: DatetimeFilterLookup | None = filter_field()
+    instalments: IntegerLookup | None = filter_field()
+    ended_at: DatetimeFilterLookup | None = filter_field()
+    end_reason: StrFilterLookup | None = filter_field()
+    successor: PolicyStageFilter | None = filter_field()
+    successor_id: ID | None = filter_field()
+
+
+@model_filter(models.GraceRule)
+class GraceRuleFilter(NetBoxModelFilter):
+    policy: DelinquencyPolicyFilter | None = filter_field()
+    policy_id: ID | None = filter_field()
+    tier: StrFilterLookup | None = filter_field()
+    for_tag: TagFilter | None = filter_field()
+    for_tag_id: ID | None = filter_field()
+    extra_days: IntegerLookup | None = filter_field()
+    exempt: FilterLookup[bool] | None = filter_field()

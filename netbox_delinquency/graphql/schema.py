@@ -41,5 +41,20 @@ class DelinquencyQuery:
     delinquency_billing_event: types.BillingEventType = strawberry_django.field()
     delinquency_billing_event_list: list[types.BillingEventType] = strawberry_django.field()
 
+    delinquency_calendar: types.CalendarType = strawberry_django.field()
+    delinquency_calendar_list: list[types.CalendarType] = strawberry_django.field()
+
+    delinquency_calendar_date: types.CalendarDateType = strawberry_django.field()
+    delinquency_calendar_date_list: list[types.CalendarDateType] = strawberry_django.field()
+
+    delinquency_notice: types.NoticeType = strawberry_django.field()
+    delinquency_notice_list: list[types.NoticeType] = strawberry_django.field()
+
+    delinquency_hold: types.HoldType = strawberry_django.field()
+    delinquency_hold_list: list[types.HoldType] = strawberry_django.field()
+
+    delinquency_grace_rule: types.GraceRuleType = strawberry_django.field()
+    delinquency_grace_rule_list: list[types.GraceRuleType] = strawberry_django.field()
+
 
 schema = [DelinquencyQuery]

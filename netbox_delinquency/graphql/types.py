@@ -3,6 +3,7 @@ from typing import Annotated
 import strawberry
 import strawberry_django
 from dcim.graphql.types import DeviceType
+from extras.graphql.types import TagType
 from netbox.graphql.types import NetBoxObjectType, PrimaryObjectType, register_type
 from users.graphql.types import UserType
 from virtualization.graphql.types import VirtualMachineType
@@ -16,11 +17,16 @@ __all__ = (
     'AccessLineType',
     'BillingEventType',
     'BillingSourceType',
+    'CalendarDateType',
+    'CalendarType',
     'ContractType',
     'DelinquencyPolicyType',
     'EnforcementChangeType',
     'EnforcementPointType',
     'EnforcementRunType',
+    'GraceRuleType',
+    'HoldType',
+    'NoticeType',
     'PolicyStageType',
     'ServicePlanType',
     'SubscriberType',
@@ -51,6 +57,8 @@ class ServicePlanType(PrimaryObjectType):
 
 @model_type(models.DelinquencyPolicy)
 class DelinquencyPolicyType(PrimaryObjectType):
+    calendar: Annotated['CalendarType', HERE] | None
+    grace_rules: list[Annotated['GraceRuleType', HERE]]
     stages: list[Annotated['PolicyStageType', HERE]]
     contracts: list[Annotated['ContractType', HERE]]
 
@@ -73,6 +81,9 @@ class ContractType(PrimaryObjectType):
     source: Annotated['BillingSourceType', HERE]
     plan: Annotated['ServicePlanType', HERE]
     policy: Annotated['DelinquencyPolicyType', HERE] | None
+    calendar: Annotated['CalendarType', HERE] | None
+    notices: list[Annotated['NoticeType', HERE]]
+    holds: list[Annotated['HoldType', HERE]]
     stage: Annotated['PolicyStageType', HERE] | None
     next_stage: Annotated['PolicyStageType', HERE] | None
     lines: list[Annotated['AccessLineType', HERE]]
@@ -119,3 +130,33 @@ class EnforcementChangeType(NetBoxObjectType):
 class BillingEventType(NetBoxObjectType):
     source: Annotated['BillingSourceType', HERE]
     contract: Annotated['ContractType', HERE] | None
+
+
+@model_type(models.Calendar)
+class CalendarType(PrimaryObjectType):
+    dates: list[Annotated['CalendarDateType', HERE]]
+    policies: list[Annotated['DelinquencyPolicyType', HERE]]
+    contracts: list[Annotated['ContractType', HERE]]
+
+
+@model_type(models.CalendarDate)
+class CalendarDateType(NetBoxObjectType):
+    calendar: Annotated['CalendarType', HERE]
+
+
+@model_type(models.Notice)
+class NoticeType(PrimaryObjectType):
+    contract: Annotated['ContractType', HERE]
+
+
+@model_type(models.Hold)
+class HoldType(PrimaryObjectType):
+    contract: Annotated['ContractType', HERE]
+    approver: UserType
+    successor: Annotated['PolicyStageType', HERE] | None
+
+
+@model_type(models.GraceRule)
+class GraceRuleType(NetBoxObjectType):
+    policy: Annotated['DelinquencyPolicyType', HERE]
+    for_tag: TagType | None

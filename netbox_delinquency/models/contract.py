@@ -5,6 +5,7 @@ from netbox.models import PrimaryModel
 from utilities.querysets import RestrictedQuerySet
 
 from ..choices import ContractStatusChoices
+from .calendar import validate_time_zone
 from .lifecycle import LifecycleModel
 
 __all__ = ('Contract', 'Invoice')
@@ -50,12 +51,24 @@ class Contract(LifecycleModel, PrimaryModel):
         choices=ContractStatusChoices,
         default=ContractStatusChoices.ACTIVE,
     )
+    calendar = models.ForeignKey(
+        'Calendar', on_delete=models.PROTECT, related_name='contracts', verbose_name=_('calendar'), blank=True,
+        null=True, help_text=_("Holidays of the service address; empty: the policy's"),
+    )  # fmt: skip
+    time_zone = models.CharField(
+        verbose_name=_('time zone'), max_length=50, blank=True, validators=[validate_time_zone],
+        help_text=_("Empty: the calendar's"),
+    )  # fmt: skip
+    tier = models.CharField(
+        verbose_name=_('tier'), max_length=50, blank=True, help_text=_('Grace rules may give a tier more time')
+    )
 
     # What billing said
     oldest_due_date = models.DateField(verbose_name=_('oldest due date'), blank=True, null=True, editable=False)
     open_balance = models.DecimalField(
         verbose_name=_('open balance'), max_digits=12, decimal_places=2, blank=True, null=True, editable=False
     )
+    unpaid_invoices = models.PositiveSmallIntegerField(verbose_name=_('unpaid invoices'), default=0, editable=False)
     awaiting_clearing = models.BooleanField(
         verbose_name=_('awaiting clearing'),
         default=False,
@@ -75,6 +88,18 @@ class Contract(LifecycleModel, PrimaryModel):
         verbose_name=_('next stage'),
     )  # fmt: skip
     next_action_on = models.DateField(verbose_name=_('next action on'), blank=True, null=True, editable=False)
+    next_action_at = models.DateTimeField(
+        verbose_name=_('next action at'), blank=True, null=True, editable=False,
+        help_text=_('The earliest lawful moment of the next stage; empty where it waits for something else'),
+    )  # fmt: skip
+    relieved = models.BooleanField(
+        verbose_name=_('relieved'), default=False, editable=False,
+        help_text=_('A hold gives access back while the stage stays'),
+    )  # fmt: skip
+    review_requested_at = models.DateTimeField(
+        verbose_name=_('review requested'), blank=True, null=True, editable=False,
+        help_text=_('A person is to look at the automatic decision; until then it goes no further'),
+    )  # fmt: skip
     standing_note = models.CharField(
         verbose_name=_('standing note'), max_length=200, blank=True, editable=False,
         help_text=_('Why the next stage waits, where it does'),
@@ -83,16 +108,20 @@ class Contract(LifecycleModel, PrimaryModel):
     objects = ContractQuerySet.as_manager()
 
     lifecycle_fields = (
-        'oldest_due_date', 'open_balance', 'awaiting_clearing', 'facts_at',
-        'stage', 'stage_since', 'next_stage', 'next_action_on', 'standing_note',
+        'oldest_due_date', 'open_balance', 'unpaid_invoices', 'awaiting_clearing', 'facts_at', 'stage', 'stage_since',
+        'next_stage', 'next_action_on', 'next_action_at', 'relieved', 'review_requested_at', 'standing_note',
     )  # fmt: skip
-    clone_fields = ('subscriber', 'source', 'plan', 'policy', 'status')
+    clone_fields = ('subscriber', 'source', 'plan', 'policy', 'status', 'calendar', 'time_zone', 'tier')
 
     class Meta:
         ordering = ('source', 'external_id')
         verbose_name = _('contract')
         verbose_name_plural = _('contracts')
-        permissions = [('view_balance', 'See the open balance')]
+        permissions = [
+            ('view_balance', 'See the open balance'),
+            ('unlock', 'Give a trust unlock'),
+            ('review', 'Ask for, and end, a human review'),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=('source', 'external_id'), name='netbox_delinquency_contract_unique_external'

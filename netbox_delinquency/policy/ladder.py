@@ -1,23 +1,74 @@
-"""The ladder as a pure function of one contract's facts. `evaluate.py` is the same in SQL; a test holds them equal."""
+"""The ladder as a pure function of one contract's facts. `evaluate.py` is the same in SQL; a test holds them equal.
+
+What binds it: law, calendar and holds only delay or soften; giving access back never waits for any of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from nornir_tasks.change import AccessState
 
+from .calendar import NextDay, Window, any_day, moment_of, next_allowed
+
 FEED_IS_LATE = 'The billing feed is late: no step up is taken until it is heard again.'
+ON_HOLD = 'A hold stands: no step up is taken while it does.'
+IN_REVIEW = 'A person is asked to look at it: no step up is taken until then.'
+IS_EXEMPT = 'Exempt by a grace rule: nothing is restricted.'
+NO_NOTICE = 'No valid notice is known to be delivered: nothing is restricted without one.'
+TOO_LITTLE = 'Less is owed than the stage asks for.'
+NO_CALENDAR = 'The calendar does not reach that day: nothing is restricted without it.'
+
+ACTIONS = ('remind', 'notice', 'warn', 'throttle', 'block', 'propose_termination')
+RESTRICTING = ('throttle', 'block', 'propose_termination')
+
+# These give access back while they last; the others only keep it from getting worse.
+RELIEVING = ('dispute', 'payment_agreement', 'trust_unlock', 'court_order', 'essential_service', 'awaiting_clearing')
+
+
+class LadderError(ValueError):
+    """Stages that do not make a lawful ladder; the text names the rule and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A rung: from `after_days` whole days after the oldest open due date on."""
+    """A rung: from `after_days` whole days by its clock on."""
 
     pk: int
     after_days: int
-    action: str  # a value of StageActionChoices
+    action: str  # one of ACTIONS
+    position: int = 0
+    clock: str = 'due'
+    min_arrears: Decimal | None = None
+    min_invoices: int | None = None
+    start_from: time | None = None
+    start_until: time | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a policy asks for besides its stages. The `next_…_day` know the place's calendar."""
+
+    min_notice_days: int | None = None
+    throttle_is_suspension: bool = True
+    min_arrears: Decimal | None = None
+    min_invoices: int | None = None
+    start_from: time | None = None
+    start_until: time | None = None
+    contact_from: time | None = None
+    contact_until: time | None = None
+    next_start_day: NextDay = any_day
+    next_contact_day: NextDay = any_day
+
+    def is_suspension(self, stage: Stage) -> bool:
+        return stage.action in RESTRICTING and (stage.action != 'throttle' or self.throttle_is_suspension)
+
+    def needs_notice(self, stage: Stage) -> bool:
+        return self.min_notice_days is not None and self.is_suspension(stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +80,17 @@ class ContractFacts:
     feed_is_late: bool
     stages: Sequence[Stage]
     stage: Stage | None  # where the contract stands now
+    stage_since: datetime | None = None
+    relieved: bool = False
+    open_balance: Decimal | None = None
+    unpaid_invoices: int = 0
+    notice_at: datetime | None = None  # the earliest delivered notice of suspension about this debt
+    extra_days: int = 0
+    exempt: bool = False
+    in_review: bool = False
+    relief_until: datetime | None = None  # the end of the longest hold that stands and gives access back
+    freeze_until: datetime | None = None  # the same of those that only keep it from getting worse
+    zone: str = 'UTC'
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +101,171 @@ class Standing:
     next_stage: Stage | None
     next_action_on: date | None
     note: str = ''
+    next_action_at: datetime | None = None
+    relieved: bool = False
 
 
-def stand(facts: ContractFacts, today: date) -> Standing:
-    """Where a contract stands on `today`, in the time zone of the installation.
+def check_ladder(min_notice_days: int | None, throttle_is_suspension: bool, stages: Sequence) -> None:
+    """Raises `LadderError` where stages overlap, are out of order, or skip a notice the policy asks for."""
+    ladder = sorted(stages, key=lambda stage: stage.position)
+    weight, days = '', 0
+    for place, stage in enumerate(ladder):
+        if stage.clock == 'previous' and place == 0:
+            raise LadderError('The first stage has no previous one: count its days from the due date or the notice.')
+        if stage.clock == 'due':
+            if stage.after_days == days:
+                raise LadderError(f'The policy already has a stage on that day ({days}): give one of them another.')
+            if stage.after_days < days:
+                raise LadderError(
+                    f'Stages are out of order: {stage.after_days} days come after {days}. Order them by their days.'
+                )
+            days = stage.after_days
+        if stage.action in RESTRICTING:
+            if weight and ACTIONS.index(stage.action) < ACTIONS.index(weight):
+                raise LadderError(
+                    f'Stages are out of order: "{stage.action}" is softer than "{weight}" before it. Swap them.'
+                )
+            weight = stage.action
+        is_suspension = stage.action in RESTRICTING and (stage.action != 'throttle' or throttle_is_suspension)
+        if stage.clock == 'notice' and is_suspension:
+            if min_notice_days is None:
+                raise LadderError('A stage counts from the notice, but the policy asks for none: set its notice days.')
+            if stage.after_days < min_notice_days:
+                raise LadderError(
+                    f'"{stage.action}" {stage.after_days} days after the notice skips the lawful {min_notice_days}: '
+                    f'set {min_notice_days} days or more.'
+                )
 
-    A late feed never lets it climb: what would be the next step is held until billing is heard again. A step down is
-    taken at once, and so is all the way down where nothing is owed or the payment only awaits clearing.
-    """
+
+def local_day(moment: datetime, zone: str) -> date:
+    return moment.astimezone(ZoneInfo(zone)).date()
+
+
+def owes(facts: ContractFacts, rules: Rules) -> bool:
     if facts.oldest_due_date is None or facts.awaiting_clearing:
+        return False
+    return _enough(facts, rules.min_arrears, rules.min_invoices)
+
+
+def _enough(facts: ContractFacts, arrears: Decimal | None, invoices: int | None) -> bool:
+    """An unknown balance is none: what is not known restricts nobody."""
+    if arrears is not None and (facts.open_balance or 0) < arrears:
+        return False
+    return invoices is None or facts.unpaid_invoices >= invoices
+
+
+def clock_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, present: int) -> date | None:
+    """The first day on which a stage may be taken by its clock and its notice; None where that is not known."""
+    day: date | None
+    after = timedelta(days=stage.after_days)
+    notice = local_day(facts.notice_at, facts.zone) if facts.notice_at else None
+    assert facts.oldest_due_date
+    if stage.clock == 'due':
+        day = facts.oldest_due_date + after + timedelta(days=facts.extra_days)
+    elif stage.clock == 'notice':
+        day = notice and notice + after
+    elif rank <= present:
+        day = facts.oldest_due_date
+    else:
+        is_next = rank == present + 1 and facts.stage_since is not None
+        day = local_day(facts.stage_since, facts.zone) + after if is_next and facts.stage_since else None
+    if day is not None and rules.needs_notice(stage):
+        day = max(day, notice + timedelta(days=rules.min_notice_days or 0)) if notice else None
+    return day
+
+
+def window_of(facts: ContractFacts, rules: Rules, stage: Stage) -> tuple[Window, NextDay]:
+    start, until, next_day = None, None, any_day
+    if rules.is_suspension(stage):
+        start, until, next_day = rules.start_from, rules.start_until, rules.next_start_day
+    elif stage.action not in RESTRICTING:
+        start, until, next_day = rules.contact_from, rules.contact_until, rules.next_contact_day
+    starts = [moment for moment in (start, stage.start_from) if moment is not None]
+    ends = [moment for moment in (until, stage.start_until) if moment is not None]
+    return Window(facts.zone, max(starts, default=None), min(ends, default=None)), next_day
+
+
+def is_frozen(facts: ContractFacts) -> bool:
+    on_hold = facts.relief_until is not None or facts.freeze_until is not None
+    return facts.feed_is_late or facts.exempt or facts.in_review or on_hold
+
+
+def stand(facts: ContractFacts, rules: Rules, now: datetime) -> Standing:
+    """Where a contract stands at `now`.
+
+    It climbs rung by rung, over as many as are due at once, and never past one that is not. A rung above the present
+    one is only taken on an open day, within its hours, and while nothing freezes the contract; a rung that is kept, or
+    a step down, asks for none of that. A hold that gives access back leaves the stage as it is (`relieved`), so that
+    what follows it is fixed; taking the access away again is a step up like any other.
+    """
+    ladder = sorted(facts.stages, key=lambda stage: stage.position)
+    if not owes(facts, rules) or not ladder:
         return Standing(None, None, None)
-    ladder = sorted(facts.stages, key=lambda stage: stage.after_days)
-    days = (today - facts.oldest_due_date).days
-    due = [stage for stage in ladder if stage.after_days <= days]
-    target = due[-1] if due else None
-    if facts.feed_is_late and _is_harder(target, facts.stage):
+    present = next((rank for rank, stage in enumerate(ladder, 1) if stage == facts.stage), 0)
+    today = local_day(now, facts.zone)
+    may_climb = not is_frozen(facts) and not facts.relieved
+
+    def is_open(stage: Stage) -> bool:
+        return next_allowed(now, *window_of(facts, rules, stage)) == now
+
+    def is_reached(rank: int, stage: Stage) -> bool:
+        day = clock_day(facts, rules, stage, rank, present)
+        if day is None or day > today or not _enough(facts, stage.min_arrears, stage.min_invoices):
+            return False
+        return rank <= present or (may_climb and is_open(stage))
+
+    first = next((rank for rank, stage in enumerate(ladder, 1) if not is_reached(rank, stage)), len(ladder) + 1)
+    target = ladder[first - 2] if first > 1 else None
+    restricted = any(stage.action in RESTRICTING for stage in ladder[: first - 1])
+    relieved = False
+    if target is not None and restricted:
+        gives_back = facts.exempt or facts.relief_until is not None
+        relieved = gives_back or (facts.relieved and (is_frozen(facts) or not is_open(target)))
+    if relieved:
         assert target is not None
-        held_on = facts.oldest_due_date + timedelta(days=target.after_days)
-        return Standing(facts.stage, target, held_on, FEED_IS_LATE)
-    later = [stage for stage in ladder if stage.after_days > days]
-    if not later:
+        return _next(facts, rules, now, target, target, today, relieved=True)
+    if first > len(ladder):
         return Standing(target, None, None)
-    return Standing(target, later[0], facts.oldest_due_date + timedelta(days=later[0].after_days))
+    following = ladder[first - 1]
+    return _next(facts, rules, now, target, following, clock_day(facts, rules, following, first, present))
 
 
-def _is_harder(target: Stage | None, present: Stage | None) -> bool:
-    return target is not None and (present is None or target.after_days > present.after_days)
+def _next(
+    facts: ContractFacts, rules: Rules, now: datetime, target: Stage | None, following: Stage, day: date | None,
+    relieved: bool = False,
+) -> Standing:  # fmt: skip
+    """The standing with the earliest moment of what follows, or why it has none."""
+    today = local_day(now, facts.zone)
+
+    def standing(note: str, at: datetime | None = None) -> Standing:
+        on = local_day(at, facts.zone) if at else None if relieved else day
+        return Standing(target, following, on, note, at, relieved)
+
+    if not relieved:
+        if not _enough(facts, following.min_arrears, following.min_invoices):
+            return standing(TOO_LITTLE)
+        if rules.needs_notice(following) and facts.notice_at is None:
+            return standing(NO_NOTICE)
+        if day is None:
+            return standing('')
+    if facts.exempt:
+        return standing(IS_EXEMPT)
+    if facts.in_review:
+        return standing(IN_REVIEW)
+    assert day is not None
+    if facts.feed_is_late and day <= today:
+        return standing(FEED_IS_LATE)
+    ends = [end for end in (facts.relief_until, facts.freeze_until) if end is not None]
+    moment = max(ends, default=now)
+    if local_day(moment, facts.zone) < day:
+        moment = moment_of(day, None, facts.zone)
+    at = next_allowed(moment, *window_of(facts, rules, following))
+    note = ON_HOLD if ends else NO_CALENDAR if at is None else ''
+    return standing(note, at)
 
 
 def intended_state(action: str | None, throttled: AccessState) -> AccessState:
     """How a line of a contract on a stage with that action should be; `throttled` is its plan's reduced state."""
     if action == 'throttle':
         return throttled
-    return AccessState.blocked() if action == 'block' else AccessState.normal()
+    return AccessState.blocked() if action in ('block', 'propose_termination') else AccessState.normal()

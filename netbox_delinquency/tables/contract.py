@@ -17,6 +17,8 @@ class ContractTable(PrimaryModelTable):
     status = columns.ChoiceFieldColumn()
     # The list view's annotation, empty where the user may not see it: ordering by the field itself would tell it.
     open_balance = tables.Column(accessor='visible_balance', verbose_name=_('Open balance'))
+    calendar = tables.Column(linkify=True)
+    relieved = columns.BooleanColumn()
     awaiting_clearing = columns.BooleanColumn()
     stage = tables.Column(linkify=True)
     next_stage = tables.Column(linkify=True)
@@ -34,14 +36,21 @@ class ContractTable(PrimaryModelTable):
             'plan',
             'policy',
             'status',
+            'calendar',
+            'time_zone',
+            'tier',
             'oldest_due_date',
             'open_balance',
+            'unpaid_invoices',
             'awaiting_clearing',
             'facts_at',
             'stage',
             'stage_since',
             'next_stage',
             'next_action_on',
+            'next_action_at',
+            'relieved',
+            'review_requested_at',
             'standing_note',
             'line_count',
             'description',

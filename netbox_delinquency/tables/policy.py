@@ -2,15 +2,17 @@ import django_tables2 as tables
 from django.utils.translation import gettext_lazy as _
 from netbox.tables import NetBoxTable, PrimaryModelTable, columns
 
-from ..models import Contract, DelinquencyPolicy, PolicyStage
+from ..models import Contract, DelinquencyPolicy, GraceRule, PolicyStage
 from .columns import counted, tags
 
-__all__ = ('DelinquencyPolicyTable', 'PolicyStageTable')
+__all__ = ('DelinquencyPolicyTable', 'GraceRuleTable', 'PolicyStageTable')
 
 
 class DelinquencyPolicyTable(PrimaryModelTable):
     name = tables.Column(linkify=True)
     auto_approve = columns.BooleanColumn()
+    calendar = tables.Column(linkify=True)
+    throttle_is_suspension = columns.BooleanColumn()
     stage_count = counted(PolicyStage, _('Stages'), policy_id='pk')
     contract_count = counted(Contract, _('Contracts'), policy_id='pk')
     tags = tags(DelinquencyPolicy)
@@ -22,6 +24,25 @@ class DelinquencyPolicyTable(PrimaryModelTable):
             'id',
             'name',
             'auto_approve',
+            'preset',
+            'preset_version',
+            'articles',
+            'min_notice_days',
+            'throttle_is_suspension',
+            'min_arrears',
+            'min_invoices',
+            'calendar',
+            'no_start_days',
+            'start_from',
+            'start_until',
+            'no_contact_days',
+            'contact_from',
+            'contact_until',
+            'restore_hours',
+            'fee_cap',
+            'trust_days',
+            'trust_gap_days',
+            'trust_uses_a_year',
             'stage_count',
             'contract_count',
             'description',
@@ -40,9 +61,60 @@ class PolicyStageTable(NetBoxTable):
     policy = tables.Column(linkify=True)
     after_days = tables.Column(linkify=True)
     action = columns.ChoiceFieldColumn()
+    clock = columns.ChoiceFieldColumn()
+    throttle_to = columns.ChoiceFieldColumn()
+    channel = columns.ChoiceFieldColumn()
+    approval = columns.ChoiceFieldColumn()
     tags = tags(PolicyStage)
 
     class Meta(NetBoxTable.Meta):
         model = PolicyStage
-        fields = ('pk', 'id', 'policy', 'after_days', 'action', 'tags', 'created', 'last_updated', 'actions')
-        default_columns = ('pk', 'policy', 'after_days', 'action')
+        fields = (
+            'pk',
+            'id',
+            'policy',
+            'position',
+            'clock',
+            'after_days',
+            'min_arrears',
+            'min_invoices',
+            'action',
+            'throttle_to',
+            'throttle_percent',
+            'throttle_down_kbps',
+            'throttle_up_kbps',
+            'channel',
+            'approval',
+            'start_from',
+            'start_until',
+            'tags',
+            'created',
+            'last_updated',
+            'actions',
+        )
+        default_columns = ('pk', 'policy', 'position', 'clock', 'after_days', 'action', 'approval')
+
+
+class GraceRuleTable(NetBoxTable):
+    policy = tables.Column(linkify=True)
+    tier = tables.Column(linkify=True)
+    for_tag = tables.Column(linkify=True)
+    exempt = columns.BooleanColumn()
+    tags = tags(GraceRule)
+
+    class Meta(NetBoxTable.Meta):
+        model = GraceRule
+        fields = (
+            'pk',
+            'id',
+            'policy',
+            'tier',
+            'for_tag',
+            'extra_days',
+            'exempt',
+            'tags',
+            'created',
+            'last_updated',
+            'actions',
+        )
+        default_columns = ('pk', 'policy', 'tier', 'for_tag', 'extra_days', 'exempt')

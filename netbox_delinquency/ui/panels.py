@@ -7,11 +7,16 @@ from ..models import (
     AccessLine,
     BillingEvent,
     BillingSource,
+    Calendar,
+    CalendarDate,
     Contract,
     DelinquencyPolicy,
     EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
+    GraceRule,
+    Hold,
+    Notice,
     PolicyStage,
     ServicePlan,
     Subscriber,
@@ -22,18 +27,25 @@ __all__ = (
     'BalancePanel',
     'BillingEventPanel',
     'BillingSourcePanel',
+    'CalendarDatePanel',
+    'CalendarPanel',
     'ChangePanel',
     'ChangeResultPanel',
     'ContractFactsPanel',
     'ContractPanel',
     'ContractStandingPanel',
     'CpePanel',
+    'GraceRulePanel',
+    'HoldPanel',
     'LineIdentityPanel',
     'LinePanel',
     'LineStatePanel',
+    'NoticePanel',
     'PlanPanel',
     'PointConnectionPanel',
     'PointPanel',
+    'PolicyCalendarPanel',
+    'PolicyLawPanel',
     'PolicyPanel',
     'RunApprovalPanel',
     'RunPanel',
@@ -67,6 +79,9 @@ class ContractPanel(ModelPanel):
     plan = attrs.RelatedObjectAttr('plan', linkify=True)
     policy = attrs.RelatedObjectAttr('policy', linkify=True)
     status = attrs.ChoiceAttr('status')
+    calendar = attrs.RelatedObjectAttr('calendar', linkify=True)
+    time_zone = attrs.TextAttr('time_zone')
+    tier = attrs.TextAttr('tier')
     description = attrs.TextAttr('description')
 
 
@@ -74,6 +89,7 @@ class ContractFactsPanel(ModelPanel):
     model = Contract
     title = _('Billing')
     oldest_due_date = attrs.DateTimeAttr('oldest_due_date', spec='date')
+    unpaid_invoices = attrs.NumericAttr('unpaid_invoices')
     awaiting_clearing = attrs.BooleanAttr('awaiting_clearing')
     facts_at = attrs.DateTimeAttr('facts_at')
 
@@ -96,6 +112,9 @@ class ContractStandingPanel(ModelPanel):
     stage_since = attrs.DateTimeAttr('stage_since')
     next_stage = attrs.RelatedObjectAttr('next_stage', linkify=True)
     next_action_on = attrs.DateTimeAttr('next_action_on', spec='date')
+    next_action_at = attrs.DateTimeAttr('next_action_at')
+    relieved = attrs.BooleanAttr('relieved')
+    review_requested_at = attrs.DateTimeAttr('review_requested_at')
     standing_note = attrs.TextAttr('standing_note')
 
 
@@ -178,11 +197,51 @@ class PolicyPanel(ModelPanel):
     description = attrs.TextAttr('description')
 
 
+class PolicyLawPanel(ModelPanel):
+    model = DelinquencyPolicy
+    title = _('Law')
+    preset = attrs.TextAttr('preset')
+    preset_version = attrs.NumericAttr('preset_version')
+    min_notice_days = attrs.NumericAttr('min_notice_days')
+    throttle_is_suspension = attrs.BooleanAttr('throttle_is_suspension')
+    min_arrears = attrs.NumericAttr('min_arrears')
+    min_invoices = attrs.NumericAttr('min_invoices')
+    restore_hours = attrs.NumericAttr('restore_hours')
+    fee_cap = attrs.NumericAttr('fee_cap')
+    trust_days = attrs.NumericAttr('trust_days')
+    trust_gap_days = attrs.NumericAttr('trust_gap_days')
+    trust_uses_a_year = attrs.NumericAttr('trust_uses_a_year')
+
+
+class PolicyCalendarPanel(ModelPanel):
+    model = DelinquencyPolicy
+    title = _('Calendar')
+    calendar = attrs.RelatedObjectAttr('calendar', linkify=True)
+    no_start_days = attrs.TextAttr('no_start_days')
+    start_from = attrs.TextAttr('start_from')
+    start_until = attrs.TextAttr('start_until')
+    no_contact_days = attrs.TextAttr('no_contact_days')
+    contact_from = attrs.TextAttr('contact_from')
+    contact_until = attrs.TextAttr('contact_until')
+
+
 class StagePanel(ModelPanel):
     model = PolicyStage
     policy = attrs.RelatedObjectAttr('policy', linkify=True)
+    position = attrs.NumericAttr('position')
+    clock = attrs.ChoiceAttr('clock')
     after_days = attrs.NumericAttr('after_days')
+    min_arrears = attrs.NumericAttr('min_arrears')
+    min_invoices = attrs.NumericAttr('min_invoices')
     action = attrs.ChoiceAttr('action')
+    throttle_to = attrs.ChoiceAttr('throttle_to')
+    throttle_percent = attrs.NumericAttr('throttle_percent')
+    throttle_down_kbps = attrs.NumericAttr('throttle_down_kbps')
+    throttle_up_kbps = attrs.NumericAttr('throttle_up_kbps')
+    channel = attrs.ChoiceAttr('channel')
+    approval = attrs.ChoiceAttr('approval')
+    start_from = attrs.TextAttr('start_from')
+    start_until = attrs.TextAttr('start_until')
 
 
 class RunPanel(ModelPanel):
@@ -251,3 +310,58 @@ class BillingEventPanel(ModelPanel):
     status = attrs.ChoiceAttr('status')
     message = attrs.TextAttr('message')
     processed_at = attrs.DateTimeAttr('processed_at')
+
+
+class CalendarPanel(ModelPanel):
+    model = Calendar
+    name = attrs.TextAttr('name')
+    country = attrs.TextAttr('country')
+    subdivision = attrs.TextAttr('subdivision')
+    city = attrs.TextAttr('city')
+    time_zone = attrs.TextAttr('time_zone')
+    description = attrs.TextAttr('description')
+
+
+class CalendarDatePanel(ModelPanel):
+    model = CalendarDate
+    calendar = attrs.RelatedObjectAttr('calendar', linkify=True)
+    date = attrs.DateTimeAttr('date', spec='date')
+    name = attrs.TextAttr('name')
+    is_holiday = attrs.BooleanAttr('is_holiday')
+
+
+class NoticePanel(ModelPanel):
+    model = Notice
+    contract = attrs.RelatedObjectAttr('contract', linkify=True)
+    kind = attrs.ChoiceAttr('kind')
+    reference = attrs.TextAttr('reference')
+    channel = attrs.ChoiceAttr('channel')
+    sent_at = attrs.DateTimeAttr('sent_at')
+    delivered_at = attrs.DateTimeAttr('delivered_at')
+    asserted_by = attrs.TextAttr('asserted_by')
+    description = attrs.TextAttr('description')
+
+
+class HoldPanel(ModelPanel):
+    model = Hold
+    contract = attrs.RelatedObjectAttr('contract', linkify=True)
+    kind = attrs.ChoiceAttr('kind')
+    reason = attrs.TextAttr('reason')
+    reference = attrs.TextAttr('reference')
+    approver = attrs.RelatedObjectAttr('approver')
+    starts_at = attrs.DateTimeAttr('starts_at')
+    ends_at = attrs.DateTimeAttr('ends_at')
+    instalments = attrs.NumericAttr('instalments')
+    ended_at = attrs.DateTimeAttr('ended_at')
+    end_reason = attrs.TextAttr('end_reason')
+    successor = attrs.RelatedObjectAttr('successor', linkify=True)
+    description = attrs.TextAttr('description')
+
+
+class GraceRulePanel(ModelPanel):
+    model = GraceRule
+    policy = attrs.RelatedObjectAttr('policy', linkify=True)
+    tier = attrs.TextAttr('tier')
+    for_tag = attrs.RelatedObjectAttr('for_tag', linkify=True)
+    extra_days = attrs.NumericAttr('extra_days')
+    exempt = attrs.BooleanAttr('exempt')

@@ -17,6 +17,8 @@ class ContractView(DetailView):
         right=(panels.ContractStandingPanel(), panels.BalancePanel()),
         bottom=(
             table_of('accessline', 'contract_id', add='contract', exclude=('contract', 'subscriber')),
+            table_of('notice', 'contract_id', add='contract', exclude=('contract',)),
+            table_of('hold', 'contract_id', add='contract', exclude=('contract',)),
             table_of('billingevent', 'contract_id', exclude=('contract',)),
         ),
     )

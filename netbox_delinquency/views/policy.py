@@ -1,7 +1,9 @@
+from django.utils.translation import gettext_lazy as _
+from netbox.ui.panels import JSONPanel
 from utilities.query import count_related
 from utilities.views import register_model_view
 
-from ..models import Contract, DelinquencyPolicy, PolicyStage
+from ..models import Contract, DelinquencyPolicy, GraceRule, PolicyStage
 from ..ui import panels
 from ..ui.base import page, table_of
 from .base import DetailView, register_crud
@@ -12,9 +14,20 @@ class DelinquencyPolicyView(DetailView):
     queryset = DelinquencyPolicy.objects.all()
     layout = page(
         panels.PolicyPanel(),
-        right=(table_of('policystage', 'policy_id', add='policy', exclude=('policy',)),),
-        bottom=(table_of('contract', 'policy_id', add='policy', exclude=('policy',)),),
+        panels.PolicyLawPanel(),
+        right=(panels.PolicyCalendarPanel(), JSONPanel('articles', title=_('Articles'))),
+        bottom=(
+            table_of('policystage', 'policy_id', add='policy', exclude=('policy',)),
+            table_of('gracerule', 'policy_id', add='policy', exclude=('policy',)),
+            table_of('contract', 'policy_id', add='policy', exclude=('policy',)),
+        ),
     )
+
+
+@register_model_view(GraceRule)
+class GraceRuleView(DetailView):
+    queryset = GraceRule.objects.all()
+    layout = page(panels.GraceRulePanel(), comments=False)
 
 
 @register_model_view(PolicyStage)
@@ -30,6 +43,7 @@ class PolicyStageView(DetailView):
 
 __all__ = (
     'DelinquencyPolicyView',
+    'GraceRuleView',
     'PolicyStageView',
     *register_crud(
         __name__,
@@ -39,4 +53,5 @@ __all__ = (
         ),
     ),
     *register_crud(__name__, PolicyStage),
+    *register_crud(__name__, GraceRule),
 )

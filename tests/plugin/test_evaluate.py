@@ -1,130 +1,229 @@
-"""The ladder: dated cases a reader can check, and the SQL held equal to the pure function on generated worlds."""
+"""The SQL held equal to the pure function on generated worlds; and what evaluation does besides."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 
-import pytest
+from core.models import ObjectChange
+from django.contrib.auth import get_user_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
+from utilities.testing import create_tags
 
-from netbox_delinquency.models import AccessLine, Contract, PolicyStage
-from netbox_delinquency.policy.evaluate import evaluate
-from netbox_delinquency.policy.ladder import (
-    FEED_IS_LATE,
-    ContractFacts,
-    Stage,
-    Standing,
-    intended_state,
-    stand,
-)
-from nornir_tasks.change import AccessState
+from netbox_delinquency.models import AccessLine, Calendar, Contract, GraceRule, Hold, Notice, PolicyStage, StartDay
+from netbox_delinquency.policy.evaluate import Evaluation, evaluate
+from netbox_delinquency.policy.facts import facts_of, ladder_of
+from netbox_delinquency.policy.ladder import ON_HOLD, RESTRICTING, stand
 
 from .factories import make_contract, make_line, make_policy, make_source
 
-THROTTLE, BLOCK = Stage(1, 15, 'throttle'), Stage(2, 30, 'block')
-DUE = date(2026, 10, 1)
-
-
-@pytest.mark.parametrize(
-    ('today', 'expected'),
-    [
-        (date(2026, 10, 1), Standing(None, THROTTLE, date(2026, 10, 16))),
-        (date(2026, 10, 15), Standing(None, THROTTLE, date(2026, 10, 16))),
-        (date(2026, 10, 16), Standing(THROTTLE, BLOCK, date(2026, 10, 31))),
-        (date(2026, 10, 30), Standing(THROTTLE, BLOCK, date(2026, 10, 31))),
-        (date(2026, 10, 31), Standing(BLOCK, None, None)),
-        (date(2027, 10, 31), Standing(BLOCK, None, None)),
-    ],
-)
-def test_a_contract_climbs_on_the_day_and_not_before(today, expected):
-    facts = ContractFacts(DUE, False, False, (BLOCK, THROTTLE), None)
-    assert stand(facts, today) == expected
-
-
-def test_nothing_owed_or_awaiting_clearing_stands_at_the_foot_of_the_ladder():
-    paid = ContractFacts(None, False, False, (THROTTLE, BLOCK), BLOCK)
-    clearing = ContractFacts(DUE, True, False, (THROTTLE, BLOCK), BLOCK)
-    assert stand(paid, date(2027, 1, 1)) == stand(clearing, date(2027, 1, 1)) == Standing(None, None, None)
-
-
-def test_a_late_feed_holds_the_step_up_but_not_the_step_down():
-    climbing = ContractFacts(DUE, False, True, (THROTTLE, BLOCK), THROTTLE)
-    assert stand(climbing, date(2026, 11, 5)) == Standing(THROTTLE, BLOCK, date(2026, 10, 31), FEED_IS_LATE)
-    paid = ContractFacts(None, False, True, (THROTTLE, BLOCK), BLOCK)
-    assert stand(paid, date(2026, 11, 5)).stage is None
-
-
-def test_intended_state_follows_the_stage():
-    throttled = AccessState.throttled(1000, 500)
-    assert intended_state(None, throttled) == AccessState.normal()
-    assert intended_state('throttle', throttled) == throttled
-    assert intended_state('block', throttled) == AccessState.blocked()
-
-
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TODAY = date(2026, 11, 20)
+WORLDS = 1000
 
-worlds = st.lists(
-    st.fixed_dictionaries(
-        {
-            'due': st.none() | st.integers(-5, 60).map(lambda days: TODAY - timedelta(days=days)),
-            'clearing': st.booleans(),
-            'policy': st.none() | st.integers(0, 2),
-            'stage': st.none() | st.integers(0, 2),
-            'source': st.integers(0, 2),
-        }
-    ),
-    min_size=1,
-    max_size=8,
+# Around clock changes in New York and Lisbon, Easter and carnival, year ends, and ordinary weeks.
+moments = st.datetimes(datetime(2026, 10, 20), datetime(2027, 4, 10)).map(
+    lambda moment: moment.replace(tzinfo=UTC, microsecond=0)
+) | st.sampled_from(
+    [
+        datetime(2026, 12, 31, 23, 59, tzinfo=UTC),
+        datetime(2027, 1, 1, 0, 0, tzinfo=UTC),
+        datetime(2027, 1, 1, 3, 0, tzinfo=UTC),
+        datetime(2026, 11, 1, 5, 30, tzinfo=UTC),
+        datetime(2027, 3, 14, 6, 59, 59, tzinfo=UTC),
+        datetime(2027, 3, 28, 1, 0, tzinfo=UTC),
+    ]
 )
+ago = st.none() | st.integers(-30 * 24, 60 * 24).map(lambda hours: timedelta(hours=hours))
+
+contracts = st.fixed_dictionaries(
+    {
+        'due': st.none() | st.integers(-5, 90),
+        'clearing': st.sampled_from([False] * 6 + [True]),
+        'policy': st.none() | st.integers(0, 4),
+        'stage': st.none() | st.integers(0, 5),
+        'since': st.integers(0, 40 * 24),
+        'relieved': st.booleans(),
+        'source': st.sampled_from([0, 0, 0, 1, 2, 3]),
+        'balance': st.none() | st.sampled_from([Decimal('9.99'), Decimal(10), Decimal(50), Decimal(200)]),
+        'invoices': st.integers(0, 3),
+        'calendar': st.none() | st.integers(0, 2),
+        'zone': st.sampled_from(['', '', 'America/New_York', 'Europe/Lisbon', 'Asia/Kolkata', 'Pacific/Auckland']),
+        'tier': st.sampled_from(['', '', 'gold', 'protected']),
+        'tagged': st.booleans(),
+        'review': st.sampled_from([False] * 6 + [True]),
+        'notice': st.none() | st.integers(-2 * 24, 80 * 24),
+        'holds': st.lists(
+            st.tuples(
+                st.sampled_from(['dispute', 'open_ticket', 'trust_unlock', 'outage', 'promise_to_pay']),
+                st.integers(-3 * 24, 20 * 24),
+                st.integers(1, 40 * 24),
+                st.none() | st.integers(0, 30 * 24),
+            ),
+            max_size=2,
+        ),
+    }
+)
+worlds = st.lists(contracts, min_size=1, max_size=6)
+
+
+def in_hours(hours: int) -> timedelta:
+    return timedelta(hours=hours)
+
+
+class EqualityTestCase(TestCase):
+    """One world is up to six contracts on five policies under three calendars, at some moment."""
+
+    @classmethod
+    def setUpTestData(cls):
+        cls.calendars = [
+            Calendar.objects.create(name='São Paulo', country='BR', subdivision='SP', time_zone='America/Sao_Paulo'),
+            Calendar.objects.create(name='New York', country='US', subdivision='NY', time_zone='America/New_York'),
+            Calendar.objects.create(name='Lisboa', country='PT', time_zone='Europe/Lisbon'),
+        ]
+        cls.calendars[0].dates.create(date=date(2027, 1, 25), name='Aniversário da cidade')
+        cls.calendars[0].dates.create(date=date(2026, 11, 20), name='Worked here', is_holiday=False)
+        law = {
+            'min_notice_days': 15, 'calendar': cls.calendars[0], 'start_from': time(9), 'start_until': time(17),
+            'no_start_days': 'fri,sat,sun,holiday,holiday_eve', 'no_contact_days': 'sat,sun,holiday',
+            'contact_from': time(9), 'contact_until': time(18),
+        }  # fmt: skip
+        cls.policies = [
+            make_policy(),
+            make_policy(stages=((1, 'throttle'), (2, 'block'), (50, 'block'))),
+            make_policy(stages=()),
+            make_policy(stages=(), **law),
+            make_policy(
+                stages=(), min_notice_days=10, throttle_is_suspension=False, min_arrears=Decimal(10),
+                start_from=time(2, 30), calendar=cls.calendars[1], no_start_days='sun,holiday_eve',
+            ),
+        ]  # fmt: skip
+
+        def stage(policy, position, clock, after_days, action, **values):
+            PolicyStage.objects.create(
+                policy=cls.policies[policy],
+                position=position,
+                clock=clock,
+                after_days=after_days,
+                action=action,
+                **values,
+            )
+
+        stage(3, 1, 'due', 1, 'remind')
+        stage(3, 2, 'due', 5, 'notice', start_from=time(10))
+        stage(3, 3, 'notice', 15, 'throttle')
+        stage(3, 4, 'previous', 7, 'warn')
+        stage(3, 5, 'previous', 10, 'block', min_arrears=Decimal(50), start_until=time(16))
+        stage(3, 6, 'previous', 30, 'propose_termination', min_invoices=2)
+        stage(4, 1, 'due', 3, 'throttle', throttle_to='percent', throttle_percent=10)
+        stage(4, 2, 'notice', 12, 'block')
+        cls.sources = [
+            make_source(),
+            make_source(heartbeat_minutes=60, last_event_at=NOW),
+            make_source(enabled=False),
+            make_source(heartbeat_minutes=60, last_event_at=datetime(2027, 5, 1, tzinfo=UTC)),
+        ]
+        cls.tag = create_tags('Good')[0]
+        for number in (0, 3, 4):
+            GraceRule.objects.create(policy=cls.policies[number], tier='gold', extra_days=7)
+            GraceRule.objects.create(policy=cls.policies[number], tier='protected', exempt=True)
+            GraceRule.objects.create(policy=cls.policies[number], for_tag=cls.tag, extra_days=10)
+        cls.user = get_user_model().objects.create(username='approver')
+        cls.contracts = [make_contract() for _ in range(6)]
+        for contract in cls.contracts:
+            make_line(contract=contract)
+        evaluate(NOW)  # fills the calendar's table, once
+
+    def arrange(self, world, now):
+        for contract, facts in zip(self.contracts, world, strict=False):
+            policy = None if facts['policy'] is None else self.policies[facts['policy']]
+            stages = list(policy.stages.all()) if policy else []
+            present = stages[facts['stage'] % len(stages)] if stages and facts['stage'] is not None else None
+            Contract.objects.filter(pk=contract.pk).update(
+                policy=policy, stage=present, source=self.sources[facts['source']],
+                oldest_due_date=None if facts['due'] is None else now.date() - timedelta(days=facts['due']),
+                awaiting_clearing=facts['clearing'], stage_since=now - in_hours(facts['since']) if present else None,
+                relieved=facts['relieved'] and present is not None, open_balance=facts['balance'],
+                unpaid_invoices=facts['invoices'], time_zone=facts['zone'], tier=facts['tier'],
+                calendar=None if facts['calendar'] is None else self.calendars[facts['calendar']],
+                review_requested_at=now if facts['review'] else None,
+            )  # fmt: skip
+            contract.tags.set([self.tag] if facts['tagged'] else [])
+            if facts['notice'] is not None:
+                delivered = now - in_hours(facts['notice'])
+                Notice.objects.create(
+                    contract=contract, kind='suspension', reference='n', delivered_at=delivered, asserted_by='billing'
+                )
+                Notice.objects.create(contract=contract, kind='reminder', reference='r', delivered_at=delivered,
+                                      asserted_by='billing')  # fmt: skip
+            for kind, start, length, ended in facts['holds']:
+                hold = Hold.objects.create(
+                    contract=contract, kind=kind, reason='x', approver=self.user, starts_at=now - in_hours(start),
+                    ends_at=now - in_hours(start) + in_hours(length),
+                )  # fmt: skip
+                if ended is not None:
+                    hold.advance(ended_at=hold.starts_at + in_hours(ended))
+        return self.contracts[: len(world)]
+
+    def check(self, contracts, now):
+        expected = {contract.pk: stand(*facts_of(contract.pk, now), now) for contract in contracts}
+        evaluate(now)
+        for pk, standing in expected.items():
+            contract = Contract.objects.select_related('plan').get(pk=pk)
+            stage, following = standing.stage, standing.next_stage
+            self.assertEqual(
+                (contract.stage_id, contract.next_stage_id, contract.next_action_on, contract.next_action_at,
+                 contract.standing_note, contract.relieved),
+                (stage and stage.pk, following and following.pk, standing.next_action_on, standing.next_action_at,
+                 standing.note, standing.relieved),
+            )  # fmt: skip
+            self.check_line(contract, standing)
+
+    def check_line(self, contract, standing):
+        line = AccessLine.objects.get(contract=contract)
+        ladder = ladder_of(contract.policy) if contract.policy else []
+        rungs = [rung for rung in ladder if standing.stage and rung.position <= standing.stage.position]
+        force = next((rung.action for rung in reversed(rungs) if rung.action in RESTRICTING), None)
+        if force is None or standing.relieved:
+            self.assertEqual(line.intended_mode, 'normal')
+        else:
+            self.assertEqual(line.intended_mode, 'throttled' if force == 'throttle' else 'blocked')
+
+    @settings(max_examples=WORLDS, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(world=worlds, now=moments, later=st.integers(1, 40 * 24))
+    def test_the_sql_is_the_pure_function(self, world, now, later):
+        contracts = self.arrange(world, now)
+        self.check(contracts, now)
+        # And again from where that left them, some time on: clocks run out, holds end, windows open.
+        self.check(contracts, now + in_hours(later))
 
 
 class EvaluateTestCase(TestCase):
     @classmethod
     def setUpTestData(cls):
-        cls.policies = [
-            make_policy(),
-            make_policy(stages=((1, 'throttle'), (2, 'block'), (50, 'block'))),
-            make_policy(stages=()),
-        ]
-        cls.sources = [
-            make_source(),
-            make_source(heartbeat_minutes=60, last_event_at=NOW - timedelta(minutes=60)),
-            make_source(heartbeat_minutes=60, last_event_at=NOW - timedelta(minutes=61)),
-        ]
+        cls.policies = [make_policy()]
         cls.contracts = [make_contract() for _ in range(8)]
         for contract in cls.contracts:
             make_line(contract=contract)
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(world=worlds)
-    def test_the_sql_is_the_pure_function(self, world):
-        expected = {}
-        for contract, facts in zip(self.contracts, world, strict=False):
-            policy = None if facts['policy'] is None else self.policies[facts['policy']]
-            stages = list(PolicyStage.objects.filter(policy=policy)) if policy else []
-            present = stages[facts['stage'] % len(stages)] if stages and facts['stage'] is not None else None
-            Contract.objects.filter(pk=contract.pk).update(
-                oldest_due_date=facts['due'], awaiting_clearing=facts['clearing'], policy=policy, stage=present,
-                stage_since=NOW - timedelta(days=1) if present else None, source=self.sources[facts['source']],
-            )  # fmt: skip
-            ladder = [Stage(stage.pk, stage.after_days, stage.action) for stage in stages]
-            on = next((stage for stage in ladder if present and stage.pk == present.pk), None)
-            late = self.sources[facts['source']].is_late(NOW)
-            expected[contract.pk] = stand(ContractFacts(facts['due'], facts['clearing'], late, ladder, on), TODAY)
+    def test_a_second_evaluation_writes_nothing(self):
+        Contract.objects.update(oldest_due_date=TODAY - timedelta(days=20), policy=self.policies[0])
+        self.assertEqual(evaluate(NOW), Evaluation(8, 8))
+        self.assertEqual(evaluate(NOW), Evaluation(0, 0))
 
-        evaluate(NOW)
-
-        for pk, standing in expected.items():
-            contract = Contract.objects.select_related('plan').get(pk=pk)
-            got = (contract.stage_id, contract.next_stage_id, contract.next_action_on, contract.standing_note)
-            stage, following = standing.stage, standing.next_stage
-            self.assertEqual(
-                got, (stage and stage.pk, following and following.pk, standing.next_action_on, standing.note)
-            )
-            line = AccessLine.objects.get(contract=pk)
-            self.assertEqual(line.intended, intended_state(stage and stage.action, contract.plan.throttled_state))
-        self.assertEqual(evaluate(NOW), type(evaluate(NOW))(0, 0), 'a second evaluation writes nothing')
+    def test_what_changes_the_intended_state_is_in_the_change_log_and_nothing_else_is(self):
+        Contract.objects.update(oldest_due_date=TODAY - timedelta(days=20), policy=self.policies[0], open_balance=7)
+        evaluate(NOW, [self.contracts[0].pk])
+        change = ObjectChange.objects.get(user_name='delinquency')
+        self.assertEqual(change.changed_object, self.contracts[0])
+        self.assertEqual(
+            (change.prechange_data, change.postchange_data),
+            ({'intended': 'normal'}, {'intended': 'throttle', 'stage': self.policies[0].stages.first().pk}),
+        )
+        self.assertTrue(self.contracts[0].get_absolute_url())
+        Contract.objects.update(oldest_due_date=TODAY - timedelta(days=21))
+        evaluate(NOW, [self.contracts[0].pk])
+        self.assertEqual(ObjectChange.objects.filter(user_name='delinquency').count(), 1)
 
     def test_a_terminated_contract_is_left_alone(self):
         contract = self.contracts[0]
@@ -153,3 +252,48 @@ class EvaluateTestCase(TestCase):
         evaluate(datetime(2026, 10, 17, 4, tzinfo=UTC))
         self.contracts[0].refresh_from_db()
         self.assertEqual(self.contracts[0].stage.after_days, 15)
+
+    def test_after_a_trust_unlock_the_contract_is_back_where_it_was_and_climbs_only_then(self):
+        contract, line = self.contracts[0], self.contracts[0].lines.get()
+        Contract.objects.filter(pk=contract.pk).update(
+            oldest_due_date=TODAY - timedelta(days=29), policy=self.policies[0]
+        )
+        evaluate(NOW)
+        hold = Hold.objects.create(
+            contract=contract, kind='trust_unlock', reason='asked', starts_at=NOW, ends_at=NOW + timedelta(days=3),
+            approver=get_user_model().objects.create(username='u'),
+        )  # fmt: skip
+        seen = []
+        for days in (0, 1, 2.99, 3, 3.01):
+            evaluate(NOW + timedelta(days=days))
+            contract.refresh_from_db()
+            line.refresh_from_db()
+            seen.append((contract.stage.action, contract.relieved, line.intended_mode))
+        throttled = ('throttle', True, 'normal')
+        self.assertEqual(
+            seen, [throttled, throttled, throttled, ('throttle', False, 'throttled'), ('block', False, 'blocked')]
+        )
+        self.assertTrue(hold.is_active(NOW + timedelta(days=2)))
+
+    def test_a_hold_says_so_and_says_until_when(self):
+        contract = self.contracts[0]
+        Contract.objects.filter(pk=contract.pk).update(
+            oldest_due_date=TODAY - timedelta(days=20), policy=self.policies[0]
+        )
+        ends = NOW + timedelta(days=2)
+        Hold.objects.create(
+            contract=contract, kind='open_ticket', reason='T-1', starts_at=NOW, ends_at=ends,
+            approver=get_user_model().objects.create(username='u'),
+        )  # fmt: skip
+        evaluate(NOW)
+        contract.refresh_from_db()
+        self.assertEqual((contract.stage, contract.standing_note, contract.next_action_at), (None, ON_HOLD, ends))
+
+    def test_the_table_of_days_is_filled_once_and_anew_where_a_calendar_changes(self):
+        calendar = Calendar.objects.create(name='SP', country='BR', subdivision='SP', time_zone='America/Sao_Paulo')
+        make_policy(calendar=calendar, no_start_days='holiday')
+        evaluate(NOW)
+        count = StartDay.objects.count()
+        evaluate(NOW)
+        self.assertEqual(StartDay.objects.count(), count)
+        self.assertEqual(StartDay.objects.get(day=date(2026, 12, 25)).next_day, date(2026, 12, 26))

@@ -4,6 +4,7 @@ from netbox.api.serializers import PrimaryModelSerializer
 from ...choices import ContractStatusChoices
 from ...models import Contract
 from .billing_source import BillingSourceSerializer
+from .calendar import CalendarSerializer
 from .fields import BalanceField
 from .plan import ServicePlanSerializer
 from .policy import DelinquencyPolicySerializer, PolicyStageSerializer
@@ -17,6 +18,7 @@ class ContractSerializer(PrimaryModelSerializer):
     source = BillingSourceSerializer(nested=True)
     plan = ServicePlanSerializer(nested=True)
     policy = DelinquencyPolicySerializer(nested=True, required=False, allow_null=True, default=None)
+    calendar = CalendarSerializer(nested=True, required=False, allow_null=True, default=None)
     status = ChoiceField(choices=ContractStatusChoices, required=False)
     open_balance = BalanceField()
     stage = PolicyStageSerializer(nested=True, read_only=True, allow_null=True)
@@ -27,8 +29,9 @@ class ContractSerializer(PrimaryModelSerializer):
         model = Contract
         fields = (
             'id', 'url', 'display_url', 'display', 'subscriber', 'source', 'external_id', 'plan', 'policy', 'status',
-            'oldest_due_date', 'open_balance', 'awaiting_clearing', 'facts_at', 'stage', 'stage_since', 'next_stage',
-            'next_action_on', 'standing_note', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
+            'calendar', 'time_zone', 'tier', 'oldest_due_date', 'open_balance', 'unpaid_invoices', 'awaiting_clearing',
+            'facts_at', 'stage', 'stage_since', 'next_stage', 'next_action_on', 'next_action_at', 'relieved',
+            'review_requested_at', 'standing_note', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
             'last_updated', 'line_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'external_id', 'subscriber', 'plan', 'status', 'description')

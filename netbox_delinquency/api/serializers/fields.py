@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -11,7 +12,7 @@ from nornir_tasks.change import AccessState
 from ...choices import AccessModeChoices
 from ...models.state import get_state, state_fields
 
-__all__ = ('AccessStateSerializer', 'BalanceField', 'TargetField')
+__all__ = ('AccessStateSerializer', 'AwareDateTimeField', 'BalanceField', 'TargetField')
 
 
 class AccessStateSerializer(serializers.Serializer):
@@ -60,3 +61,16 @@ class BalanceField(serializers.DecimalField):
 
     def get_attribute(self, instance):
         return getattr(instance, 'visible_balance', None)
+
+
+class AwareDateTimeField(serializers.DateTimeField):
+    """A moment with its offset: one without would be taken for the server's own time, and a deadline would move."""
+
+    def to_internal_value(self, value):
+        if isinstance(value, str):
+            parsed = parse_datetime(value)
+            if parsed is not None and parsed.tzinfo is None:
+                raise serializers.ValidationError(
+                    'Give the time with its offset, for example 2026-08-05T12:00:00-03:00.'
+                )
+        return super().to_internal_value(value)

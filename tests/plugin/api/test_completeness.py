@@ -4,12 +4,12 @@ import pytest
 from django.apps import apps
 from utilities.api import get_graphql_type_for_model, get_serializer_for_model
 
-from netbox_delinquency.models import Invoice
+from netbox_delinquency.models import Invoice, StartDay
 from netbox_delinquency.models.state import state_fields
 
 from .base import APP, graphql_field
 
-MODELS = [model for model in apps.get_app_config(APP).get_models() if model is not Invoice]
+MODELS = [model for model in apps.get_app_config(APP).get_models() if model not in (Invoice, StartDay)]
 AS_OBJECTS = {field for state in ('intended', 'observed', 'expected', 'desired') for field in state_fields(state)}
 HIDDEN_IN_GRAPHQL = {'open_balance', 'body'}
 

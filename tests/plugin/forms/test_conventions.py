@@ -6,11 +6,11 @@ from netbox.registry import registry
 from utilities.forms.rendering import FieldSet, InlineFields, TabbedGroups
 
 from netbox_delinquency import filtersets, forms
-from netbox_delinquency.models import Invoice
+from netbox_delinquency.models import Invoice, StartDay
 
 pytestmark = pytest.mark.django_db
 
-MODELS = [model for model in apps.get_app_config('netbox_delinquency').get_models() if model is not Invoice]
+MODELS = [model for model in apps.get_app_config('netbox_delinquency').get_models() if model not in (Invoice, StartDay)]
 KINDS = ('', 'Import', 'BulkEdit', 'Filter')
 # Given by NetBox's base forms, and shown by its templates.
 COMMON = {'owner', 'owner_group', 'comments', 'add_tags', 'remove_tags'} | {

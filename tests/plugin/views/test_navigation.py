@@ -11,12 +11,12 @@ from users.models import ObjectPermission
 from utilities.testing import TestCase
 
 from netbox_delinquency.dashboard import EnforcementWidget
-from netbox_delinquency.models import Invoice
+from netbox_delinquency.models import Invoice, StartDay
 from netbox_delinquency.navigation import menu
 from netbox_delinquency.search import indexes
 from tests.plugin.factories import make_contract, make_line, make_run, make_subscriber
 
-MODELS = [model for model in apps.get_app_config('netbox_delinquency').get_models() if model is not Invoice]
+MODELS = [model for model in apps.get_app_config('netbox_delinquency').get_models() if model not in (Invoice, StartDay)]
 ITEMS = [item for group in menu.groups for item in group.items]
 
 

@@ -16,6 +16,10 @@ class DelinquencyPolicyViewTest(ObjectViewTestCase):
             'name': 'Homes',
             'auto_approve': True,
             'description': 'All homes',
+            'articles': '{}',
+            'restore_hours': 24,
+            'trust_gap_days': 30,
+            'trust_uses_a_year': 3,
             'tags': [tag.pk for tag in create_tags('Alpha', 'Bravo')],
         }
         cls.csv_data = ('name,auto_approve', 'Policy 4,true', 'Policy 5,')
@@ -48,6 +52,11 @@ class PolicyStageViewTest(ObjectViewTestCase):
         ]
         cls.form_data = {
             'policy': policy.pk,
+            'position': 60,
+            'clock': 'due',
+            'throttle_to': 'plan',
+            'channel': 'any',
+            'approval': 'policy',
             'after_days': 60,
             'action': StageActionChoices.BLOCK,
             'tags': [tag.pk for tag in create_tags('Alpha', 'Bravo')],
@@ -58,4 +67,4 @@ class PolicyStageViewTest(ObjectViewTestCase):
             f'{policy.name},50,block',
         )
         cls.csv_update_data = ('id,after_days', f'{stages[0].pk},11', f'{stages[1].pk},21')
-        cls.bulk_edit_data = {'action': StageActionChoices.BLOCK}
+        cls.bulk_edit_data = {'channel': 'cpe'}

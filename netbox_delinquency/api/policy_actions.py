@@ -1,0 +1,180 @@
+"""Explaining, simulating, unlocking in trust, ending holds and asking for review, over REST."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, timedelta
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import transaction
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.response import Response
+from rest_framework.status import HTTP_201_CREATED
+
+from ..choices import HoldKindChoices
+from ..models import Contract, Hold
+from ..policy.explain import explain
+from ..policy.facts import facts_of
+from ..policy.simulate import SimulationError, simulate
+from ..signals import reevaluate
+from .run_actions import Refused, RunActionPermissions
+
+__all__ = ('ContractActionsMixin', 'HoldActionsMixin', 'PolicyActionsMixin', 'explanation_of')
+
+
+class UnlockRequest(serializers.Serializer):
+    days = serializers.IntegerField(min_value=1, required=False, help_text="Empty: the policy's")
+    reason = serializers.CharField(max_length=200)
+
+
+class ReasonRequest(serializers.Serializer):
+    reason = serializers.CharField(max_length=200)
+
+
+class ReviewRequest(serializers.Serializer):
+    requested = serializers.BooleanField(help_text='false ends the review')
+
+
+class VerdictAnswer(serializers.Serializer):
+    rule = serializers.CharField()
+    facts = serializers.CharField()
+    verdict = serializers.CharField()
+    article = serializers.CharField()
+
+
+class ExplainAnswer(serializers.Serializer):
+    stage = serializers.IntegerField(allow_null=True)
+    next_stage = serializers.IntegerField(allow_null=True)
+    next_action_on = serializers.DateField(allow_null=True)
+    next_action_at = serializers.DateTimeField(allow_null=True)
+    relieved = serializers.BooleanField()
+    note = serializers.CharField()
+    preset = serializers.CharField()
+    verdicts = VerdictAnswer(many=True)
+
+
+class DayAnswer(serializers.Serializer):
+    day = serializers.DateField()
+    throttled = serializers.IntegerField()
+    blocked = serializers.IntegerField()
+    restored = serializers.IntegerField()
+
+
+def explanation_of(contract: Contract, now) -> dict:
+    facts, rules = facts_of(contract.pk, now)
+    policy = contract.policy
+    explanation = explain(facts, rules, now, policy.articles if policy else {})
+    standing = explanation.standing
+    return {
+        'stage': standing.stage and standing.stage.pk,
+        'next_stage': standing.next_stage and standing.next_stage.pk,
+        'next_action_on': standing.next_action_on,
+        'next_action_at': standing.next_action_at,
+        'relieved': standing.relieved,
+        'note': standing.note,
+        'preset': f'{policy.preset} {policy.preset_version or ""}'.strip() if policy else '',
+        'verdicts': [asdict(verdict) for verdict in explanation.verdicts],
+    }
+
+
+class _Acting:
+    acts: dict[str, str] = {}
+
+    def get_permissions(self):
+        if self.action in self.acts:
+            return [RunActionPermissions(self.acts[self.action])]
+        return super().get_permissions()
+
+    def _object(self, pk):
+        # The queryset of a POST is restricted to `add`: the object is taken plainly and asked for itself.
+        model = self.queryset.model
+        instance = get_object_or_404(model, pk=pk)
+        permission = f'netbox_delinquency.{self.acts[self.action]}_{model._meta.model_name}'  # noqa: SLF001
+        if not self.request.user.has_perm(permission, obj=instance):
+            raise PermissionDenied(f'You do not have the permission {permission} for this object.')
+        return instance
+
+    def _body(self, serializer_class):
+        serializer = serializer_class(data=self.request.data)
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+
+class ContractActionsMixin(_Acting):
+    acts = {'trust_unlock': 'unlock', 'review': 'review'}
+
+    @extend_schema(responses=ExplainAnswer)
+    @action(detail=True, methods=['get'])
+    def explain(self, request, pk):
+        """Each rule in turn: the facts it read, its verdict, its article; and what happens next, when at the earliest."""
+        return Response(explanation_of(self.get_object(), timezone.now()))
+
+    @extend_schema(request=UnlockRequest, responses={201: None, 409: None})
+    @action(detail=True, methods=['post'], url_path='trust-unlock')
+    def trust_unlock(self, request, pk):
+        """Give access back for some days. What follows is the stage the contract has now."""
+        from .serializers import HoldSerializer
+
+        contract, body = self._object(pk), self._body(UnlockRequest)
+        now = timezone.now()
+        with transaction.atomic():
+            contract = Contract.objects.select_for_update(of=('self',)).select_related('policy').get(pk=contract.pk)
+            days = body.get('days') or (contract.policy and contract.policy.trust_days) or 1
+            hold = Hold(
+                contract=contract, kind=HoldKindChoices.TRUST, reason=body['reason'], approver=request.user,
+                starts_at=now, ends_at=now + timedelta(days=days),
+            )  # fmt: skip
+            try:
+                hold.full_clean()
+            except DjangoValidationError as error:
+                raise Refused(' '.join(error.messages)) from error
+            hold.save()
+        return Response(HoldSerializer(hold, context={'request': request}).data, status=HTTP_201_CREATED)
+
+    @extend_schema(request=ReviewRequest, responses=ExplainAnswer)
+    @action(detail=True, methods=['post'])
+    def review(self, request, pk):
+        """Send the automatic decision to a person; until the review is ended nothing gets harder."""
+        contract = self._object(pk)
+        requested = self._body(ReviewRequest)['requested']
+        with transaction.atomic():
+            contract.advance(review_requested_at=timezone.now() if requested else None)
+            reevaluate(contract.pk)
+        contract.refresh_from_db()
+        return Response(explanation_of(contract, timezone.now()))
+
+
+class HoldActionsMixin(_Acting):
+    acts = {'end': 'change'}
+
+    @extend_schema(request=ReasonRequest, responses={200: None, 409: None})
+    @action(detail=True, methods=['post'])
+    def end(self, request, pk):
+        """End a hold before its time, such as an agreement that was broken; its contract is evaluated at once."""
+        hold, body = self._object(pk), self._body(ReasonRequest)
+        now = timezone.now()
+        if not hold.is_active(now):
+            raise Refused(f'hold {hold} does not stand any more: there is nothing to end')
+        hold.advance(ended_at=now, end_reason=body['reason'])
+        return Response(self.get_serializer(hold).data)
+
+
+class PolicyActionsMixin:
+    @extend_schema(responses=DayAnswer(many=True), parameters=[OpenApiParameter('until', date, required=True)])
+    @action(detail=True, methods=['get'])
+    def simulate(self, request, pk):
+        """How many contracts would be throttled, blocked and restored on each day; nothing is written."""
+        policy = self.get_object()
+        try:
+            until = date.fromisoformat(request.query_params.get('until', ''))
+            days = simulate(policy, timezone.now(), until)
+        except SimulationError as error:
+            raise serializers.ValidationError({'until': str(error).removeprefix('until: ')}) from error
+        except ValueError as error:
+            raise serializers.ValidationError({'until': 'give a day, such as 2026-12-31'}) from error
+        return Response([asdict(day) for day in days])

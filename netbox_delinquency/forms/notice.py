@@ -1,0 +1,86 @@
+from django.utils.translation import gettext_lazy as _
+from netbox.forms import PrimaryModelBulkEditForm, PrimaryModelFilterSetForm, PrimaryModelForm
+from utilities.forms.fields import TagFilterField
+from utilities.forms.rendering import FieldSet
+
+from ..models import Notice
+from .base import OWNERSHIP, SEARCH, PrimaryImportForm, choice, choose, edit, filter_by, refer
+
+__all__ = (
+    'NoticeBulkEditForm',
+    'NoticeFilterForm',
+    'NoticeForm',
+    'NoticeImportForm',
+)
+
+NOTICE_FIELDS = (
+    'contract',
+    'kind',
+    'reference',
+    'channel',
+    'sent_at',
+    'delivered_at',
+    'asserted_by',
+    'description',
+    'owner',
+    'comments',
+    'tags',
+)
+
+
+class NoticeForm(PrimaryModelForm):
+    fieldsets = (
+        FieldSet(
+            'contract',
+            'kind',
+            'reference',
+            'channel',
+            'sent_at',
+            'delivered_at',
+            'asserted_by',
+            'description',
+            'tags',
+            name=_('Notice'),
+        ),
+    )
+    contract = choose(Notice, 'contract')
+
+    class Meta:
+        model = Notice
+        fields = NOTICE_FIELDS
+
+
+class NoticeImportForm(PrimaryImportForm):
+    contract = refer(Notice, 'contract')
+    kind = choice(Notice, 'kind')
+    channel = choice(Notice, 'channel')
+
+    class Meta:
+        model = Notice
+        fields = NOTICE_FIELDS
+
+
+class NoticeBulkEditForm(PrimaryModelBulkEditForm):
+    model = Notice
+    fieldsets = (FieldSet('kind', 'channel', 'asserted_by', 'description'),)
+    nullable_fields = ('description', 'comments')
+
+    kind = edit(Notice, 'kind')
+    channel = edit(Notice, 'channel')
+    asserted_by = edit(Notice, 'asserted_by')
+
+
+class NoticeFilterForm(PrimaryModelFilterSetForm):
+    model = Notice
+    fieldsets = (
+        SEARCH,
+        FieldSet('contract_id', 'kind', 'channel', 'delivered_at', 'asserted_by', name=_('Notice')),
+        OWNERSHIP,
+    )
+
+    contract_id = filter_by(Notice, 'contract')
+    kind = filter_by(Notice, 'kind')
+    channel = filter_by(Notice, 'channel')
+    delivered_at = filter_by(Notice, 'delivered_at')
+    asserted_by = filter_by(Notice, 'asserted_by')
+    tag = TagFilterField(model)

@@ -1,0 +1,38 @@
+"""What follows at once when a notice or a hold is written, by whatever way: its one contract is evaluated."""
+
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+from django.utils import timezone
+
+from .models import Calendar, CalendarDate, Hold, Notice, StartDay
+
+__all__ = ('reevaluate',)
+
+
+def reevaluate(contract: int) -> None:
+    """Put one contract where it belongs now; where that gives access back, give it back."""
+    from .choices import RunStatusChoices
+    from .enforcement.plan import plan_runs, unplanned_lines
+    from .jobs import enqueue_run
+    from .policy.evaluate import evaluate
+
+    now = timezone.now()
+    evaluate(now, [contract])
+    for run in plan_runs(unplanned_lines().filter(contract=contract), now, restores_only=True):
+        if run.status == RunStatusChoices.APPROVED:
+            transaction.on_commit(lambda run=run: enqueue_run(run), robust=True)
+
+
+@receiver([post_save, post_delete], sender=Notice)
+@receiver([post_save, post_delete], sender=Hold)
+def evaluate_contract(instance, **kwargs):
+    reevaluate(instance.contract_id)
+
+
+@receiver([post_save, post_delete], sender=CalendarDate)
+@receiver(post_save, sender=Calendar)
+def forget_days(instance, **kwargs):
+    """The next evaluation writes them anew; until it has, nothing is restricted by them."""
+    calendar = instance.pk if isinstance(instance, Calendar) else instance.calendar_id
+    StartDay.objects.filter(calendar=calendar).delete()
