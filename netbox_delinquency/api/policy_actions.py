@@ -94,7 +94,7 @@ class _Acting:
         # The queryset of a POST is restricted to `add`: the object is taken plainly and asked for itself.
         model = self.queryset.model
         instance = get_object_or_404(model, pk=pk)
-        permission = f'netbox_delinquency.{self.acts[self.action]}_{model._meta.model_name}'  # noqa: SLF001
+        permission = f'netbox_delinquency.{self.acts[self.action]}_{model._meta.model_name}'
         if not self.request.user.has_perm(permission, obj=instance):
             raise PermissionDenied(f'You do not have the permission {permission} for this object.')
         return instance
