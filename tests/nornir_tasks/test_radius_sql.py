@@ -233,8 +233,14 @@ def test_what_is_missing_is_told_with_the_lines_to_add(db):
     assert findings['tables'].ok
     assert not findings['group nbd-restricted'].ok
     assert not findings['memory'].ok
-    assert [reply.accepted for reply in at.prepare(list(findings.values()))] == [True]
-    assert {finding.subject for finding in at.check(datetime.now(UTC)) if finding.ok} == {'tables', 'memory'}
+    assert findings['group nbd-restricted'].add == (
+        'INSERT INTO radgroupreply (groupname, attribute, op, value) VALUES '
+        "('nbd-restricted', 'Mikrotik-Address-List', ':=', 'nbd-restricted')",
+    )
+    assert [reply.accepted for reply in at.prepare(list(findings.values()))] == [True, True]
+    assert all(finding.ok for finding in at.check(datetime.now(UTC)))
+    db.user('ana', 'home')
+    assert enforce(db, BLOCKED, target('ana')) == OFFLINE
 
 
 def test_a_wrong_password_and_a_closed_port_are_sentences_without_the_secret(db):
