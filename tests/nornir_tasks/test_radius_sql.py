@@ -21,10 +21,13 @@ NORMAL, BLOCKED, SLOW = AccessState.normal(), AccessState.blocked(), AccessState
 
 @pytest.fixture(scope='module', params=['postgresql', 'mysql'])
 def server(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    if request.param == 'mysql' and mariadb_missing():
+    if request.param == 'postgresql':
+        with postgres_database() as database:
+            yield database
+        return
+    if mariadb_missing():
         pytest.skip(mariadb_missing())
-    with (postgres_database if request.param == 'postgresql' else mariadb_database)(folder) as database:
+    with mariadb_database(tmp_path_factory.mktemp('mariadb')) as database:
         yield database
 
 
