@@ -20,13 +20,13 @@ from nornir_tasks.connections.host_keys import (
     remember,
     remembered,
 )
+from nornir_tasks.connections.logins import Attempt, login_attempts
 from nornir_tasks.connections.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError, close_channel
 from nornir_tasks.credentials import Credential, get_credential
 from nornir_tasks.drivers import Finding, get_driver
 from nornir_tasks.drivers.base import SSHOptions
 from nornir_tasks.errors import (
     ConfigurationError,
-    CredentialMissingError,
     HostKeyRefusedError,
     LoginRefusedError,
     PointTimeoutError,
@@ -46,8 +46,6 @@ __all__ = (
 
 KEEPALIVE = 15  # seconds; a NAT or a firewall forgets an idle session soon after a minute
 CHUNK = 65536
-Attempt = Callable[[paramiko.Transport, str], object]
-KEY_CLASSES: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +265,7 @@ class SSHSession:
         tried = []
         transport: paramiko.Transport | None = None
         try:
-            for name, attempt in self._attempts():
+            for name, attempt in login_attempts(self._credential):
                 tried.append(name)
                 transport = transport or self._negotiated()
                 further = self._try(transport, attempt)
@@ -379,41 +377,6 @@ class SSHSession:
             return False
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise PointUnreachableError(f'{self.where} ended the login: {_words(error)}') from None
-
-    def _attempts(self) -> list[tuple[str, Attempt]]:
-        """Ways to log in, best first. The agent only where the credential names no way: it may hold anything."""
-        credential = self._credential
-        attempts: list[tuple[str, Attempt]] = []
-        if credential.key_file is not None:
-            attempts.append(('the key file', _with_key(_load_key(credential))))
-        if (password := credential.password) is not None:
-            # Falls back to keyboard-interactive where that is what the server has.
-            attempts.append(
-                ('the password', lambda transport, name: transport.auth_password(name, password.get_secret_value()))
-            )
-        if not attempts:
-            attempts = [('a key of the agent', _with_key(key)) for key in paramiko.Agent().get_keys()]
-        return attempts
-
-
-def _with_key(key: paramiko.PKey) -> Attempt:
-    return lambda transport, name: transport.auth_publickey(name, key)
-
-
-def _load_key(credential: Credential) -> paramiko.PKey:
-    """Classes are tried in turn: paramiko 4 and 5 differ in their own way to find the right one."""
-    path = credential.key_file
-    passphrase = credential.passphrase
-    for kind in KEY_CLASSES:
-        try:
-            return kind.from_private_key_file(str(path), passphrase.get_secret_value() if passphrase else None)
-        except OSError as error:
-            raise CredentialMissingError(f'key file {path} cannot be read: {error.strerror}') from None
-        except paramiko.PasswordRequiredException:
-            raise CredentialMissingError(f'key file {path} needs the passphrase of its credential') from None
-        except (paramiko.SSHException, ValueError):
-            continue
-    raise CredentialMissingError(f'key file {path} is not an Ed25519, ECDSA or RSA key, or its passphrase is wrong')
 
 
 def _words(error: BaseException) -> str:

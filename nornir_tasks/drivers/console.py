@@ -11,103 +11,24 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import ClassVar, Self, cast
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar, cast
 
-from pydantic import Field, model_validator
-
-from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
+from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.connections.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError
-from nornir_tasks.drivers.base import Driver, DriverParameters, Finding, SSHPointParameters
+from nornir_tasks.drivers.base import Driver, Finding
+from nornir_tasks.drivers.clock import clock_finding
+from nornir_tasks.drivers.console_session import (
+    ConsoleLine,
+    ConsolePoint,
+    NotSentError,
+    Session,
+    check_username,
+    session_of,
+    state_of,
+)
 from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
-
-# Whatever is put into a command is made of these. Consoles give a meaning to `| ; ? ! # * " \\` and to spaces, and do
-# not agree on how to quote them: a name that has them is refused, never escaped.
-USERNAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._@:/+=-]{0,252}')
-POLICY_NAME = r'^[A-Za-z0-9][A-Za-z0-9._:/+=,()-]{0,126}$'
-CLOCK_SKEW = 300  # seconds; RFC 5176 §3.3 has a NAS drop a CoA whose Event-Timestamp is off by more, without a word
-ENGLISH_MONTHS = ('Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec')
-
-
-class PolicyMeaning(DriverParameters):
-    """What a policy name on the box does to a line."""
-
-    mode: Mode
-    down_kbps: int | None = Field(None, ge=1, description='Of a throttled line, kbit/s')
-    up_kbps: int | None = Field(None, ge=1, description='Of a throttled line, kbit/s')
-
-    @model_validator(mode='after')
-    def _is_a_state(self) -> Self:
-        self.state()
-        return self
-
-    def state(self) -> AccessState:
-        return AccessState(self.mode, self.down_kbps, self.up_kbps)
-
-
-class ConsolePoint(SSHPointParameters):
-    """Parameters of a BRAS whose lines get their policy from RADIUS."""
-
-    policies: Mapping[str, PolicyMeaning] = Field(
-        default_factory=dict,
-        description='What the names of profiles and services mean, such as {"slow-1m": {"mode": "throttled", '
-        '"down_kbps": 1000, "up_kbps": 512}, "walled": {"mode": "blocked"}}; names not listed are normal',
-    )
-    clears_sessions: bool = Field(
-        False,
-        description='End a session that is not as wanted, so that it comes back with the policy RADIUS holds. Only '
-        'where RADIUS is written first: it would come back as it was',
-    )
-
-    @model_validator(mode='after')
-    def _names_can_be_sent(self) -> Self:
-        wrong = [name for name in self.policies if not re.fullmatch(POLICY_NAME.strip('^$'), name)]
-        if wrong:
-            raise ValueError(f'"{wrong[0]}" cannot be the name of a policy on a console')
-        return self
-
-
-class ConsoleLine(DriverParameters):
-    """Parameters of a plan or line there: none, for its user name says all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One session as a box shows it. `handle` is what the box ends it by; `policies` are names, in the box's order."""
-
-    username: str
-    handle: str
-    address: str = ''
-    policies: tuple[str, ...] = ()
-    extra: Mapping[str, str] = field(default_factory=dict)
-
-
-class NotSentError(Exception):
-    """A line is left alone; `str()` says why and what to do."""
-
-
-def check_username(name: str) -> str:
-    """The name itself. Raises `NotSentError` for one that a console would not take as one word of text."""
-    if not name:
-        raise NotSentError('the line has no user name, by which alone a session is found here')
-    if not USERNAME.fullmatch(name):
-        raise NotSentError(
-            f'its user name {name!r} holds what a console would act upon: only letters, digits and ._@:/+=- are sent'
-        )
-    return name
-
-
-def state_of(policies: Sequence[str], meanings: Mapping[str, PolicyMeaning], fold: Callable[[str], str]) -> AccessState:
-    """The hardest state among the policies; what no meaning is listed for is normal."""
-    known = {fold(name): meaning.state() for name, meaning in meanings.items()}
-    state = AccessState.normal()
-    for name in policies:
-        found = known.get(fold(name), state)
-        if found.is_harder_than(state):
-            state = found
-    return state
 
 
 class ConsoleDriver(Driver):
@@ -311,59 +232,3 @@ class ConsoleDriver(Driver):
                 said = str(error)
         text = f'the login cannot look at sessions: {said}' if said else 'the login may look at sessions'
         return Finding('privileges', ok=not said, message=text)
-
-
-def session_of(reading: Reading) -> Session | None:
-    """The session that a reading's detail holds."""
-    found = reading.detail.get('session')
-    if not found:
-        return None
-    return Session(found['username'], found['handle'], found['address'], tuple(found['policies']), dict(found['extra']))
-
-
-def clock_finding(seen: datetime | None, now: datetime) -> Finding:
-    """Whether a box's clock is near enough to ours for CoA."""
-    if seen is None:
-        text = 'its clock could not be read: compare it with NTP, for CoA with a wrong time is dropped silently'
-        return Finding('clock', ok=False, message=text, required=False)
-    skew = (seen - now).total_seconds()
-    if abs(skew) < CLOCK_SKEW:
-        return Finding('clock', ok=True, message=f'{abs(skew):.0f} s apart')
-    text = (
-        f'its clock is {abs(skew):.0f} s {"ahead" if skew > 0 else "behind"}: from {CLOCK_SKEW} s on it drops CoA '
-        'without an answer (Event-Timestamp); set up NTP'
-    )
-    return Finding('clock', ok=False, message=text)
-
-
-def clock_of(year: str, month: str, day: str, clock: str, offset_minutes: int = 0) -> datetime | None:
-    """`month` is a number or an English name's first three letters; `clock` is `HH:MM:SS`, with or without parts."""
-    try:
-        number = ENGLISH_MONTHS.index(month[:3].title()) + 1 if month.isalpha() else int(month)
-        hour, minute, second = (int(part) for part in clock.split('.')[0].split(':'))
-        local = datetime(int(year), number, int(day), hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
-    return datetime.fromtimestamp(local.timestamp() - offset_minutes * 60, UTC)
-
-
-def require_shell_text(answer: str, what: re.Pattern[str]) -> None:
-    """Raises `ValueError` where an answer that must hold something does not: an empty one is not "no session"."""
-    if not what.search(answer):
-        raise ValueError(f'"{" ".join(answer.split())[:120]}"' if answer.strip() else 'it printed nothing')
-
-
-__all__ = (
-    'ConsoleDriver',
-    'ConsoleLine',
-    'ConsolePoint',
-    'NotSentError',
-    'PolicyMeaning',
-    'Session',
-    'check_username',
-    'clock_finding',
-    'clock_of',
-    'require_shell_text',
-    'session_of',
-    'state_of',
-)

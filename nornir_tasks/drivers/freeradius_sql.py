@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from pydantic import Field, ValidationError, field_validator
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
@@ -249,24 +249,27 @@ class FreeRADIUSDriver(Driver):
                 return findings
             point = self.parameters
             groups = tables.read_groups(connection, {point.blocked_group, point.throttled_group} - {''})
-        findings.append(self._check_group(point.blocked_group, groups))
+        names = self._names(FreeRADIUSLine.model_validate({}))
+        line = Judge(names, groups).missing_blocked_group()
+        findings.append(_check_group(point.blocked_group, groups, (line,) if line else ()))
         if point.throttled_group:
-            findings.append(self._check_group(point.throttled_group, groups))
+            findings.append(_check_group(point.throttled_group, groups, ()))
         return findings
-
-    def _check_group(self, name: str, groups: Mapping[str, tuple[Pair, ...]]) -> Finding:
-        ok = bool(groups.get(name))
-        return Finding(
-            f'group {name}', ok, '' if ok else 'it has no rows in radgroupreply, so it would restrict nothing'
-        )
 
     def prepare(self, findings: Sequence[Finding]) -> list[Reply]:
         replies: list[Reply] = []
         for line in lines_of(findings):
             try:
                 with self.connection.begin() as connection:
-                    connection.execute(text(line))
+                    connection.exec_driver_sql(line)
             except DBAPIError as error:
                 return [*replies, Reply(False, f'the database refused "{line}": {error.orig}')]
             replies.append(Reply(True))
         return replies
+
+
+def _check_group(name: str, groups: Mapping[str, tuple[Pair, ...]], add: tuple[str, ...]) -> Finding:
+    ok = bool(groups.get(name))
+    return Finding(
+        f'group {name}', ok, '' if ok else 'it has no rows in radgroupreply, so it would restrict nothing', add
+    )

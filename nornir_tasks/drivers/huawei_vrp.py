@@ -23,16 +23,16 @@ from pydantic import Field
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.shell import Prompt
 from nornir_tasks.drivers.base import Abilities, Finding
-from nornir_tasks.drivers.console import (
+from nornir_tasks.drivers.clock import clock_of
+from nornir_tasks.drivers.console import ConsoleDriver
+from nornir_tasks.drivers.console_session import (
     POLICY_NAME,
-    ConsoleDriver,
     ConsoleLine,
     ConsolePoint,
     NotSentError,
     PolicyMeaning,
     Session,
     check_username,
-    clock_of,
     require_shell_text,
     session_of,
     state_of,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from nornir_tasks.drivers.base import Finding
-from nornir_tasks.drivers.console import clock_finding
+from nornir_tasks.drivers.clock import clock_finding
 from nornir_tasks.drivers.linux_batch import Output
 from nornir_tasks.drivers.linux_nft import Garden
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nornir_tasks.drivers.base import Finding
-from nornir_tasks.drivers.console import clock_finding, clock_of
+from nornir_tasks.drivers.clock import clock_finding, clock_of
 from nornir_tasks.drivers.routeros_box import Run, is_true, parse_rates
 from nornir_tasks.drivers.routeros_line import RouterOSPoint
 from nornir_tasks.drivers.routeros_syntax import parse_rows, quote, rows_command

@@ -152,9 +152,15 @@ class Judge:
     def _must_block(self) -> None:
         """A group without rows is accepted by FreeRADIUS and restricts nothing: the line would get all there is."""
         if not self.groups.get(self.names.blocked):
-            reply = self._reply(AccessState.blocked())
-            line = ADD_REPLY + _values(self.names.blocked, reply)
+            line = ADD_REPLY + _values(self.names.blocked, self._reply(AccessState.blocked()))
             raise PolicyError(f'group "{self.names.blocked}" has no replies, so it would restrict nothing: {line}')
+
+    def missing_blocked_group(self) -> str:
+        """The statement that makes the blocked group; empty where it is there, or the dialect cannot say."""
+        reply = self._reply(AccessState.blocked())
+        if self.groups.get(self.names.blocked) or not reply:
+            return ''
+        return ADD_REPLY + _values(self.names.blocked, reply)
 
     def _is_generated(self, group: str) -> bool:
         matched = GENERATED.fullmatch(group)

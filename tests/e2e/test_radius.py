@@ -35,9 +35,9 @@ class RadiusEndToEndTestCase(TestCase):
         super().setUpClass()
         cls.stack = contextlib.ExitStack()
         cls.addClassCleanup(cls.stack.close)
-        folders = [Path(cls.stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-        cls.db = cls.stack.enter_context(postgres_database(folders[0]))
-        cls.server = cls.stack.enter_context(freeradius_server(folders[1], cls.db.kind, cls.db.where, cls.db.database))
+        folder = Path(cls.stack.enter_context(tempfile.TemporaryDirectory()))
+        cls.db = cls.stack.enter_context(postgres_database())
+        cls.server = cls.stack.enter_context(freeradius_server(folder, cls.db.kind, cls.db.where, cls.db.database))
 
     def setUp(self):
         self.db.empty()

@@ -14,7 +14,8 @@ from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, O
 from nornir_tasks.connections.ssh import SSHSession
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.cisco_iosxr import CiscoIOSXRDriver
-from nornir_tasks.drivers.console import NotSentError, Session, check_username, clock_finding
+from nornir_tasks.drivers.clock import clock_finding
+from nornir_tasks.drivers.console_session import NotSentError, Session, check_username
 from nornir_tasks.drivers.huawei_vrp import HuaweiVRPDriver
 from nornir_tasks.drivers.junos import JunosDriver
 from nornir_tasks.drivers.nokia_sros import NokiaSROSDriver

@@ -23,7 +23,7 @@ TRUST = {'trust_acknowledgement': True}
 @pytest.fixture(scope='module')
 def servers(tmp_path_factory):
     with (
-        postgres_database(tmp_path_factory.mktemp('postgres')) as database,
+        postgres_database() as database,
         freeradius_server(
             tmp_path_factory.mktemp('freeradius'), database.kind, database.where, database.database
         ) as server,
@@ -97,8 +97,9 @@ def test_an_offline_line_is_stored_and_nothing_is_sent(db, box):
     assert box.lines['ana'].address_list == 'nbd-restricted'
 
 
-def test_a_session_that_only_accounting_still_knows_is_offline(db, box):
+def test_a_session_that_only_accounting_still_knows_is_offline(db, box, monkeypatch):
     """Its Stop was lost: the NAS says 503, and the stored policy is right."""
+    monkeypatch.setattr('nornir_tasks.tasks.SETTLE_SECONDS', 0.3)
     box.lines['ana'].session_id = ''
     assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': (Outcome.OFFLINE, '')}
     assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': (Outcome.NOOP, '')}

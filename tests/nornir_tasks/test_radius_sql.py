@@ -21,10 +21,13 @@ NORMAL, BLOCKED, SLOW = AccessState.normal(), AccessState.blocked(), AccessState
 
 @pytest.fixture(scope='module', params=['postgresql', 'mysql'])
 def server(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    if request.param == 'mysql' and mariadb_missing():
+    if request.param == 'postgresql':
+        with postgres_database() as database:
+            yield database
+        return
+    if mariadb_missing():
         pytest.skip(mariadb_missing())
-    with (postgres_database if request.param == 'postgresql' else mariadb_database)(folder) as database:
+    with mariadb_database(tmp_path_factory.mktemp('mariadb')) as database:
         yield database
 
 
@@ -233,8 +236,14 @@ def test_what_is_missing_is_told_with_the_lines_to_add(db):
     assert findings['tables'].ok
     assert not findings['group nbd-restricted'].ok
     assert not findings['memory'].ok
-    assert [reply.accepted for reply in at.prepare(list(findings.values()))] == [True]
-    assert {finding.subject for finding in at.check(datetime.now(UTC)) if finding.ok} == {'tables', 'memory'}
+    assert findings['group nbd-restricted'].add == (
+        'INSERT INTO radgroupreply (groupname, attribute, op, value) VALUES '
+        "('nbd-restricted', 'Mikrotik-Address-List', ':=', 'nbd-restricted')",
+    )
+    assert [reply.accepted for reply in at.prepare(list(findings.values()))] == [True, True]
+    assert all(finding.ok for finding in at.check(datetime.now(UTC)))
+    db.user('ana', 'home')
+    assert enforce(db, BLOCKED, target('ana')) == OFFLINE
 
 
 def test_a_wrong_password_and_a_closed_port_are_sentences_without_the_secret(db):

@@ -6,11 +6,13 @@ import os
 from contextlib import contextmanager
 from unittest import mock
 
+import pytest
 from core.models import Job
 from django.test import override_settings
 from django.urls import reverse
 from django.utils import timezone
 
+from dev.lab import Lab
 from netbox_delinquency.enforcement.execute import execute_run
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs
 from netbox_delinquency.jobs import CheckPoint
@@ -50,6 +52,27 @@ class SSHDriverTest(PluginAPITestCase):
         patcher = mock.patch.dict(os.environ, environment)
         patcher.start()
         self.addCleanup(patcher.stop)
+
+    @pytest.mark.root
+    @pytest.mark.skipif(bool(Lab.available()), reason=Lab.available())
+    def test_a_linux_line_is_shaped_walled_and_freed_in_the_kernel(self):
+        with Lab() as lab:
+            credential = json.dumps({'username': lab.bras_user, 'key_file': str(lab.key_file)})
+            home, neighbour = lab.homes[:2]
+            point = make_point(
+                driver='linux', address=lab.bras_address, port=lab.bras_port, host_key=lab.bras_host_key,
+                credential='lab', parameters=lab.point_parameters,
+            )  # fmt: skip
+            plan = make_plan(down_kbps=home.down_kbps, up_kbps=home.up_kbps)
+            line = make_line(bras=point, ipv4=home.ipv4, circuit_id=home.interface, contract=make_contract(plan=plan))
+            with mock.patch.dict(os.environ, {'DELINQUENCY_CREDENTIAL_LAB': credential}):
+                row = self.drive(line, BLOCKED)
+                self.assertEqual((row.outcome, row.message, line.observed), ('applied', '', BLOCKED))
+                self.assertTrue(lab.reaches_notice(home, lab.internet_url))
+                self.assertEqual(lab.fetch(neighbour, lab.internet_url)[0], 200)
+                row = self.drive(line, NORMAL)
+                self.assertEqual((row.outcome, line.observed), ('applied', NORMAL))
+                self.assertEqual(lab.fetch(home, lab.internet_url)[:2], (200, 'the internet\n'))
 
     def line(self, listening, driver, parameters, plan, **values):
         point = make_point(

@@ -199,7 +199,12 @@ server access {{
 
 def missing() -> str:
     """Why FreeRADIUS cannot be run here; empty where it can."""
-    return '' if os.access(PROGRAM, os.X_OK) and shutil.which('radclient') else 'freeradius is not installed'
+    if not (os.access(PROGRAM, os.X_OK) and shutil.which('radclient')):
+        return 'needs the Debian packages freeradius and freeradius-utils'
+    if not Path('/usr/lib/freeradius/rlm_sql_postgresql.so').exists():
+        return 'needs the Debian package freeradius-postgresql'
+    # Debian lets only root and its own user read FreeRADIUS's configuration, the queries among it.
+    return '' if os.access(QUERIES / 'postgresql' / 'queries.conf', os.R_OK) else f'{QUERIES} cannot be read'
 
 
 def free_udp_port(family: int = socket.AF_INET) -> int:

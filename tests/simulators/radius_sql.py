@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,8 +121,9 @@ def _engine(database: RadiusDatabase) -> Engine:
 
 
 @contextlib.contextmanager
-def postgres_database(folder: Path) -> Iterator[RadiusDatabase]:
-    with own_postgres(folder) as address:
+def postgres_database() -> Iterator[RadiusDatabase]:
+    """In a folder of its own: another pytest that starts closes pytest's to the user that PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory() as folder, own_postgres(Path(folder)) as address:
         url = make_url(address)
         database = RadiusDatabase('postgresql', '127.0.0.1', url.port or 0, 'postgres', '', 'postgres')
         _load(database)
