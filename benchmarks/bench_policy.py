@@ -49,8 +49,15 @@ TABLES = ('contract', 'accessline', 'notice', 'hold')
 
 def setup() -> dict:
     from django.contrib.auth import get_user_model
+
     from netbox_delinquency.models import (
-        BillingSource, Calendar, DelinquencyPolicy, EnforcementPoint, PolicyStage, ServicePlan, Subscriber,
+        BillingSource,
+        Calendar,
+        DelinquencyPolicy,
+        EnforcementPoint,
+        PolicyStage,
+        ServicePlan,
+        Subscriber,
     )  # fmt: skip
 
     places = (('SP', 'America/Sao_Paulo'), ('AM', 'America/Manaus'), ('PE', 'America/Recife'))

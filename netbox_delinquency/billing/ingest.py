@@ -129,4 +129,3 @@ def _record_notice(contract: Contract, fact: NoticeFact, now: datetime) -> None:
         ],
         ignore_conflicts=True,
     )  # fmt: skip
-

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from .ladder import ContractFacts, Rules, Standing, clock_day, is_frozen, owes, stand, window_of
 from .calendar import next_allowed
+from .ladder import ContractFacts, Rules, Standing, clock_day, is_frozen, owes, stand, window_of
 
 __all__ = ('Explanation', 'Verdict', 'explain')
 
@@ -63,7 +63,11 @@ def explain(facts: ContractFacts, rules: Rules, now: datetime, articles: Mapping
     window, next_day = window_of(facts, rules, following)
     at = next_allowed(now, window, next_day)
     hours = f'{window.start or "00:00"} to {window.until or "24:00"} {window.zone}'
-    say('no_start_days', f'{hours}; next open {at.isoformat() if at else "not known"}', 'passes' if at == now else 'waits')
+    say(
+        'no_start_days',
+        f'{hours}; next open {at.isoformat() if at else "not known"}',
+        'passes' if at == now else 'waits',
+    )
     say('next', f'{following.action} at the earliest {standing.next_action_at or standing.next_action_on or "not known"}',
         'waits' if is_frozen(facts) or standing.next_action_at is None else 'passes')  # fmt: skip
     return Explanation(standing, tuple(verdicts))

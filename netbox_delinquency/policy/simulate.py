@@ -69,7 +69,9 @@ def simulate(policy: DelinquencyPolicy, now: datetime, until: date) -> list[Day]
 
 def _moments(policy: DelinquencyPolicy, day: date) -> set[datetime]:
     """The moments of a day at which something can begin: midnights and the openings of windows, in every zone."""
-    times = {time(), policy.start_from, policy.contact_from, *policy.stages.values_list('start_from', flat=True)} - {None}
+    times = {time(), policy.start_from, policy.contact_from, *policy.stages.values_list('start_from', flat=True)} - {
+        None
+    }
     zones = {timezone.get_default_timezone_name(), *Calendar.objects.values_list('time_zone', flat=True)}
     own = Contract.objects.filter(policy=policy).exclude(time_zone='').order_by()
     zones |= set(own.values_list('time_zone', flat=True).distinct())

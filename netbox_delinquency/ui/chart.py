@@ -32,4 +32,4 @@ def simulation_chart(days: list[Day], width: int = 900, height: int = 220) -> st
         if number % max(len(days) // 8, 1) == 0:
             drawing.add(drawing.text(str(day.day), insert=(50 + number * step, height - 10), font_size=10,
                                      fill='currentColor'))  # fmt: skip
-    return mark_safe(drawing.tostring())  # noqa: S308 - numbers and dates only
+    return mark_safe(drawing.tostring())
