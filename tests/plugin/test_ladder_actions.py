@@ -188,7 +188,7 @@ class LadderActionTest(PluginAPITestCase):
     def test_a_hold_that_ends_before_it_starts_is_refused(self):
         self.may('add_hold')
         self.may('view_contract')
-        self.may('view_user')
+        self.add_permissions('users.view_user')
         url = reverse(f'plugins-api:{APP}-api:hold-list')
         data = {'contract': self.contract.pk, 'kind': 'dispute', 'reason': 'x', 'approver': self.user.pk,
                 'starts_at': '2026-10-02T12:00:00Z', 'ends_at': '2026-10-01T12:00:00Z'}  # fmt: skip

@@ -60,7 +60,7 @@ def test_the_first_restriction_is_on_the_lawful_day_and_not_a_day_before(preset,
     due = case.get('due') or told - timedelta(days=10)
     facts = facts_of(preset, oldest_due_date=due, notice_at=at(told) if told else None)
     rules = rules_of(preset)
-    standing = stand(facts, rules, at(told or due))
+    standing = stand(facts, rules, at(told or due + timedelta(days=8)))
     assert standing.next_action_on == case['earliest'], case['why']
     assert standing.next_stage.action in RESTRICTING
     opens = preset.rules.get('start_from') or time()
