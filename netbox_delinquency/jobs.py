@@ -22,6 +22,7 @@ from .enforcement.execute import execute_run, is_abandoned
 from .enforcement.plan import plan_runs, unplanned_lines
 from .models import BillingEvent, EnforcementPoint, EnforcementRun
 from .policy.evaluate import evaluate
+from .retention import purge
 from .settings import get_settings
 
 ENFORCE_QUEUE = 'netbox_delinquency.enforce'
@@ -87,6 +88,18 @@ class Housekeeping(JobRunner):
             if is_abandoned(run, now):
                 self.logger.warning('run "%s" was left by its worker: resuming it', run)
                 enqueue_run(run)
+
+
+@system_job(interval=1_440)
+class Retention(JobRunner):
+    """Forget what was settled long ago; the log of what was done to lines is kept for its own term."""
+
+    class Meta:
+        name = 'Delinquency: retention'
+
+    def run(self, *args, **kwargs) -> None:
+        settings = get_settings()
+        self.logger.info('purged: %s', purge(timezone.now(), settings.retention_days, settings.action_log_days))
 
 
 @system_job(interval=get_settings().evaluate_minutes)

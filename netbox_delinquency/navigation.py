@@ -1,14 +1,22 @@
 from django.utils.translation import gettext_lazy as _
 from netbox.plugins import PluginMenu, PluginMenuButton, PluginMenuItem
 
+PRESETS = PluginMenuButton(
+    'plugins:netbox_delinquency:delinquencypolicy_presets',
+    _('Presets'),
+    'mdi mdi-scale-balance',
+    permissions=['netbox_delinquency.view_delinquencypolicy'],
+)
 
-def item(model: str, label) -> PluginMenuItem:
+
+def item(model: str, label, *more: PluginMenuButton) -> PluginMenuItem:
     """The list of a model, with its add and import buttons for those who may use them."""
     view = f'plugins:netbox_delinquency:{model}'
     may_add = [f'netbox_delinquency.add_{model}']
     buttons = [
         PluginMenuButton(f'{view}_add', _('Add'), 'mdi mdi-plus-thick', permissions=may_add),
         PluginMenuButton(f'{view}_bulk_import', _('Import'), 'mdi mdi-upload', permissions=may_add),
+        *more,
     ]
     return PluginMenuItem(f'{view}_list', label, permissions=[f'netbox_delinquency.view_{model}'], buttons=buttons)
 
@@ -37,7 +45,7 @@ menu = PluginMenu(
         (
             _('Policy'),
             (
-                item('delinquencypolicy', _('Policies')),
+                item('delinquencypolicy', _('Policies'), PRESETS),
                 item('policystage', _('Stages')),
                 item('gracerule', _('Grace Rules')),
                 item('calendar', _('Calendars')),

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from nornir_tasks.change import AccessState
 
-from ..choices import LineStatusChoices, RunKindChoices, RunStatusChoices
+from ..choices import ApprovalChoices, LineStatusChoices, RunKindChoices, RunStatusChoices
 from ..models import AccessLine, EnforcementChange, EnforcementRun
 from ..models.state import set_state
 from .errors import RunRefusedError
@@ -72,7 +72,7 @@ def plan_runs(
         is_restore = not desired.is_harder_than(expected or AccessState.normal())
         if restores_only and not is_restore:
             continue
-        automatic = is_restore or bool(line.contract.policy and line.contract.policy.auto_approve)
+        automatic = is_restore or _approves_itself(line.contract)
         row = EnforcementChange(line=line, point=line.point, reason=_reason(line))
         set_state(row, 'expected', expected)
         set_state(row, 'desired', desired)
@@ -90,6 +90,13 @@ def plan_runs(
             approve_run(run, run.plan_hash, now)
         runs.append(run)
     return runs
+
+
+def _approves_itself(contract) -> bool:
+    """The stage may ask for a person, or do without one; else it is as the policy says."""
+    if contract.stage is not None and contract.stage.approval != ApprovalChoices.POLICY:
+        return contract.stage.approval == ApprovalChoices.AUTO
+    return bool(contract.policy and contract.policy.auto_approve)
 
 
 def _reason(line: AccessLine) -> str:

@@ -207,7 +207,7 @@ CONTRACTS = (
            CASE WHEN stays_relieved THEN prev_closed ELSE closed END AS next_closed,
            CASE WHEN first_id IS NULL AND NOT stays_relieved THEN ''
                 WHEN NOT stays_relieved AND too_little THEN %(too_little)s
-                WHEN NOT stays_relieved AND needs_notice AND notice_on IS NULL THEN %(no_notice)s
+                WHEN NOT stays_relieved AND (needs_notice OR clock_kind = 'notice') AND notice_on IS NULL THEN %(no_notice)s
                 WHEN NOT stays_relieved AND day IS NULL THEN ''
                 WHEN exempt THEN %(is_exempt)s
                 WHEN in_review THEN %(in_review)s
@@ -352,6 +352,10 @@ def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluat
     given = parameters(now, contracts)
     ensure_start_days(timezone.localdate(now))
     with transaction.atomic(), connection.cursor() as cursor:
+        if contracts is None:
+            # The planner takes the rungs and holds for far fewer than they are, and would loop where it must hash;
+            # compiling the statement costs more than it gains.
+            cursor.execute("SET LOCAL work_mem = '128MB'; SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
         cursor.execute((CONTRACTS + LOG + COUNT).format(only_contracts=only, **TABLES), given)
         moved = cursor.fetchone()[0]
         cursor.execute(LINES.format(only_contracts=only, **TABLES), given)

@@ -244,7 +244,7 @@ def _next(
     if not relieved:
         if not _enough(facts, following.min_arrears, following.min_invoices):
             return standing(TOO_LITTLE)
-        if rules.needs_notice(following) and facts.notice_at is None:
+        if (rules.needs_notice(following) or following.clock == 'notice') and facts.notice_at is None:
             return standing(NO_NOTICE)
         if day is None:
             return standing('')

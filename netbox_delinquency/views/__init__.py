@@ -3,6 +3,7 @@ from .billing import *
 from .calendar import *
 from .contract import *
 from .hold import *
+from .ladder_pages import *
 from .notice import *
 from .plan import *
 from .point import *

@@ -7,6 +7,7 @@ from ..models import Contract, DelinquencyPolicy, GraceRule, PolicyStage
 from ..ui import panels
 from ..ui.base import page, table_of
 from .base import DetailView, register_crud
+from .ladder_pages import PreviewedEditView
 
 
 @register_model_view(DelinquencyPolicy)
@@ -51,7 +52,8 @@ __all__ = (
         DelinquencyPolicy.objects.annotate(
             stage_count=count_related(PolicyStage, 'policy'), contract_count=count_related(Contract, 'policy')
         ),
+        bases={'Edit': PreviewedEditView},
     ),
-    *register_crud(__name__, PolicyStage),
+    *register_crud(__name__, PolicyStage, bases={'Edit': PreviewedEditView}),
     *register_crud(__name__, GraceRule),
 )

@@ -46,3 +46,23 @@ class BillingSourceTableTest(TableTestCase):
 
 class BillingEventTableTest(TableTestCase):
     table = tables.BillingEventTable
+
+
+class CalendarTableTest(TableTestCase):
+    table = tables.CalendarTable
+
+
+class CalendarDateTableTest(TableTestCase):
+    table = tables.CalendarDateTable
+
+
+class GraceRuleTableTest(TableTestCase):
+    table = tables.GraceRuleTable
+
+
+class HoldTableTest(TableTestCase):
+    table = tables.HoldTable
+
+
+class NoticeTableTest(TableTestCase):
+    table = tables.NoticeTable

@@ -1,0 +1,91 @@
+"""The filters of calendars, notices, holds and grace rules."""
+
+from django.contrib.auth import get_user_model
+from utilities.testing import create_tags
+
+from netbox_delinquency import filtersets
+from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, Notice
+from tests.plugin.base import FilterSetTestCase
+from tests.plugin.factories import make_contract, make_policy
+
+
+class CalendarFilterSetTest(FilterSetTestCase):
+    queryset = Calendar.objects.all()
+    filterset = filtersets.CalendarFilterSet
+
+    def test_by_place(self):
+        recife = Calendar.objects.create(
+            name='R', country='BR', subdivision='PE', city='Recife', time_zone='America/Recife'
+        )
+        lisbon = Calendar.objects.create(name='L', country='PT', time_zone='Europe/Lisbon')
+        self.assertEqual(self.found(country='PT'), [lisbon])
+        self.assertEqual(self.found(subdivision='PE'), [recife])
+        self.assertEqual(self.found(q='recif'), [recife])
+
+
+class CalendarDateFilterSetTest(FilterSetTestCase):
+    queryset = CalendarDate.objects.all()
+    filterset = filtersets.CalendarDateFilterSet
+
+    def test_by_calendar_and_day(self):
+        calendar = Calendar.objects.create(name='R', country='BR', time_zone='America/Recife')
+        early, late = (calendar.dates.create(date=day, name=day) for day in ('2027-01-01', '2027-02-01'))
+        self.assertEqual(self.found(calendar='R', date__gt='2027-01-15'), [late])
+        self.assertEqual(self.found(calendar_id=calendar.pk, q='01-01'), [early])
+
+
+class NoticeFilterSetTest(FilterSetTestCase):
+    queryset = Notice.objects.all()
+    filterset = filtersets.NoticeFilterSet
+
+    def test_by_contract_kind_and_time(self):
+        one = Notice.objects.create(contract=make_contract(), kind='suspension', reference='A', asserted_by='b',
+                                    delivered_at='2026-10-01T12:00:00Z')  # fmt: skip
+        two = Notice.objects.create(
+            contract=make_contract(), kind='reminder', reference='B', channel='sms', asserted_by='b'
+        )
+        self.assertEqual(self.found(contract_id=one.contract_id), [one])
+        self.assertEqual(self.found(contract=two.contract.external_id), [two])
+        self.assertEqual(self.found(kind='reminder', channel='sms'), [two])
+        self.assertEqual(self.found(delivered_at__lt='2026-10-02T00:00:00Z'), [one])
+
+
+class HoldFilterSetTest(FilterSetTestCase):
+    queryset = Hold.objects.all()
+    filterset = filtersets.HoldFilterSet
+
+    def test_by_contract_kind_and_approver(self):
+        user = get_user_model().objects.create(username='approver')
+        policy = make_policy()
+        one, two = (
+            Hold.objects.create(
+                contract=make_contract(policy=policy),
+                kind=kind,
+                reason=kind,
+                approver=user,
+                ends_at='2099-01-01T00:00:00Z',
+            )  # fmt: skip
+            for kind in ('dispute', 'outage')
+        )
+        two.advance(successor=policy.stages.first())
+        self.assertEqual(self.found(kind='outage'), [two])
+        self.assertEqual(self.found(contract=one.contract.external_id, approver='approver'), [one])
+        self.assertEqual(self.found(approver_id=user.pk), [one, two])
+        self.assertEqual(self.found(successor_id=policy.stages.first().pk), [two])
+        self.assertEqual(self.found(q='disp'), [one])
+
+
+class GraceRuleFilterSetTest(FilterSetTestCase):
+    queryset = GraceRule.objects.all()
+    filterset = filtersets.GraceRuleFilterSet
+
+    def test_by_policy_tier_and_tag(self):
+        tag, policy = create_tags('Good')[0], make_policy()
+        gold, tagged = (
+            GraceRule.objects.create(policy=policy, tier='gold'),
+            GraceRule.objects.create(policy=policy, for_tag=tag),
+        )
+        self.assertEqual(self.found(tier='gold'), [gold])
+        self.assertEqual(self.found(for_tag='good'), [tagged])
+        self.assertEqual(self.found(for_tag_id=tag.pk, policy=policy.name), [tagged])
+        self.assertEqual(self.found(policy_id=policy.pk, exempt='false'), [gold, tagged])

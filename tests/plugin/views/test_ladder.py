@@ -1,0 +1,98 @@
+"""Calendars, notices, holds and grace rules on their pages."""
+
+from django.contrib.auth import get_user_model
+from utilities.testing import create_tags
+
+from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, Notice
+from tests.plugin.base import ObjectViewTestCase
+from tests.plugin.factories import make_contract, make_policy
+
+ENDS = '2099-01-01T00:00:00Z'
+
+
+class CalendarViewTest(ObjectViewTestCase):
+    model = Calendar
+
+    @classmethod
+    def setUpTestData(cls):
+        first, second, _ = (
+            Calendar.objects.create(name=f'C{n}', country='BR', time_zone='America/Recife') for n in range(3)
+        )
+        cls.form_data = {'name': 'New', 'country': 'BR', 'subdivision': 'PE', 'time_zone': 'America/Recife',
+                         'tags': [tag.pk for tag in create_tags('Alpha')]}  # fmt: skip
+        cls.csv_data = ('name,country,time_zone', 'C4,PT,Europe/Lisbon', 'C5,BR,America/Manaus')
+        cls.csv_update_data = ('id,city', f'{first.pk},Olinda', f'{second.pk},Recife')
+        cls.bulk_edit_data = {'city': 'Olinda'}
+
+
+class CalendarDateViewTest(ObjectViewTestCase):
+    model = CalendarDate
+
+    @classmethod
+    def setUpTestData(cls):
+        calendar = Calendar.objects.create(name='C', country='BR', time_zone='America/Recife')
+        first, second, _ = (
+            CalendarDate.objects.create(calendar=calendar, date=f'2027-01-0{n}', name='x') for n in (1, 2, 3)
+        )
+        cls.form_data = {'calendar': calendar.pk, 'date': '2027-03-01', 'name': 'y', 'is_holiday': False,
+                         'tags': [tag.pk for tag in create_tags('Alpha')]}  # fmt: skip
+        cls.csv_data = ('calendar,date,name', 'C,2027-04-01,a', 'C,2027-04-02,b')
+        cls.csv_update_data = ('id,name', f'{first.pk},q', f'{second.pk},r')
+        cls.bulk_edit_data = {'name': 'z'}
+
+
+class NoticeViewTest(ObjectViewTestCase):
+    model = Notice
+
+    @classmethod
+    def setUpTestData(cls):
+        contract = make_contract()
+        first, second, _ = (
+            Notice.objects.create(contract=contract, kind='suspension', reference=f'N{n}', asserted_by='b')
+            for n in range(3)
+        )
+        cls.form_data = {'contract': contract.pk, 'kind': 'reminder', 'reference': 'new', 'channel': 'sms',
+                         'asserted_by': 'b', 'tags': [tag.pk for tag in create_tags('Alpha')]}  # fmt: skip
+        cls.csv_data = (
+            'contract,kind,reference,asserted_by',
+            f'{contract.pk},reminder,a,b',
+            f'{contract.pk},reminder,c,b',
+        )
+        cls.csv_update_data = ('id,reference', f'{first.pk},q', f'{second.pk},r')
+        cls.bulk_edit_data = {'channel': 'letter'}
+
+
+class HoldViewTest(ObjectViewTestCase):
+    model = Hold
+
+    @classmethod
+    def setUpTestData(cls):
+        contract, user = make_contract(), get_user_model().objects.create(username='approver')
+        first, second, _ = (
+            Hold.objects.create(contract=contract, kind='dispute', reason=f'{n}', approver=user, ends_at=ENDS)
+            for n in range(3)
+        )
+        cls.form_data = {'contract': contract.pk, 'kind': 'outage', 'reason': 'new', 'approver': user.pk,
+                         'starts_at': '2026-10-01 12:00:00+00:00', 'ends_at': '2099-01-01 00:00:00+00:00',
+                         'tags': [tag.pk for tag in create_tags('Alpha')]}  # fmt: skip
+        cls.csv_data = (
+            'contract,kind,reason,approver,ends_at',
+            f'{contract.pk},outage,a,approver,{ENDS}',
+            f'{contract.pk},outage,b,approver,{ENDS}',
+        )
+        cls.csv_update_data = ('id,reason', f'{first.pk},q', f'{second.pk},r')
+        cls.bulk_edit_data = {'reason': 'z'}
+
+
+class GraceRuleViewTest(ObjectViewTestCase):
+    model = GraceRule
+
+    @classmethod
+    def setUpTestData(cls):
+        policy = make_policy()
+        first, second, _ = (GraceRule.objects.create(policy=policy, tier=f't{n}') for n in range(3))
+        cls.form_data = {'policy': policy.pk, 'tier': 'gold', 'extra_days': 5, 'exempt': True,
+                         'tags': [tag.pk for tag in create_tags('Alpha')]}  # fmt: skip
+        cls.csv_data = ('policy,tier,extra_days', f'{policy.name},a,1', f'{policy.name},b,2')
+        cls.csv_update_data = ('id,tier', f'{first.pk},q', f'{second.pk},r')
+        cls.bulk_edit_data = {'extra_days': 4}
