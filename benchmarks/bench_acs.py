@@ -207,7 +207,7 @@ def main() -> int:
             if name == 'postgresql':
                 from tests.tr069.postgres import own_postgres
 
-                url = os.environ.get('DATABASE_URL') or stack.enter_context(own_postgres(directory))
+                url = stack.enter_context(own_postgres(directory))
             else:
                 url = f'sqlite:///{directory}/acs.sqlite3'
             results[name] = measure_store(name, url, options)

@@ -25,7 +25,8 @@ TRUNCATE netbox_delinquency_contract, netbox_delinquency_accessline, netbox_deli
 INSERT INTO netbox_delinquency_contract (created, last_updated, custom_field_data, description, comments, external_id,
     status, oldest_due_date, open_balance, unpaid_invoices, awaiting_clearing, standing_note, time_zone, tier, relieved,
     subscriber_id, source_id, plan_id, policy_id, calendar_id)
-SELECT now(), now(), '{}', '', '', 'C-' || n, 'active', date '2026-11-18' - (n::bigint * 7919 %% 90)::int, (n %% 300)::numeric + 1,
+SELECT now(), now(), '{}', '', '', 'C-' || n, 'active', date '2026-11-18' - (n::bigint * 7919 %% 90)::int,
+       (n %% 300)::numeric + 1,
        1 + (n %% 3)::int, false, '', '', '', false, %(subscriber)s, %(source)s, %(plan)s,
        (%(policies)s)[1 + n %% 3], (%(calendars)s)[1 + n / 3 %% 3]
   FROM generate_series(1, %(n)s) n;

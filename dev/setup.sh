@@ -12,7 +12,7 @@ need() { # need PACKAGE COMMAND-OR-PATH…: the package is missing where none of
     package=$1; shift
     for found in "$@"; do
         case $found in
-            /*) for path in $found; do [ -x "$path" ] && return 0; done ;;
+            /*) for path in $found; do [ -e "$path" ] && return 0; done ;;
             *) PATH="$PATH:/usr/sbin:/sbin" command -v "$found" >/dev/null 2>&1 && return 0 ;;
         esac
     done
@@ -26,7 +26,12 @@ need libpq-dev pg_config
 [ -n "${DATABASE_URL:-}" ] || need postgresql '/usr/lib/postgresql/*/bin/initdb' initdb
 [ -n "${DATABASE_URL:-}" ] && need postgresql-client psql
 [ -n "${REDIS_URL:-}" ] || need redis-server redis-server
+# Real peers of the tests.
 need openssh-server sshd
+need freeradius freeradius
+need freeradius-utils radclient
+need freeradius-postgresql /usr/lib/freeradius/rlm_sql_postgresql.so
+need mariadb-server mariadbd
 # The demo's lab of network namespaces needs root, and these; without root it is left out.
 if [ "$(id -u)" = 0 ]; then
     need iproute2 ip

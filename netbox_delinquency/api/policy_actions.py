@@ -111,7 +111,7 @@ class ContractActionsMixin(_Acting):
     @extend_schema(responses=ExplainAnswer)
     @action(detail=True, methods=['get'])
     def explain(self, request, pk):
-        """Each rule in turn: the facts it read, its verdict, its article; and what happens next, when at the earliest."""
+        """Each rule in turn: the facts it read, its verdict, its article; and what happens next, and when."""
         return Response(explanation_of(self.get_object(), timezone.now()))
 
     @extend_schema(request=UnlockRequest, responses={201: None, 409: None})

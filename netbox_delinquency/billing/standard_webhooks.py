@@ -5,8 +5,9 @@ The event we read:
     {"type": "invoice.overdue", "timestamp": "2026-11-23T12:00:00Z",
      "data": {"contract": "C-1001", "invoice": "2026-10-1001", "due_date": "2026-10-10", "amount": "99.90"}}
 
-`invoice.paid` needs no `due_date` and no `amount`. `notice.delivered` has `contract`, `notice` (its reference), `delivered_at`, and may have `kind`, `channel` and
-`sent_at`; its times carry an offset and lie in the past. Other types are stored and have no effect.
+`invoice.paid` needs no `due_date` and no `amount`. `notice.delivered` has `contract`, `notice` (its reference) and
+`delivered_at`, and may have `kind`, `channel` and `sent_at`; its times carry an offset and lie in the past. Other types
+are stored and have no effect.
 """
 
 from __future__ import annotations

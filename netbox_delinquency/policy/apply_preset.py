@@ -40,7 +40,7 @@ def _line(stage: PolicyStage) -> str:
 
 @transaction.atomic
 def create_policy(preset: Preset, calendar: Calendar | None, name: str = '') -> DelinquencyPolicy:
-    """A new policy with the preset's rules and stages. Raises Django's `ValidationError` where a calendar is missing."""
+    """A new policy with the preset's rules and stages. Raises `ValidationError` where a calendar is missing."""
     policy = DelinquencyPolicy(
         name=name or preset.name, preset=preset.slug, preset_version=preset.version, calendar=calendar,
         description=preset.title[:200], **preset.rules,

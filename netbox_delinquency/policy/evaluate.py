@@ -207,7 +207,8 @@ CONTRACTS = (
            CASE WHEN stays_relieved THEN prev_closed ELSE closed END AS next_closed,
            CASE WHEN first_id IS NULL AND NOT stays_relieved THEN ''
                 WHEN NOT stays_relieved AND too_little THEN %(too_little)s
-                WHEN NOT stays_relieved AND (needs_notice OR clock_kind = 'notice') AND notice_on IS NULL THEN %(no_notice)s
+                WHEN NOT stays_relieved AND (needs_notice OR clock_kind = 'notice') AND notice_on IS NULL
+                THEN %(no_notice)s
                 WHEN NOT stays_relieved AND day IS NULL THEN ''
                 WHEN exempt THEN %(is_exempt)s
                 WHEN in_review THEN %(in_review)s

@@ -68,7 +68,8 @@ def explain(facts: ContractFacts, rules: Rules, now: datetime, articles: Mapping
         f'{hours}; next open {at.isoformat() if at else "not known"}',
         'passes' if at == now else 'waits',
     )
-    say('next', f'{following.action} at the earliest {standing.next_action_at or standing.next_action_on or "not known"}',
+    earliest = standing.next_action_at or standing.next_action_on or 'not known'
+    say('next', f'{following.action} at the earliest {earliest}',
         'waits' if is_frozen(facts) or standing.next_action_at is None else 'passes')  # fmt: skip
     return Explanation(standing, tuple(verdicts))
 

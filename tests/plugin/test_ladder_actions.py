@@ -75,8 +75,10 @@ class LadderActionTest(PluginAPITestCase):
 
     def test_a_broken_agreement_ends_at_once_and_the_contract_is_evaluated_again(self):
         now = timezone.now()
-        hold = Hold.objects.create(contract=self.contract, kind='payment_agreement', reason='3 parts', approver=self.user,
-                                   instalments=3, starts_at=now, ends_at=now + timedelta(days=90))  # fmt: skip
+        hold = Hold.objects.create(
+            contract=self.contract, kind='payment_agreement', reason='3 parts', approver=self.user, instalments=3,
+            starts_at=now, ends_at=now + timedelta(days=90),
+        )  # fmt: skip
         assert self.mode() == 'normal'
         self.may('change_hold')
         answer = self.send('post', self.url('hold', hold.pk, 'end'), {'reason': 'second part not paid'}, 200)

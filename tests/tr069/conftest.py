@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -88,7 +89,8 @@ def sqlite_url(tmp_path: Path) -> str:
 def postgres_server() -> Iterator[str]:
     given = os.environ.get('DATABASE_URL')
     if given:
-        yield given
+        # A server's URL has no database; the one that every server has is where ours are made.
+        yield given if urlsplit(given).path.strip('/') else f'{given.rstrip("/")}/postgres'
         return
     # Not pytest's own temporary directory: every run of pytest closes that to other users.
     with tempfile.TemporaryDirectory(prefix='acs-postgres-') as directory, own_postgres(Path(directory)) as url:

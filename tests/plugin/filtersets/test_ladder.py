@@ -64,7 +64,7 @@ class HoldFilterSetTest(FilterSetTestCase):
                 reason=kind,
                 approver=user,
                 ends_at='2099-01-01T00:00:00Z',
-            )  # fmt: skip
+            )
             for kind in ('dispute', 'outage')
         )
         two.advance(successor=policy.stages.first())
