@@ -20,6 +20,7 @@ class NoticeSerializer(PrimaryModelSerializer):
         model = Notice
         fields = (
             'id', 'url', 'display_url', 'display', 'contract', 'kind', 'reference', 'channel', 'sent_at',
-            'delivered_at', 'asserted_by', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created', 'last_updated',
+            'delivered_at', 'asserted_by', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
+            'last_updated',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'kind', 'reference', 'delivered_at', 'description')

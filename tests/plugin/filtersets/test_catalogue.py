@@ -59,6 +59,7 @@ class ServicePlanFilterSetTest(FilterSetTestCase):
 class DelinquencyPolicyFilterSetTest(FilterSetTestCase):
     queryset = DelinquencyPolicy.objects.all()
     filterset = DelinquencyPolicyFilterSet
+    ignore_fields = ('articles',)
 
     @classmethod
     def setUpTestData(cls):

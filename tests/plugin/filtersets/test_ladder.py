@@ -1,5 +1,7 @@
 """The filters of calendars, notices, holds and grace rules."""
 
+from datetime import UTC, datetime
+
 from django.contrib.auth import get_user_model
 from utilities.testing import create_tags
 
@@ -12,6 +14,11 @@ from tests.plugin.factories import make_contract, make_policy
 class CalendarFilterSetTest(FilterSetTestCase):
     queryset = Calendar.objects.all()
     filterset = filtersets.CalendarFilterSet
+
+    @classmethod
+    def setUpTestData(cls):
+        for number in range(3):
+            Calendar.objects.create(name=f'X{number}', country='US', time_zone='America/New_York')
 
     def test_by_place(self):
         recife = Calendar.objects.create(
@@ -27,6 +34,12 @@ class CalendarDateFilterSetTest(FilterSetTestCase):
     queryset = CalendarDate.objects.all()
     filterset = filtersets.CalendarDateFilterSet
 
+    @classmethod
+    def setUpTestData(cls):
+        calendar = Calendar.objects.create(name='X', country='US', time_zone='America/New_York')
+        for number in (1, 2, 3):
+            calendar.dates.create(date=f'2020-05-0{number}', name='x')
+
     def test_by_calendar_and_day(self):
         calendar = Calendar.objects.create(name='R', country='BR', time_zone='America/Recife')
         early, late = (calendar.dates.create(date=day, name=day) for day in ('2027-01-01', '2027-02-01'))
@@ -37,6 +50,11 @@ class CalendarDateFilterSetTest(FilterSetTestCase):
 class NoticeFilterSetTest(FilterSetTestCase):
     queryset = Notice.objects.all()
     filterset = filtersets.NoticeFilterSet
+
+    @classmethod
+    def setUpTestData(cls):
+        for number in range(3):
+            Notice.objects.create(contract=make_contract(), kind='termination', reference=f'X{number}', asserted_by='z')
 
     def test_by_contract_kind_and_time(self):
         one = Notice.objects.create(contract=make_contract(), kind='suspension', reference='A', asserted_by='b',
@@ -54,6 +72,18 @@ class HoldFilterSetTest(FilterSetTestCase):
     queryset = Hold.objects.all()
     filterset = filtersets.HoldFilterSet
 
+    @classmethod
+    def setUpTestData(cls):
+        user = get_user_model().objects.create(username='other')
+        for number in range(3):
+            Hold.objects.create(
+                contract=make_contract(),
+                kind='court_order',
+                reason=f'x{number}',
+                approver=user,
+                ends_at=datetime(2099, 1, 1, tzinfo=UTC),
+            )
+
     def test_by_contract_kind_and_approver(self):
         user = get_user_model().objects.create(username='approver')
         policy = make_policy()
@@ -63,7 +93,7 @@ class HoldFilterSetTest(FilterSetTestCase):
                 kind=kind,
                 reason=kind,
                 approver=user,
-                ends_at='2099-01-01T00:00:00Z',
+                ends_at=datetime(2099, 1, 1, tzinfo=UTC),
             )
             for kind in ('dispute', 'outage')
         )
@@ -78,6 +108,11 @@ class HoldFilterSetTest(FilterSetTestCase):
 class GraceRuleFilterSetTest(FilterSetTestCase):
     queryset = GraceRule.objects.all()
     filterset = filtersets.GraceRuleFilterSet
+
+    @classmethod
+    def setUpTestData(cls):
+        for number in range(3):
+            GraceRule.objects.create(policy=make_policy(), tier=f'x{number}', exempt=True)
 
     def test_by_policy_tier_and_tag(self):
         tag, policy = create_tags('Good')[0], make_policy()
