@@ -80,7 +80,7 @@ class DatabaseJournal:
             if row.before is None and result.before is not None:
                 row.before = result.before.as_dict()
             row.after = result.after.as_dict() if result.after else None
-            _observe(lines[row.line_id], result, now)
+            _observe(lines[row.line_id], Reading.from_dict(row.before) if row.before else None, result, now)
         EnforcementChange.objects.bulk_update(
             rows.values(), ['outcome', 'message', 'finished_at', 'before', 'after'], batch_size=500
         )
@@ -163,13 +163,14 @@ def _why_not_harder(row: EnforcementChange, source: BillingSource, now: datetime
     return ''
 
 
-def _observe(line: AccessLine, result: ChangeResult, now: datetime) -> None:
-    """Write what was read onto the line; a result without a reading says nothing about it."""
-    before, after = result.before, result.after
+def _observe(line: AccessLine, before: Reading | None, result: ChangeResult, now: datetime) -> None:
+    """Write what was read back onto the line; a result without a reading says nothing about it.
+
+    `before` is the journaled reading: of a resumed row the one from before it was first sent.
+    """
     if before is not None and before.observed == AccessState.normal() and before.detail:
         line.baseline = dict(before.detail)
-    reading = after if after is not None else before
-    if reading is not None and reading.observed is not None:
-        set_state(line, 'observed', reading.observed)
+    if result.after is not None and result.after.observed is not None:
+        set_state(line, 'observed', result.after.observed)
         line.observed_at = now
         line.in_doubt = False

@@ -288,6 +288,8 @@ class EnforcementTestCase(TestCase):
         self.assertEqual(self.outcomes(run), dict.fromkeys('abcd', 'applied'))
         self.assertEqual(self.point.sent, [('d', BLOCKED)])
         self.assertEqual(run.changes.get(line=self.lines[2]).before['live'], NORMAL.as_dict())
+        self.lines[2].refresh_from_db()
+        self.assertEqual(self.lines[2].baseline, {'was': 'normal'}, 'what to restore was read before the death')
 
     @staticmethod
     def _close_unless_dead(work, results):
