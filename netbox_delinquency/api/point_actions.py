@@ -12,7 +12,7 @@ from rest_framework.status import HTTP_202_ACCEPTED
 
 from ..jobs import enqueue_check
 from ..models import EnforcementPoint
-from .run_actions import RunActionPermissions
+from .run_actions import ActionPermissions
 
 __all__ = ('PointActionsMixin',)
 
@@ -22,7 +22,7 @@ class PointActionsMixin:
 
     def get_permissions(self):
         if self.action == 'check':
-            return [RunActionPermissions('check')]
+            return [ActionPermissions('netbox_delinquency.check_enforcementpoint')]
         return super().get_permissions()
 
     @extend_schema(request=None, responses={HTTP_202_ACCEPTED: JobSerializer})

@@ -22,7 +22,7 @@ from ..policy.explain import explain
 from ..policy.facts import facts_of
 from ..policy.simulate import SimulationError, simulate
 from ..signals import reevaluate
-from .run_actions import Refused, RunActionPermissions
+from .run_actions import ActionPermissions, Refused
 
 __all__ = ('ContractActionsMixin', 'HoldActionsMixin', 'PolicyActionsMixin', 'explanation_of')
 
@@ -87,16 +87,19 @@ class _Acting:
 
     def get_permissions(self):
         if self.action in self.acts:
-            return [RunActionPermissions(self.acts[self.action])]
+            return [ActionPermissions(self._permission)]
         return super().get_permissions()
+
+    @property
+    def _permission(self) -> str:
+        return f'netbox_delinquency.{self.acts[self.action]}_{self.queryset.model._meta.model_name}'
 
     def _object(self, pk):
         # The queryset of a POST is restricted to `add`: the object is taken plainly and asked for itself.
         model = self.queryset.model
         instance = get_object_or_404(model, pk=pk)
-        permission = f'netbox_delinquency.{self.acts[self.action]}_{model._meta.model_name}'
-        if not self.request.user.has_perm(permission, obj=instance):
-            raise PermissionDenied(f'You do not have the permission {permission} for this object.')
+        if not self.request.user.has_perm(self._permission, obj=instance):
+            raise PermissionDenied(f'You do not have the permission {self._permission} for this object.')
         return instance
 
     def _body(self, serializer_class):

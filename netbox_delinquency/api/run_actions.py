@@ -114,7 +114,7 @@ class SendingAnswer(serializers.Serializer):
     refused = serializers.DictField(child=serializers.CharField())
 
 
-class RunActionPermissions(TokenPermissions):
+class ActionPermissions(TokenPermissions):
     """A POST to an action asks for that action's own permission instead of `add`; a token must still allow writing."""
 
     def __init__(self, permission: str) -> None:
@@ -135,7 +135,7 @@ class RunActionsMixin:
 
     def get_permissions(self):
         if self.action in ACTIONS:
-            return [RunActionPermissions(ACTIONS[self.action])]
+            return [ActionPermissions(ACTIONS[self.action])]
         return super().get_permissions()
 
     def _run(self, pk) -> EnforcementRun:
