@@ -294,7 +294,11 @@ def test_a_wan_is_not_cut_whatever_is_asked(sqlite_url: str) -> None:
                 cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
                 await cpe.inform()
                 off = ValueProfile('off', 'r1', (ParameterValue(path, '0', 'xsd:boolean'),))
-                await room.client.apply(off, [cpe.id])
+                taken = (await room.client.apply(off, [cpe.id]))[cpe.id]
+                while taken.standing is Standing.UNKNOWN_DEVICE:  # an Inform is written a moment after it is answered
+                    await asyncio.sleep(0.05)
+                    taken = (await room.client.apply(off, [cpe.id]))[cpe.id]
+                assert taken.standing is Standing.PENDING, taken
                 await cpe.inform()
                 assert await standing(room, cpe) is Standing.REFUSED, path
                 assert not cpe.is_cut
