@@ -68,7 +68,11 @@ def preview_of(form, policy_of) -> dict | None:
         form.instance.save()
         after = simulate(DelinquencyPolicy.objects.get(pk=pk), now, until)
         transaction.set_rollback(True)
-    return {'before': simulation_chart(before), 'after': simulation_chart(after), 'days': list(zip(before, after, strict=True))}
+    return {
+        'before': simulation_chart(before),
+        'after': simulation_chart(after),
+        'days': list(zip(before, after, strict=True)),
+    }
 
 
 class PreviewedEditView(generic.ObjectEditView):

@@ -14,7 +14,15 @@ from netbox_delinquency.models import Calendar, DelinquencyPolicy
 from netbox_delinquency.policy.apply_preset import create_policy, differences
 from netbox_delinquency.policy.calendar import Window, next_allowed, next_open_day, normal_days, public_holidays
 from netbox_delinquency.policy.ladder import (
-    NO_NOTICE, RESTRICTING, TOO_LITTLE, ContractFacts, LadderError, Rules, Stage, check_ladder, stand,
+    NO_NOTICE,
+    RESTRICTING,
+    TOO_LITTLE,
+    ContractFacts,
+    LadderError,
+    Rules,
+    Stage,
+    check_ladder,
+    stand,
 )  # fmt: skip
 from netbox_delinquency.policy.presets import PresetError, load_preset, load_presets
 
