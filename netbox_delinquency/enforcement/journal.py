@@ -12,8 +12,9 @@ from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome
 from nornir_tasks.journal import Claim
 
 from ..choices import ContractStatusChoices, LineStatusChoices, PointStatusChoices, RunStatusChoices
-from ..models import AccessLine, BillingSource, EnforcementChange, EnforcementRun
+from ..models import AccessLine, Contract, EnforcementChange, EnforcementRun
 from ..models.state import set_state, state_fields
+from ..policy.facts import may_start
 from .errors import RunRefusedError
 
 # A run that has written nothing for so long is taken for dead, and its claims with it.
@@ -116,7 +117,9 @@ class DatabaseJournal:
         lines = AccessLine.objects.filter(pk__in=[row.line_id for row in rows.values()]).order_by('pk')
         facts = {
             line.pk: line
-            for line in lines.select_for_update(of=('self',)).select_related('contract__source', 'bras', 'acs')
+            for line in lines.select_for_update(of=('self',)).select_related(
+                'contract__source', 'contract__policy__calendar', 'contract__calendar', 'contract__stage', 'bras', 'acs'
+            )
         }
         reasons = {key: why_not(row, facts[row.line_id], now) for key, row in rows.items()}
         return {key: reason for key, reason in reasons.items() if reason}
@@ -148,18 +151,22 @@ def why_not(row: EnforcementChange, line: AccessLine, now: datetime) -> str:
     if point.status != PointStatusChoices.ACTIVE:
         return f'{point} is in {point.get_status_display().lower()}'
     if row.desired == line.intended:
-        return _why_not_harder(row, contract.source, now)
+        return _why_not_harder(row, contract, now)
     if line.intended == AccessState.normal():
         return 'paid: policy now wants this line normal'
     return f'policy now wants this line {line.intended}'
 
 
-def _why_not_harder(row: EnforcementChange, source: BillingSource, now: datetime) -> str:
+def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime) -> str:
+    source = contract.source
     is_harder = row.desired.is_harder_than(row.expected or AccessState.normal())
     if is_harder and not source.enabled:
         return f'frozen: billing source {source} is disabled'
     if is_harder and source.is_late(now):
         return f'frozen: nothing was heard from billing source {source} for too long'
+    # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.
+    if is_harder and not may_start(contract, row.desired_mode, now):
+        return 'closed: by the policy nothing may start at this hour; plan it again'
     return ''
 
 

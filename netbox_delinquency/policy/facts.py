@@ -8,10 +8,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ..models import Contract, DelinquencyPolicy, StartDay
-from .calendar import NextDay, any_day, moment_of
-from .ladder import RELIEVING, ContractFacts, Rules, Stage
+from .calendar import NextDay, any_day, moment_of, next_allowed
+from .ladder import RELIEVING, ContractFacts, Rules, Stage, window_of
 
-__all__ = ('facts_of', 'ladder_of', 'rules_of')
+__all__ = ('facts_of', 'ladder_of', 'may_start', 'rules_of')
 
 
 def ladder_of(policy: DelinquencyPolicy) -> list[Stage]:
@@ -93,3 +93,18 @@ def facts_of(pk: int, now: datetime) -> tuple[ContractFacts, Rules]:
         zone=zone,
     )
     return facts, rules
+
+
+def may_start(contract: Contract, mode: str, now: datetime) -> bool:
+    """Whether taking access away (`mode` throttled or blocked) may start at `now` by the contract's policy."""
+    policy, stage = contract.policy, contract.stage
+    if policy is None or stage is None:
+        return True
+    place = contract.calendar or policy.calendar
+    zone = contract.time_zone or (place.time_zone if place else timezone.get_default_timezone_name())
+    rung = Stage(
+        stage.pk, stage.after_days, 'throttle' if mode == 'throttled' else 'block',
+        start_from=stage.start_from, start_until=stage.start_until,
+    )  # fmt: skip
+    facts = ContractFacts(contract.oldest_due_date, False, False, (), None, zone=zone)
+    return next_allowed(now, *window_of(facts, rules_of(policy, place.pk if place else None), rung)) == now

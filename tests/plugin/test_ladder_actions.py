@@ -1,7 +1,7 @@
 """Notices, holds, trust unlock, review, explanation and simulation: over REST, by webhook, and on their pages."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from core.models import ObjectChange
@@ -10,7 +10,18 @@ from django.utils import timezone
 
 from netbox_delinquency.billing.ingest import process_event
 from netbox_delinquency.choices import EventStatusChoices
-from netbox_delinquency.models import BillingEvent, Contract, Hold, Invoice, Notice
+from netbox_delinquency.enforcement.journal import why_not
+from netbox_delinquency.models import (
+    AccessLine,
+    BillingEvent,
+    Calendar,
+    Contract,
+    EnforcementChange,
+    Hold,
+    Invoice,
+    Notice,
+)
+from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate
 from netbox_delinquency.retention import purge
 
@@ -212,3 +223,19 @@ class LadderActionTest(PluginAPITestCase):
         assert (counts['Invoice'], counts['Notice']) == (1, 1)
         assert Notice.objects.get().contract == self.contract
         assert Invoice.objects.get().contract == self.contract
+
+    def test_what_was_approved_in_time_is_not_sent_on_a_closed_day(self):
+        calendar = Calendar.objects.create(name='SP', country='BR', time_zone='America/Sao_Paulo')
+        type(self.policy).objects.update(calendar=calendar, no_start_days='sat,sun')
+        ensure_start_days(date(2026, 11, 20))
+        self.line.refresh_from_db()
+        row = EnforcementChange(line=self.line, point=self.line.point, desired_mode='throttled',
+                                desired_down_kbps=1000, desired_up_kbps=500)  # fmt: skip
+        line = AccessLine.objects.select_related('contract__policy__calendar').get()
+        assert why_not(row, line, datetime(2026, 11, 20, 15, tzinfo=UTC)) == ''
+        assert why_not(row, line, datetime(2026, 11, 21, 15, tzinfo=UTC)).startswith('closed')
+        # A restore is sent on any day.
+        Contract.objects.update(oldest_due_date=None)
+        evaluate(timezone.now())
+        back = EnforcementChange(line=line, point=line.point, expected_mode='blocked', desired_mode='normal')
+        assert why_not(back, AccessLine.objects.get(), datetime(2026, 11, 21, 15, tzinfo=UTC)) == ''
