@@ -13,7 +13,7 @@ from typing import Any
 
 import pynetbox
 import requests
-from pynetbox.core.query import AllocationError, Request, RequestError
+from pynetbox.core.query import AllocationError, ContentError, Request, RequestError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -25,6 +25,7 @@ from nornir_tasks.journal import Claim
 
 PAGE = 1000
 TIMEOUT = 30.0  # seconds without an answer
+NO_CONTENT = 204
 
 
 class NetBoxError(EnforcementError):
@@ -74,7 +75,7 @@ class NetBox:
         """All rows of a list (`runs`, `changes`, …) by its filters, page after page."""
         try:
             yield from self._request(path, filters).get()
-        except (RequestError, requests.RequestException) as error:
+        except (RequestError, ContentError, requests.RequestException) as error:
             raise NetBoxError(_sentence(error)) from error
 
     def every(self, path: str, **filters: Any) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ class NetBox:
         )
         try:
             found = list(request.get())
-        except (RequestError, requests.RequestException) as error:
+        except (RequestError, ContentError, requests.RequestException) as error:
             raise NetBoxError(_sentence(error)) from error
         return sorted(found, key=lambda record: (record['name'] or '', record.get('id', 0)))
 
@@ -118,6 +119,10 @@ class NetBox:
         answer: dict[str, Any] = self._post(f'runs/{pk}/{action}', dict(body or {}))
         return answer
 
+    def progress(self, pk: int) -> dict[str, Any]:
+        """How far a run is: status, wave, waves, rows, done, outcomes, rate_per_s, eta_s (seconds), halt_reason."""
+        return next(self.rows(f'runs/{pk}/progress'))
+
     def open_changes(self, pk: int) -> dict[str, list[AccessChange]]:
         """The rows of a run that are not closed yet, by point name."""
         changes: dict[str, list[AccessChange]] = {}
@@ -137,6 +142,10 @@ class NetBox:
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         try:
             return self._request(path).post(body)
+        except ContentError as error:
+            if error.req.status_code == NO_CONTENT:
+                return {}
+            raise NetBoxError(_sentence(error)) from error
         except (RequestError, AllocationError, requests.RequestException) as error:
             raise NetBoxError(_sentence(error)) from error
 
