@@ -4,76 +4,10 @@ import os
 import signal
 import threading
 
-import pytest
-from typer.testing import CliRunner
-
-from nornir_tasks import cli_run, terminal
 from nornir_tasks.change import AccessState
-from nornir_tasks.cli import app
-from tests.simulators.fixtures import LINE, PROFILES, THROTTLED
-from tests.simulators.netbox import TOKEN, netbox
-from tests.simulators.routeros import RouterConfig, simulation
+from tests.simulators.fixtures import THROTTLED
 
 BLOCKED, NORMAL = AccessState.blocked(), AccessState.normal()
-LINES = 4
-
-
-class World:
-    """Two routers with four homes each, and the NetBox that knows them."""
-
-    def __init__(self, running, netbox):
-        self.netbox = netbox
-        self.routers = {name: listening.router for name, listening in running.routers.items()}
-        for name, listening in running.routers.items():
-            netbox.add_point(name, listening.port, listening.host_key)
-            for number in range(1, LINES + 1):
-                netbox.add_line(name, f'{name}-{number}', LINE)
-
-    def cli(self, *arguments):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-
-    def approved(self, state=BLOCKED, *usernames):
-        self.netbox.want(state, *usernames)
-        self.shown = self.cli('plan').output
-        run = self.netbox.runs[-1]
-        assert run['plan_hash'] in self.shown
-        if run['status'] == 'planned':
-            assert self.cli('approve', run['id'], run['plan_hash']).exit_code == 0
-        return run['id']
-
-    def service(self, username):
-        return self.routers[username.rpartition('-')[0]].service(username)
-
-    @property
-    def services(self):
-        """What each home gets, but for the address that a new session is given from the pool."""
-        services = {line['username']: self.service(line['username']) for line in self.netbox.lines}
-        for service in services.values():
-            service['live'].pop('address')
-        return services
-
-    @property
-    def blocked(self):
-        return sorted(
-            line['username'] for line in self.netbox.lines if self.service(line['username'])['live']['blocked']
-        )
-
-
-@pytest.fixture
-def world(monkeypatch):
-    monkeypatch.setattr(terminal.console, '_width', 200)
-    monkeypatch.setenv('DELINQUENCY_CREDENTIAL_CORE', '{"username": "admin", "password": "admin"}')
-    monkeypatch.setattr(cli_run, 'POLL_SECONDS', 0.05)
-    routers = [
-        RouterConfig(
-            name, profiles=PROFILES, subscribers=[{'name': f'{name}-{{n}}', 'profile': 'home', 'count': LINES}]
-        )
-        for name in ('bras-1', 'bras-2')
-    ]
-    with simulation(*routers) as running, netbox() as box:
-        monkeypatch.setenv('NETBOX_URL', box.url)
-        monkeypatch.setenv('NETBOX_TOKEN', TOKEN)
-        yield World(running, box)
 
 
 def test_a_run_is_applied_in_the_waves_of_its_plan(world):

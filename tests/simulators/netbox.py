@@ -96,6 +96,7 @@ class NetBoxSimulator:
     def show_line(self, line: dict[str, Any]) -> dict[str, Any]:
         return {
             'id': line['id'], 'target': self.target(line), 'point': {'name': line['point']}, 'bras': line['point'],
+            'username': line['username'],
             'intended': line['intended'], 'observed': line['observed'],
             'drifting': line['intended'] != line['observed'],
         }  # fmt: skip
