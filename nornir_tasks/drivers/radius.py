@@ -10,14 +10,16 @@ import ipaddress
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import ClassVar
 
 from pydantic import Field, field_validator
 
 from nornir_tasks.change import AccessChange, AccessState, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters
-from nornir_tasks.drivers.base import Abilities
+from nornir_tasks.drivers.base import Abilities, Finding
 from nornir_tasks.drivers.freeradius_sql import FreeRADIUSDriver, FreeRADIUSLine, FreeRADIUSPoint
+from nornir_tasks.drivers.radius_check import check_nases
 from nornir_tasks.drivers.radius_coa import check_dialect
 from nornir_tasks.radius import tables
 from nornir_tasks.radius.attributes import AttributeValueError
@@ -150,3 +152,17 @@ class RadiusDriver(FreeRADIUSDriver):
             if not wanted or time.monotonic() > deadline:
                 return
             time.sleep(SETTLE_PAUSE)
+
+    def check(self, now: datetime) -> list[Finding]:
+        """The database, and every NAS that has sessions in `radacct` or is named in the parameters."""
+        findings = super().check(now)
+        if any(finding.subject == 'tables' and not finding.ok for finding in findings):
+            return findings
+        with self.connection.errors(), self.connection.begin() as connection:
+            seen = tables.read_nases(connection)
+        if not seen:
+            text = 'radacct shows no open session, so no session can be changed: does accounting get there?'
+            findings.append(Finding('accounting', ok=False, message=text, required=False))
+        named = [nas.address for nas in self.parameters.nas]
+        nases = {address: self.parameters.of(address) for address in dict.fromkeys([*seen, *named])}
+        return findings + check_nases(self.connection.authorization, nases)
