@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateTable
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSession
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, lines_of
+from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, lines_of, unsent
 from nornir_tasks.drivers.radius_coa import check_dialect, fields_of
 from nornir_tasks.radius import tables
 from nornir_tasks.radius.attributes import Pair
@@ -141,7 +141,12 @@ class FreeRADIUSDriver(Driver):
     # Changing
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
-        """One transaction for all: either every row that is accepted is stored, or (an exception) none is."""
+        """One transaction for all: either every row that is accepted is stored, or (an exception) none is.
+
+        `stop` is asked once, before it.
+        """
+        if self.stop():
+            return unsent(changes)
         deciding = self._deciding
         replies: dict[str, Reply] = {}
         wanted: dict[str, StoredPolicy] = {}
@@ -229,6 +234,11 @@ class FreeRADIUSDriver(Driver):
                     suffix = f'-{change.desired.down_kbps}k-{change.desired.up_kbps}k'
                     names |= {f'{name or "nbd"}{suffix}' for name in tuple(names)}
         return names - {''}
+
+    def sessions(self) -> int | None:
+        """Sessions that are open in `radacct`, on all NASes."""
+        with self.connection.errors(), self.connection.begin() as connection:
+            return tables.count_sessions(connection)
 
     # Check and prepare
 

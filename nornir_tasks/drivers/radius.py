@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import batched
 from typing import ClassVar
 
 from pydantic import Field, field_validator
@@ -29,6 +30,7 @@ from nornir_tasks.radius.sessions import Session, Work, is_gone, plan_work, repl
 from nornir_tasks.radius.tables import Memory
 
 SETTLE_PAUSE = 0.2
+GROUP = 100  # rows that are stored in one transaction and whose sessions are told together
 
 
 class NamedNas(NasParameters):
@@ -77,6 +79,13 @@ class RadiusDriver(FreeRADIUSDriver):
         return authorization.in_doubt.get(key) or authorization.unproven.get(key) or ''
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
+        """In groups of `GROUP`: a row whose policy is stored has its session told too, whatever `stop` says by then."""
+        replies: dict[str, Reply] = {}
+        for group in batched(changes, GROUP):
+            replies |= self._apply(group, before)
+        return replies
+
+    def _apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         replies = super().apply(changes, before)
         stored = [change for change in changes if replies[change.key].accepted]
         # Looked up after the policy was committed: whoever comes up from now on comes up right.

@@ -71,7 +71,9 @@ def check_nases(authorization: DynamicAuthorization, nases: Mapping[str, NasPara
 
 def _ask(authorization: DynamicAuthorization, nases: Mapping[str, _Nas], skews: Sequence[int | None]) -> None:
     requests = {address: [_probe(address, nas.parameters, skew) for skew in skews] for address, nas in nases.items()}
-    found = authorization.exchange({name: nas.parameters for name, nas in nases.items()}, requests, retransmission=PROBE)
+    found = authorization.exchange(
+        {name: nas.parameters for name, nas in nases.items()}, requests, retransmission=PROBE
+    )
     for address, answers in found.items():
         nases[address].answers |= dict(zip(skews, answers, strict=True))
 
@@ -133,4 +135,3 @@ def _clock(address: str, nas: _Nas) -> Finding:
     return Finding(
         subject, ok=False, message=f'its clock is {apart}, so it drops every change without a word: set up NTP there'
     )
-

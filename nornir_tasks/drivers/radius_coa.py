@@ -95,7 +95,7 @@ class RadiusCoADriver(Driver):
             except (DialectError, AttributeValueError) as error:
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
         by_key = {change.key: change for change in changes}
-        answers = send_work(self.connection.authorization, {self.connection.address: nas}, rows)
+        answers = send_work(self.connection.authorization, {self.connection.address: nas}, rows, self.stop)
         for row in rows:
             answer = answers[row.key]
             reply = reply_of(answer)

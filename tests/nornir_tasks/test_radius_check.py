@@ -165,7 +165,9 @@ class TestDatabase:
         db.group('slow', Mikrotik_Rate_Limit='512k/1M')
         db.user('ana', 'home')
         credential = Credential(username='narrow')
-        session = FreeRADIUSSession.connect('127.0.0.1', db.port, credential, DatabaseParameters.model_validate(db.parameters), 5)
+        session = FreeRADIUSSession.connect(
+            '127.0.0.1', db.port, credential, DatabaseParameters.model_validate(db.parameters), 5
+        )
         driver = FreeRADIUSDriver(session, {'dialect': 'mikrotik', 'database': db.database})
         work = PointWork(lambda: driver, 100, MemoryJournal())
         work.run([AccessChange('ana', target('ana'), AccessState.throttled(1000, 512))])
