@@ -19,6 +19,7 @@ from nornir_tasks.drivers.base import DriverParameters
 from nornir_tasks.errors import ConfigurationError, CredentialMissingError, PointUnreachableError
 from nornir_tasks.inventory import Point
 from nornir_tasks.radius.client import Answer, Nas, Request, Stop, exchange, never
+from nornir_tasks.radius.dialects import dialect_choices
 from nornir_tasks.radius.retransmission import Retransmission
 
 PORT = 3799
@@ -27,7 +28,9 @@ PORT = 3799
 class NasParameters(DriverParameters):
     """How a NAS is told of a change. The same for all of a point's, unless one has its own."""
 
-    dialect: str = Field('generic', description='What kind of NAS: see the table of dialects')
+    dialect: str = Field(
+        'generic', description='What kind of NAS: see the table of dialects', json_schema_extra=dialect_choices
+    )
     coa_port: int = Field(PORT, ge=1, le=65535, description='UDP port of dynamic authorization (1700 is common too)')
     window: int = Field(32, ge=1, le=250, description='Requests under way at one NAS at a time')
     live: Literal['coa', 'disconnect', 'console'] = Field(

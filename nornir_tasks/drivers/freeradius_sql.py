@@ -21,7 +21,7 @@ from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Findi
 from nornir_tasks.drivers.radius_coa import check_dialect, fields_of
 from nornir_tasks.radius import tables
 from nornir_tasks.radius.attributes import Pair
-from nornir_tasks.radius.dialects import CONTROL, DialectError, get_dialect
+from nornir_tasks.radius.dialects import CONTROL, DialectError, dialect_choices, get_dialect
 from nornir_tasks.radius.policy import MAX_NAME, Judge, NewGroup, PolicyError, PolicyNames, StoredPolicy
 from nornir_tasks.radius.rights import missing_rights
 from nornir_tasks.radius.tables import Memory, User
@@ -33,7 +33,11 @@ NEEDED = ('radusergroup', 'radreply', 'radcheck', 'radgroupreply', 'radgroupchec
 class FreeRADIUSPoint(DatabaseParameters):
     """Parameters of a FreeRADIUS database."""
 
-    dialect: str = Field('generic', description="Whose attributes the groups' replies are: see the table of dialects")
+    dialect: str = Field(
+        'generic',
+        description="Whose attributes the groups' replies are: see the table of dialects",
+        json_schema_extra=dialect_choices,
+    )
     blocked_group: str = Field('nbd-restricted', max_length=MAX_NAME, description='Group that leads to the notice page')
     throttled_group: str = Field(
         '', max_length=MAX_NAME, description='Group of throttled lines, where the plan has none'

@@ -147,7 +147,7 @@ class RadiusDriver(FreeRADIUSDriver):
         return replies
 
     def _refused(self, changes: Sequence[AccessChange]) -> dict[str, Reply]:
-        """Rows whose NAS has no such profile, where its console can tell: some put a line with an unknown one offline."""
+        """Rows whose NAS has no such profile, where its console can tell: some put a line with such one offline."""
         if not any(nas.console for nas in (self.parameters, *self.parameters.nas)):
             return {}
         with self.connection.errors(), self.connection.begin() as connection:
@@ -218,7 +218,7 @@ class RadiusDriver(FreeRADIUSDriver):
             return replace(memo, session=row.session.unique, state=desired)
         authorization.unproven[key] = (
             f'stored; NAS {row.session.nas} acknowledged the change of its session, which accounting cannot show: '
-            'name its "console" to have it read back, set trust_acknowledgement once you have tested this NAS, or "live" '
+            'name its "console" to have it read, set trust_acknowledgement once you have tested this NAS, or "live" '
             'to "disconnect"'
         )
         return None

@@ -147,7 +147,7 @@ class RadiusCoADriver(Driver):
             self.connection.known[session.key] = desired
         else:
             authorization.unproven[session.key] = (
-                'the NAS acknowledged it, which proves nothing, and cannot be asked: name its "console" to have the line '
+                'the NAS acknowledged it, which proves nothing, and cannot be asked: name its "console" to have it '
                 'read there, or set trust_acknowledgement once you have tested this NAS'
             )
 
