@@ -18,6 +18,7 @@ __all__ = (
     'EnforcementPointImportForm',
 )
 
+LIMITS = ('max_rows_per_second', 'max_rows_per_hour', 'max_share_percent')
 FIELDS = (
     'name',
     'status',
@@ -31,6 +32,7 @@ FIELDS = (
     'parameters',
     'timeout',
     'batch_size',
+    *LIMITS,
     'description',
     'owner',
     'comments',
@@ -56,7 +58,7 @@ class EnforcementPointForm(ParametersFormMixin, PrimaryModelForm):
         ),
         FieldSet('driver', 'address', 'port', 'credential', 'host_key', name=_('Connection')),
     )
-    fieldsets_after = (FieldSet('timeout', 'batch_size', name=_('Limits')),)
+    fieldsets_after = (FieldSet('timeout', 'batch_size', *LIMITS, name=_('Limits')),)
     driver = ChoiceField(
         label=_('Driver'),
         choices=lambda: add_blank_choice(drivers()),
@@ -93,15 +95,18 @@ class EnforcementPointBulkEditForm(PrimaryModelBulkEditForm):
     fieldsets = (
         FieldSet('status', 'description'),
         FieldSet('port', 'credential', name=_('Connection')),
-        FieldSet('timeout', 'batch_size', name=_('Limits')),
+        FieldSet('timeout', 'batch_size', *LIMITS, name=_('Limits')),
     )
-    nullable_fields = ('port', 'credential', 'description', 'comments')
+    nullable_fields = ('port', 'credential', *LIMITS, 'description', 'comments')
 
     status = edit(EnforcementPoint, 'status')
     port = edit(EnforcementPoint, 'port')
     credential = edit(EnforcementPoint, 'credential')
     timeout = edit(EnforcementPoint, 'timeout')
     batch_size = edit(EnforcementPoint, 'batch_size')
+    max_rows_per_second = edit(EnforcementPoint, 'max_rows_per_second')
+    max_rows_per_hour = edit(EnforcementPoint, 'max_rows_per_hour')
+    max_share_percent = edit(EnforcementPoint, 'max_share_percent')
 
 
 class EnforcementPointFilterForm(PrimaryModelFilterSetForm):
