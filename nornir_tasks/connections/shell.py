@@ -101,11 +101,13 @@ class Shell:
         if prompt.setup:
             self.run(prompt.setup, timeout)
 
-    def run(self, commands: Sequence[str], timeout: float) -> list[str]:
+    def run(self, commands: Sequence[str], timeout: float, stop: Callable[[], bool] = lambda: False) -> list[str]:
         """The answer to each command, in order, lines joined by `\\n`, without echo and prompts.
 
-        `timeout` is seconds of silence. Answers are UTF-8 with `surrogateescape`. Raises `ShellTimeoutError` or
-        `ShellClosedError`, which say what was answered and what was sent; `ValueError` for a control character.
+        `stop` is asked before more is sent: once it says True, only what is under way is waited for, and there are
+        fewer answers than commands. `timeout` is seconds of silence. Answers are UTF-8 with `surrogateescape`. Raises
+        `ShellTimeoutError` or `ShellClosedError`, which say what was answered and what was sent; `ValueError` for a
+        control character.
         """
         for command in commands:
             if any(ord(character) < 32 or ord(character) == 127 for character in command):
@@ -114,9 +116,11 @@ class Shell:
             raise ShellClosedError(f'{self.where}: the shell is closed', (), 0)
         progress = _Progress()
         if self.prompt.marked:
-            self._run_marked(commands, timeout, progress)
+            self._run_marked(commands, timeout, progress, stop)
         else:
             for command in commands:
+                if stop():
+                    break
                 self._run_prompted(command, timeout, progress)
         return progress.answers
 
@@ -124,7 +128,9 @@ class Shell:
         self.broken = True
         close_channel(self._channel)
 
-    def _run_marked(self, commands: Sequence[str], timeout: float, progress: _Progress) -> None:
+    def _run_marked(
+        self, commands: Sequence[str], timeout: float, progress: _Progress, stop: Callable[[], bool]
+    ) -> None:
         first = self._counter
         # The empty one at the end closes a last command that failed without printing its token.
         lines = [self._marked(command, first + index) for index, command in enumerate([*commands, ''])]
@@ -134,6 +140,10 @@ class Shell:
         sent = 0
         while len(answers) <= len(commands):
             window = lines[sent : len(answers) + MAX_OUTSTANDING]
+            if window and sent < len(commands) and stop():
+                commands = commands[:sent]
+                lines = [*lines[:sent], self._marked('', first + sent)]
+                window = lines[sent:]
             sent += len(window)
             progress.sent = min(sent, len(commands))
             self._send(window, timeout, progress)
