@@ -20,6 +20,7 @@ from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
 
 MAX_OUTSTANDING = 30  # lines that a device's console buffers safely
 
+CONTROL = re.compile(r'[\x00-\x1f\x7f]')
 ANSI = re.compile(r'\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])')
 
 
@@ -63,6 +64,8 @@ class ShellClosedError(PointUnreachableError):
 
 def clean_line(line: str) -> str:
     """A line as it stands on the screen in the end: no ANSI sequences, redraws from column 0 carried out."""
+    if line.isprintable():
+        return line
     return ANSI.sub('', line).replace('\x08', '').rstrip('\r\n').rsplit('\r', 1)[-1]
 
 
@@ -108,7 +111,7 @@ class Shell:
         `ShellClosedError`, which say what was answered and what was sent; `ValueError` for a control character.
         """
         for command in commands:
-            if any(ord(character) < 32 or ord(character) == 127 for character in command):
+            if CONTROL.search(command):
                 raise ValueError('a shell command may not hold control characters')
         if self.broken:
             raise ShellClosedError(f'{self.where}: the shell is closed', (), 0)

@@ -42,6 +42,7 @@ class RouterOSDriver(Driver):
         """See `RouterOSLine`."""
 
     parameters: RouterOSPoint
+    _profiles: Mapping[str, Profile] | None = None
 
     def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
         readings: dict[str, Reading] = {}
@@ -64,6 +65,7 @@ class RouterOSDriver(Driver):
             self.parameters.restricted_list,
             self.parameters.ipv6,
         )
+        self._profiles = box.profiles
         for target in asked:
             line = Line(target, lines[target.key], self.parameters, box.profiles)
             try:
@@ -74,7 +76,8 @@ class RouterOSDriver(Driver):
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """Each change is one console line: the box counts what it matches, and stops at the first thing amiss."""
-        profiles = read_profiles(self._read_rows)
+        # Those that `before` was read with; a driver that has read nothing yet asks now.
+        profiles = self._profiles if self._profiles is not None else read_profiles(self._read_rows)
         replies: dict[str, Reply] = {}
         commands: dict[str, str] = {}
         for change in changes:

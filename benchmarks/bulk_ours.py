@@ -1,0 +1,41 @@
+"""This project's engine in `bench_bulk`, as a runbook calls it: one session a router, rows journaled in batches."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from benchmarks.bulk_contender import PASSWORD, Job
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget
+from nornir_tasks.connections.ssh import SSHConnection  # noqa: F401 - loaded before the clock starts, as in a worker
+from nornir_tasks.drivers import get_driver
+from nornir_tasks.inventory import Point
+from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.runner import run_changes
+
+STATES = {
+    'normal': AccessState.normal(),
+    'blocked': AccessState.blocked(),
+    'throttled': AccessState.throttled(1000, 512),
+}
+PLAN = {'profile': 'home', 'throttled_profile': 'slow'}
+
+get_driver('routeros')
+
+
+def run(job: Job) -> dict[str, str]:
+    os.environ['DELINQUENCY_CREDENTIAL_BULK'] = json.dumps({'username': 'admin', 'password': PASSWORD})
+    points = [
+        Point(name, 'routeros', '127.0.0.1', router['port'], 'bulk', router['host_key'], timeout=job.timeout)
+        for name, router in job.routers.items()
+    ]
+    changes = {
+        router: [
+            AccessChange(row.key, AccessTarget(row.key, row.name, parameters=PLAN), STATES[row.desired]) for row in rows
+        ]
+        for router, rows in job.by_router().items()
+    }
+    results = run_changes(points, changes, MemoryJournal(), parallel=len(points))
+    return {
+        result.key: '' if result.outcome.is_success else f'{result.outcome}: {result.message}' for result in results
+    }
