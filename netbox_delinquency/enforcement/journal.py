@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import connection, connections, transaction
+from django.db.models import F
 from django.utils import timezone
 
+from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
 from nornir_tasks.journal import Claim
 
@@ -91,6 +93,20 @@ class DatabaseJournal:
             batch_size=500,
         )
         self._beat(now)
+
+    @transaction.atomic
+    def unsent(self, changes: Sequence[AccessChange]) -> None:
+        """The lines stay in doubt, which is never wrong: their next row reads them first."""
+        now = timezone.now()
+        rows = self._rows([change.key for change in changes])
+        self.run.changes.filter(pk__in=[row.pk for row in rows.values()], sent_at__gte=F('claimed_at')).update(
+            sent_at=None, before=None
+        )  # what a dead worker had sent before this claim stays so
+        self.run.changes.filter(pk__in=[row.pk for row in rows.values()]).update(claimed_at=None)
+        self._beat(now)
+
+    def vitals(self, point: str, vitals: Vitals) -> None:
+        self._beat(timezone.now())
 
     def close(self) -> None:
         # Each point is worked in a thread of its own, with a database connection of its own.
