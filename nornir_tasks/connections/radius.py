@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -17,6 +18,7 @@ from nornir_tasks.drivers.base import DriverParameters
 from nornir_tasks.errors import ConfigurationError, CredentialMissingError, PointUnreachableError
 from nornir_tasks.inventory import Point
 from nornir_tasks.radius.client import Answer, Nas, Request, Stop, exchange, never
+from nornir_tasks.radius.retransmission import Retransmission
 
 PORT = 3799
 
@@ -58,13 +60,22 @@ class DynamicAuthorization:
         self.unproven: dict[str, str] = {}
 
     def exchange(
-        self, nases: Mapping[str, NasParameters], requests: Mapping[str, Sequence[Request]], stop: Stop = never
+        self,
+        nases: Mapping[str, NasParameters],
+        requests: Mapping[str, Sequence[Request]],
+        stop: Stop = never,
+        retransmission: Retransmission | None = None,
     ) -> dict[str, list[Answer]]:
         """Send to all NASes at once; keys of both mappings are addresses. Raises `CredentialMissingError`."""
-        known = {name: _nas(name, nases[name], self._secret_of(nases[name])) for name in requests}
+        rules = retransmission or Retransmission()
+        known = {
+            name: replace(_nas(name, nases[name], self.secret_of(nases[name])), retransmission=rules)
+            for name in requests
+        }
         return asyncio.run(_exchange_all(known, requests, stop))
 
-    def _secret_of(self, nas: NasParameters) -> bytes:
+    def secret_of(self, nas: NasParameters) -> bytes:
+        """The shared secret, as octets. Raises `CredentialMissingError`."""
         secret = get_credential(nas.credential).secret if nas.credential else self._secret
         if secret is None:
             raise CredentialMissingError(

@@ -104,10 +104,11 @@ class Shell:
         if prompt.setup:
             self.run(prompt.setup, timeout)
 
-    def run(self, commands: Sequence[str], timeout: float) -> list[str]:
+    def run(self, commands: Sequence[str], timeout: float, stop: Callable[[], bool] = lambda: False) -> list[str]:
         """The answer to each command, in order, lines joined by `\\n`, without echo and prompts.
 
-        `timeout` is seconds of silence. Answers are UTF-8 with `surrogateescape`. Raises `ShellTimeoutError` or
+        `stop` is asked before more is sent: once it says True, only what is under way is waited for, and there are
+        fewer answers than commands. `timeout` is seconds of silence. Answers are UTF-8 with `surrogateescape`. Raises `ShellTimeoutError` or
         `ShellClosedError`, which say what was answered and what was sent; `ValueError` for a control character.
         """
         for command in commands:
@@ -117,9 +118,11 @@ class Shell:
             raise ShellClosedError(f'{self.where}: the shell is closed', (), 0)
         progress = _Progress()
         if self.prompt.marked:
-            self._run_marked(commands, timeout, progress)
+            self._run_marked(commands, timeout, progress, stop)
         else:
             for command in commands:
+                if stop():
+                    break
                 self._run_prompted(command, timeout, progress)
         return progress.answers
 
@@ -127,7 +130,9 @@ class Shell:
         self.broken = True
         close_channel(self._channel)
 
-    def _run_marked(self, commands: Sequence[str], timeout: float, progress: _Progress) -> None:
+    def _run_marked(
+        self, commands: Sequence[str], timeout: float, progress: _Progress, stop: Callable[[], bool]
+    ) -> None:
         first = self._counter
         # The empty one at the end closes a last command that failed without printing its token.
         lines = [self._marked(command, first + index) for index, command in enumerate([*commands, ''])]
@@ -137,6 +142,10 @@ class Shell:
         sent = 0
         while len(answers) <= len(commands):
             window = lines[sent : len(answers) + MAX_OUTSTANDING]
+            if window and sent < len(commands) and stop():
+                commands = commands[:sent]
+                lines = [*lines[:sent], self._marked('', first + sent)]
+                window = lines[sent:]
             sent += len(window)
             progress.sent = min(sent, len(commands))
             self._send(window, timeout, progress)

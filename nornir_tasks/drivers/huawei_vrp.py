@@ -95,6 +95,8 @@ class HuaweiVRPDriver(ConsoleDriver):
     enter = ('system-view', 'aaa')
     leave = ('return',)
     clock_command = 'display clock'
+    count_command = 'display access-user | include Total users'
+    count: ClassVar[re.Pattern[str]] = re.compile(r'Total users\s*:\s*(\d+)', re.IGNORECASE)
     clear_needs = 'level 3, or task groups with execute on aaa-access: local-aaa-user … privilege level 3'
 
     class PointParameters(VRPPoint):

@@ -10,14 +10,17 @@ import ipaddress
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from itertools import batched
 from typing import ClassVar
 
 from pydantic import Field, field_validator
 
 from nornir_tasks.change import AccessChange, AccessState, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters
-from nornir_tasks.drivers.base import Abilities
+from nornir_tasks.drivers.base import Abilities, Finding
 from nornir_tasks.drivers.freeradius_sql import FreeRADIUSDriver, FreeRADIUSLine, FreeRADIUSPoint
+from nornir_tasks.drivers.radius_check import check_nases
 from nornir_tasks.drivers.radius_coa import check_dialect
 from nornir_tasks.radius import tables
 from nornir_tasks.radius.attributes import AttributeValueError
@@ -27,6 +30,7 @@ from nornir_tasks.radius.sessions import Session, Work, is_gone, plan_work, repl
 from nornir_tasks.radius.tables import Memory
 
 SETTLE_PAUSE = 0.2
+GROUP = 100  # rows that are stored in one transaction and whose sessions are told together
 
 
 class NamedNas(NasParameters):
@@ -75,6 +79,13 @@ class RadiusDriver(FreeRADIUSDriver):
         return authorization.in_doubt.get(key) or authorization.unproven.get(key) or ''
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
+        """In groups of `GROUP`: a row whose policy is stored has its session told too, whatever `stop` says by then."""
+        replies: dict[str, Reply] = {}
+        for group in batched(changes, GROUP):
+            replies |= self._apply(group, before)
+        return replies
+
+    def _apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         replies = super().apply(changes, before)
         stored = [change for change in changes if replies[change.key].accepted]
         # Looked up after the policy was committed: whoever comes up from now on comes up right.
@@ -150,3 +161,17 @@ class RadiusDriver(FreeRADIUSDriver):
             if not wanted or time.monotonic() > deadline:
                 return
             time.sleep(SETTLE_PAUSE)
+
+    def check(self, now: datetime) -> list[Finding]:
+        """The database, and every NAS that has sessions in `radacct` or is named in the parameters."""
+        findings = super().check(now)
+        if any(finding.subject == 'tables' and not finding.ok for finding in findings):
+            return findings
+        with self.connection.errors(), self.connection.begin() as connection:
+            seen = tables.read_nases(connection)
+        if not seen:
+            text = 'radacct shows no open session, so no session can be changed: does accounting get there?'
+            findings.append(Finding('accounting', ok=False, message=text, required=False))
+        named = [nas.address for nas in self.parameters.nas]
+        nases = {address: self.parameters.of(address) for address in dict.fromkeys([*seen, *named])}
+        return findings + check_nases(self.connection.authorization, nases)

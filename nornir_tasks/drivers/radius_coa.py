@@ -8,13 +8,15 @@ Use `radius` where FreeRADIUS's database can be reached.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from pydantic import Field, ValidationError, field_validator
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters, RadiusSession
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters
+from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
+from nornir_tasks.drivers.radius_check import check_nases
 from nornir_tasks.errors import ConfigurationError
 from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Verdict
@@ -45,7 +47,7 @@ class RadiusCoADriver(Driver):
 
     name: ClassVar[str] = 'radius_coa'
     abilities: ClassVar[Abilities] = Abilities(
-        throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True, read_back=False
+        throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True, read_back=False, check=True
     )
     connection_name: ClassVar[str] = 'netbox_delinquency_radius'
 
@@ -86,15 +88,14 @@ class RadiusCoADriver(Driver):
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
         rows: list[Work] = []
-        port = {'coa_port': self.connection.port} if self.connection.port else {}
-        nas = self.parameters.model_copy(update=port)
+        nas = self._nas
         for change in changes:
             try:
                 rows.append(self._work(change, before[change.target.key], nas))
             except (DialectError, AttributeValueError) as error:
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
         by_key = {change.key: change for change in changes}
-        answers = send_work(self.connection.authorization, {self.connection.address: nas}, rows)
+        answers = send_work(self.connection.authorization, {self.connection.address: nas}, rows, self.stop)
         for row in rows:
             answer = answers[row.key]
             reply = reply_of(answer)
@@ -103,6 +104,15 @@ class RadiusCoADriver(Driver):
             if answer.verdict is Verdict.SILENCE:
                 self.connection.authorization.in_doubt[row.session.key] = 'it may or may not be changed'
         return replies
+
+    def check(self, now: datetime) -> list[Finding]:
+        """Whether the NAS answers, to this secret and at this time; nothing is changed."""
+        return check_nases(self.connection.authorization, {self.connection.address: self._nas})
+
+    @property
+    def _nas(self) -> NasParameters:
+        port = {'coa_port': self.connection.port} if self.connection.port else {}
+        return self.parameters.model_copy(update=port)
 
     def _work(self, change: AccessChange, before: Reading, nas: NasParameters) -> Work:
         target = change.target

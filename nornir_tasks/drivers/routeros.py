@@ -89,6 +89,11 @@ class RouterOSDriver(Driver):
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
         return replies | self._send(commands)
 
+    def sessions(self) -> int | None:
+        """PPP sessions; lines without PPP have none."""
+        (answer,) = self._read_rows(['/ppp active print count-only'])
+        return int(answer) if answer.strip().isdecimal() else None
+
     def check(self, now: datetime) -> list[Finding]:
         return check_router(self._read_rows, self.connection.username, self.parameters, now)
 
@@ -119,7 +124,8 @@ class RouterOSDriver(Driver):
     def _send(self, commands: Mapping[str, str]) -> dict[str, Reply]:
         """Rows that were under way when a shell broke are unknown and never sent again; later ones go on in a new one.
 
-        Two shells that break without an answer between them end it: the rest is not sent.
+        Two shells that break without an answer between them end it: the rest is not sent. Nor is what `stop` came
+        before.
         """
         replies: dict[str, Reply] = {}
         rest = list(commands.items())
@@ -127,7 +133,8 @@ class RouterOSDriver(Driver):
         while rest:
             message = ''
             try:
-                answers, sent = tuple(self._shell().run([text for _, text in rest], self.connection.timeout)), len(rest)
+                answers = tuple(self._shell().run([text for _, text in rest], self.connection.timeout, self.stop))
+                sent = len(answers)
             except (ShellTimeoutError, ShellClosedError) as error:
                 answers, sent, message = error.answers, error.sent, str(error)
                 barren = 0 if answers else barren + 1
@@ -140,6 +147,8 @@ class RouterOSDriver(Driver):
             for key, _ in rest[len(answers) : sent]:
                 replies[key] = Reply(None, message)
             rest = rest[sent:]
+            if rest and not message:
+                return replies | {key: Reply(None, sent=False) for key, _ in rest}
             if barren > 1:
                 replies |= {key: Reply(False, f'not sent: {message}') for key, _ in rest}
                 break

@@ -11,8 +11,24 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import batched
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Executable,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    false,
+    func,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import DBAPIError
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.radius.attributes import Pair
@@ -117,11 +133,11 @@ class _Reader:
             self.similar.setdefault(_folded(name), []).append(name)
 
     def read(self) -> None:
-        for user, row in self._rows(radusergroup):
+        for user, row in self._rows(radusergroup, self.lock):
             user.groups.append((row['id'], row['groupname'], row['priority']))
-        for user, row in self._rows(radreply):
+        for user, row in self._rows(radreply, self.lock):
             user.replies.append((row['id'], row['attribute'], row['op'], row['value']))
-        for user, row in self._rows(radcheck):
+        for user, row in self._rows(radcheck, lock=False):  # never written, and a lock takes the right to write
             user.rejected |= row['attribute'] == 'Auth-Type' and row['value'] == 'Reject'
         self._read_sessions()
         self._read_memories()
@@ -134,9 +150,9 @@ class _Reader:
                     self.users[name].twins.add(found)
         return self.users.get(found)
 
-    def _rows(self, table: Table) -> Iterator[tuple[User, RowMapping]]:
+    def _rows(self, table: Table, lock: bool) -> Iterator[tuple[User, RowMapping]]:
         query = select(table).where(table.c.username.in_(self.chunk)).order_by(table.c.id)
-        for row in self.connection.execute(query.with_for_update() if self.lock else query).mappings():
+        for row in self.connection.execute(query.with_for_update() if lock else query).mappings():
             if (user := self._owner(row['username'])) is not None:
                 user.known = True
                 yield user, row
@@ -164,6 +180,54 @@ def _folded(name: str) -> str:
     """What MySQL's usual collations take for the same: without case, accents and trailing space."""
     bare = ''.join(mark for mark in unicodedata.normalize('NFKD', name) if not unicodedata.combining(mark))
     return bare.casefold().rstrip(' ')
+
+
+def read_nases(connection: Connection) -> list[str]:
+    """Addresses of the NASes that have open sessions, sorted."""
+    query = select(radacct.c.nasipaddress).where(radacct.c.acctstoptime.is_(None)).distinct()
+    return sorted({str(address).partition('/')[0] for address in connection.execute(query).scalars()})
+
+
+def count_sessions(connection: Connection) -> int:
+    """How many sessions are open in `radacct`."""
+    query = select(func.count()).select_from(radacct).where(radacct.c.acctstoptime.is_(None))
+    return int(connection.execute(query).scalar_one())
+
+
+def missing_rights(connection: Connection, may_add_groups: bool) -> dict[str, list[str]]:
+    """What the login may not do, by table, as words of a GRANT.
+
+    Found by statements that do it to no row at all, each within a savepoint: a database checks the right first.
+    """
+    writes = {radusergroup.name, radreply.name, memory.name} | ({radgroupreply.name} if may_add_groups else set())
+    reads = (radusergroup, radreply, radcheck, radgroupreply, radgroupcheck, radacct, memory)
+    missing: dict[str, list[str]] = {}
+    for table in reads:
+        nothing = select(table).where(false())
+        tries: dict[str, Executable] = {'SELECT': nothing}
+        if table.name in writes:
+            tries['INSERT'] = insert(table).from_select(list(table.c), nothing)
+        if table.name in writes - {radgroupreply.name}:
+            tries |= {'UPDATE': nothing.with_for_update(), 'DELETE': delete(table).where(false())}
+        lacking = [right for right, statement in tries.items() if not _may(connection, statement)]
+        if lacking:
+            missing[table.name] = lacking
+    if connection.dialect.name == 'postgresql':
+        for name in writes - {memory.name} - set(missing):
+            may = text("SELECT has_sequence_privilege(pg_get_serial_sequence(:name, 'id'), 'USAGE')")
+            if connection.execute(may, {'name': name}).scalar() is False:
+                missing[f'SEQUENCE {name}_id_seq'] = ['USAGE']
+    return missing
+
+
+def _may(connection: Connection, statement: Executable) -> bool:
+    try:
+        with connection.begin_nested() as savepoint:
+            connection.execute(statement)
+            savepoint.rollback()
+    except DBAPIError:
+        return False
+    return True
 
 
 def read_groups(connection: Connection, names: Collection[str]) -> dict[str, tuple[Pair, ...]]:

@@ -30,7 +30,6 @@ from tests.simulators.freeradius import SECRET
 ZEROS = bytes(16)
 USER_NAME, FILTER_ID, SESSION_ID = 1, 11, 44
 VENDOR_SPECIFIC, MIKROTIK_RATE = 26, struct.pack('!IB', 14988, 8)
-CLOCK_WINDOW = 300
 MORE = """
 ATTRIBUTE User-Password 2 string encrypt=1
 ATTRIBUTE Acct-Status-Type 40 integer
@@ -60,6 +59,9 @@ class BNG:
     port: int = 0
     server: tuple[int, int] | None = None  # ports of authentication and accounting
     redial_after: float = 0.1
+    clock_skew: float = 0  # seconds that its clock is ahead
+    clock_window: float = 300
+    wants_timestamp: bool = True  # drops a request without an Event-Timestamp, too
     lines: dict[str, Line] = field(default_factory=dict)
     refuse: dict[str, int | None] = field(default_factory=dict)  # by user name, an Error-Cause or none
     half: set[str] = field(default_factory=set)  # changes, then refuses without saying why
@@ -178,7 +180,9 @@ class BNG:
         if hmac.digest(self.secret, unsigned, 'md5') != data[22:38]:
             return 'Message-Authenticator'
         stamps = [struct.unpack('!I', value)[0] for _, number, value in attributes if number == 55]
-        if len(stamps) != 1 or abs(stamps[0] - time.time()) > CLOCK_WINDOW:
+        if not stamps and not self.wants_timestamp:
+            return ''
+        if len(stamps) != 1 or abs(stamps[0] - time.time() - self.clock_skew) > self.clock_window:
             return 'Event-Timestamp'
         return ''
 
@@ -189,6 +193,8 @@ class BNG:
         attributes = [(number, value) for _, number, value in split_attributes(data)]
         line = self.lines.get(name)
         wanted = dict(attributes).get(SESSION_ID)
+        if '' in self.refuse:  # whatever the session
+            return self._signed(data, code + 2, self.refuse[''])
         if line is None or not line.session_id or (wanted is not None and wanted.decode() != line.session_id):
             return self._signed(data, code + 2, 503)
         if name in self.refuse:
