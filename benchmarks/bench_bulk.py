@@ -27,13 +27,15 @@ BAR_DELAY_MS = 20
 BARS = {'per-subscriber': 50.0, 'per-router': 5.0}
 ABOUT = {
     'ours': 'run_changes with a journal in memory, 20 points at a time',
+    'ours-waves': 'the same in the waves 1, 1%, 10%, rest, without a pause between them',
     'per-subscriber': 'netmiko, one connection a subscriber, 50 threads',
     'per-router': 'netmiko, one session a router, row by row, 20 threads',
     'nornir': 'the same in a Nornir task, ThreadedRunner(20)',
     'expert': "netmiko, one session a router, this project's reading of all lines at once",
     'expert-set': 'the same, changes in one send_config_set',
 }
-WITH_FAULTS = ('ours', 'per-subscriber', 'per-router', 'expert')
+OURS = ('ours', 'ours-waves')
+WITH_FAULTS = ('ours', 'ours-waves', 'per-subscriber', 'per-router', 'expert')
 
 
 @dataclass(frozen=True)
@@ -169,33 +171,21 @@ def report(results: dict[int, dict[str, Measured]], faulty: dict[str, Measured])
     """Print the last line, and which bars were missed before it."""
     at_bar = results.get(BAR_DELAY_MS, {})
     ratios = {
-        name: at_bar[name].wall_s / at_bar['ours'].wall_s for name in at_bar if name != 'ours' and 'ours' in at_bar
+        name: at_bar[name].wall_s / at_bar['ours'].wall_s for name in at_bar if name not in OURS and 'ours' in at_bar
     }
-    clean = [found['ours'] for found in results.values() if 'ours' in found]
-    ours = [*clean, *([faulty['ours']] if 'ours' in faulty else [])]
+    clean = [item for found in results.values() for name, item in found.items() if name in OURS]
+    ours = [*clean, *(item for name, item in faulty.items() if name in OURS)]
     right = 100 * min((len(item.truth.right) / item.rows for item in clean), default=0)
     wrong = sum(len(item.truth.wrong) for item in ours)
     false_applied = sum(len(item.false_applied) for item in ours)
     second = sum(item.second_run_changes or 0 for item in ours)
     for name, ratio in ratios.items():
-        say(
-            f'\n{ratio:5.1f} x as fast as {ABOUT[name]}'
-            if name == next(iter(ratios))
-            else f'{ratio:5.1f} x {ABOUT[name]}'
-        )
-    missed = [
-        f'{ratios.get(name, 0):.1f} x {name} < {bar:g}' for name, bar in BARS.items() if ratios.get(name, 0) < bar
-    ]
-    missed += [f'{right:.2f} % right without faults'] if right < 100 else []
-    missed += [
-        f'{count} {what}'
-        for what, count in (
-            ('wrong lines', wrong),
-            ('false "applied"', false_applied),
-            ('changes of a second run', second),
-        )
-        if count
-    ]
+        say(f'ours is {ratio:5.1f} x as fast as {name}')
+    missed = [f'{ratios[name]:.1f} x {name} < {bar:g}' for name, bar in BARS.items() if ratios.get(name, bar) < bar]
+    if right < 100:
+        missed.append(f'{right:.2f} % right without faults')
+    counts = {'wrong lines': wrong, 'false "applied"': false_applied, 'changes of a second run': second}
+    missed += [f'{count} {what}' for what, count in counts.items() if count]
     for text in missed:
         say(f'missed: {text}')
     lines = sum(map(len, make_world().lines.values()))

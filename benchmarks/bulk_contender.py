@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, field
 
 from benchmarks.bulk_world import Row
 
-
 PASSWORD = 'admin'
 
 
@@ -49,7 +48,8 @@ def contenders() -> dict[str, Callable[[Job], dict[str, str]]]:
     from benchmarks import bulk_netmiko, bulk_ours
 
     return {
-        'ours': bulk_ours.run,
+        'ours': bulk_ours.all_at_once,
+        'ours-waves': bulk_ours.in_waves,
         'per-subscriber': bulk_netmiko.per_subscriber,
         'per-router': bulk_netmiko.per_router,
         'nornir': bulk_netmiko.with_nornir,

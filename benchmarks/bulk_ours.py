@@ -12,18 +12,29 @@ from nornir_tasks.drivers import get_driver
 from nornir_tasks.inventory import Point
 from nornir_tasks.journal import MemoryJournal
 from nornir_tasks.runner import run_changes
+from nornir_tasks.waves import Waves
 
 STATES = {
     'normal': AccessState.normal(),
     'blocked': AccessState.blocked(),
     'throttled': AccessState.throttled(1000, 512),
 }
+WAVES = '1, 1%, 10%, rest'
 PLAN = {'profile': 'home', 'throttled_profile': 'slow'}
 
 get_driver('routeros')
 
 
-def run(job: Job) -> dict[str, str]:
+def all_at_once(job: Job) -> dict[str, str]:
+    return _run(job, Waves.all_at_once())
+
+
+def in_waves(job: Job) -> dict[str, str]:
+    """The default waves, without a pause between them; the breaker off, for faults are what some runs are about."""
+    return _run(job, Waves.parse(WAVES))
+
+
+def _run(job: Job, waves: Waves) -> dict[str, str]:
     os.environ['DELINQUENCY_CREDENTIAL_BULK'] = json.dumps({'username': 'admin', 'password': PASSWORD})
     points = [
         Point(name, 'routeros', '127.0.0.1', router['port'], 'bulk', router['host_key'], timeout=job.timeout)
@@ -35,7 +46,7 @@ def run(job: Job) -> dict[str, str]:
         ]
         for router, rows in job.by_router().items()
     }
-    results = run_changes(points, changes, MemoryJournal(), parallel=len(points))
+    results = run_changes(points, changes, MemoryJournal(), parallel=len(points), waves=waves)
     return {
         result.key: '' if result.outcome.is_success else f'{result.outcome}: {result.message}' for result in results
     }

@@ -45,8 +45,8 @@ class Faults:
 
     dead: str = ''  # router that takes connections and never says a word
     missing: frozenset[str] = frozenset()  # no session, and none comes
-    hanging: frozenset[str] = frozenset()  # any command that names the line never ends
-    lying: frozenset[str] = frozenset()  # any command that names the line is answered as if all went well
+    hanging: frozenset[str] = frozenset()  # a command that changes the line never ends
+    lying: frozenset[str] = frozenset()  # one is answered as if all went well, and does nothing
 
     def __bool__(self) -> bool:
         return bool(self.dead or self.missing or self.hanging or self.lying)
@@ -84,7 +84,7 @@ class World:
         for row in self.rows:
             if row.key in keys and row.router == router:
                 # Every contender names a line in quotes; those with faults have plain names.
-                yield {'action': action, 'match': f'"(<pppoe-)?{row.name}>?"'}
+                yield {'action': action, 'match': f'(?=.*ppp secret set).*"{row.name}"'}
 
 
 def make_world(with_faults: bool = False) -> World:

@@ -23,8 +23,8 @@ PROMPT = Prompt(
 )
 # Values that RouterOS itself writes, never with a semicolon in them; every other one may hold anything.
 PLAIN = frozenset({
-    'address', 'burst-limit', 'burst-threshold', 'burst-time', 'disabled', 'dynamic', 'limit-at', 'max-limit', 'service',
-    'timeout',
+    'address', 'burst-limit', 'burst-threshold', 'burst-time', 'disabled', 'dynamic', 'limit-at', 'max-limit',
+    'service', 'timeout',
 })  # fmt: skip
 ROW = re.compile(r'nbd-row:([0-9,]*);')
 ROWS = re.compile(r'nbd-rows:([0-9]+)')
