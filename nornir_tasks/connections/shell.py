@@ -141,16 +141,18 @@ class Shell:
         gathered: list[str] = []
         sent = 0
         while len(answers) <= len(commands):
-            window = lines[sent : len(answers) + MAX_OUTSTANDING]
-            if window and sent < len(commands) and stop():
-                commands = commands[:sent]
-                lines = [*lines[:sent], self._marked('', first + sent)]
-                window = lines[sent:]
-            sent += len(window)
-            progress.sent = min(sent, len(commands))
-            self._send(window, timeout, progress)
-            while not self._lines:
+            if not self._lines:  # all that came is looked at first, so that what it makes room for goes in one piece
+                window = lines[sent : len(answers) + MAX_OUTSTANDING]
+                if window and sent < len(commands) and stop():
+                    commands = commands[:sent]
+                    lines = [*lines[:sent], self._marked('', first + sent)]
+                    window = lines[sent:]
+                sent += len(window)
+                progress.sent = min(sent, len(commands))
+                if window:
+                    self._send(window, timeout, progress)
                 self._receive(timeout, progress)
+                continue
             line = self._lines.popleft()
             token = self._token.search(line)
             if token:
