@@ -20,6 +20,7 @@ from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
 
 MAX_OUTSTANDING = 30  # lines that a device's console buffers safely
 
+CONTROL = re.compile(r'[\x00-\x1f\x7f]')
 ANSI = re.compile(r'\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])')
 
 
@@ -63,6 +64,8 @@ class ShellClosedError(PointUnreachableError):
 
 def clean_line(line: str) -> str:
     """A line as it stands on the screen in the end: no ANSI sequences, redraws from column 0 carried out."""
+    if line.isprintable():
+        return line
     return ANSI.sub('', line).replace('\x08', '').rstrip('\r\n').rsplit('\r', 1)[-1]
 
 
@@ -110,7 +113,7 @@ class Shell:
         control character.
         """
         for command in commands:
-            if any(ord(character) < 32 or ord(character) == 127 for character in command):
+            if CONTROL.search(command):
                 raise ValueError('a shell command may not hold control characters')
         if self.broken:
             raise ShellClosedError(f'{self.where}: the shell is closed', (), 0)
@@ -139,16 +142,18 @@ class Shell:
         gathered: list[str] = []
         sent = 0
         while len(answers) <= len(commands):
-            window = lines[sent : len(answers) + MAX_OUTSTANDING]
-            if window and sent < len(commands) and stop():
-                commands = commands[:sent]
-                lines = [*lines[:sent], self._marked('', first + sent)]
-                window = lines[sent:]
-            sent += len(window)
-            progress.sent = min(sent, len(commands))
-            self._send(window, timeout, progress)
-            while not self._lines:
+            if not self._lines:  # all that came is looked at first, so that what it makes room for goes in one piece
+                window = lines[sent : len(answers) + MAX_OUTSTANDING]
+                if window and sent < len(commands) and stop():
+                    commands = commands[:sent]
+                    lines = [*lines[:sent], self._marked('', first + sent)]
+                    window = lines[sent:]
+                sent += len(window)
+                progress.sent = min(sent, len(commands))
+                if window:
+                    self._send(window, timeout, progress)
                 self._receive(timeout, progress)
+                continue
             line = self._lines.popleft()
             token = self._token.search(line)
             if token:
