@@ -145,9 +145,9 @@ CONTRACTS = (
       LEFT JOIN LATERAL (
           SELECT min(notice.delivered_at) AS delivered_at
             FROM netbox_delinquency_notice notice
-           WHERE notice.contract_id = placed.id AND notice.kind = 'suspension' AND notice.delivered_at <= %(now)s
+           WHERE placed.oldest_due_date IS NOT NULL AND notice.contract_id = placed.id AND notice.kind = 'suspension' AND notice.delivered_at <= %(now)s
              AND notice.delivered_at >= placed.oldest_due_date::timestamp AT TIME ZONE placed.zone
-      ) notice ON placed.oldest_due_date IS NOT NULL
+      ) notice ON true
 ), first_rung AS (
     SELECT facts.*, rung.id AS first_id, rung.rank, rung.prev_id, rung.action, rung.clock AS clock_kind, rung.day,
            rung.prev_state, rung.needs_notice,
@@ -164,30 +164,31 @@ CONTRACTS = (
            rung.opens, rung.shuts, rung.closed, rung.prev_opens, rung.prev_shuts, rung.prev_closed
       FROM facts
       LEFT JOIN LATERAL (
-          SELECT rung.*, timing.day
+          SELECT rung.*, noticed.day
             FROM timed_rung rung
             CROSS JOIN LATERAL (
-                SELECT CASE WHEN rung.needs_notice
-                            THEN CASE WHEN facts.notice_on IS NOT NULL
-                                      THEN CASE WHEN timing.day IS NOT NULL
-                                                THEN greatest(timing.day, facts.notice_on + rung.min_notice_days) END
-                                 END
-                            ELSE timing.day END AS day
-                  FROM (
-                    SELECT CASE rung.clock
-                           WHEN 'due' THEN facts.oldest_due_date + rung.after_days + facts.extra_days
-                           WHEN 'notice' THEN facts.notice_on + rung.after_days
-                           WHEN 'previous' THEN
-                               CASE WHEN rung.rank <= facts.present_rank THEN facts.oldest_due_date
-                                    WHEN rung.rank = facts.present_rank + 1
-                                    THEN (facts.stage_since AT TIME ZONE facts.zone)::date + rung.after_days END
-                           END AS day
-                  ) timing
+                SELECT CASE rung.clock
+                       WHEN 'due' THEN facts.oldest_due_date + rung.after_days + facts.extra_days
+                       WHEN 'notice' THEN CASE WHEN facts.notice_on IS NOT NULL
+                            THEN greatest(facts.oldest_due_date + rung.after_days + facts.extra_days,
+                                          facts.notice_on + rung.after_days) END
+                       WHEN 'previous' THEN
+                            CASE WHEN rung.rank = facts.present_rank + 1 AND NOT facts.relieved
+                                 THEN (facts.stage_since AT TIME ZONE facts.zone)::date
+                                 ELSE facts.today END + rung.after_days
+                       END AS day,
+                       rung.clock = 'previous' AND rung.rank <= facts.present_rank AS has_run_out,
+                       CASE WHEN rung.needs_notice THEN facts.notice_on + rung.min_notice_days
+                            ELSE facts.oldest_due_date END AS noticed_on
             ) timing
-           WHERE rung.policy_id = facts.policy_id
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN timing.noticed_on IS NOT NULL AND timing.day IS NOT NULL
+                            THEN greatest(timing.day, timing.noticed_on) END AS day
+            ) noticed
+           WHERE facts.owes AND rung.policy_id = facts.policy_id
              AND NOT coalesce(
                  rung.id IS NOT NULL
-                 AND timing.day <= facts.today
+                 AND CASE WHEN timing.has_run_out THEN timing.noticed_on ELSE noticed.day END <= facts.today
                  AND (rung.min_arrears IS NULL OR facts.balance >= rung.min_arrears)
                  AND (rung.min_invoices IS NULL OR facts.unpaid_invoices >= rung.min_invoices)
                  AND (rung.rank <= facts.present_rank
@@ -197,7 +198,7 @@ CONTRACTS = (
                          AND (rung.opens IS NULL OR rung.opens <= facts.clock)
                          AND (rung.shuts IS NULL OR rung.shuts > facts.clock)), false)
            ORDER BY rung.rank LIMIT 1
-      ) rung ON facts.owes
+      ) rung ON true
 ), following AS (
     SELECT first_rung.*,
            CASE WHEN stays_relieved THEN prev_id ELSE first_id END AS next_id,
@@ -356,7 +357,10 @@ def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluat
         if contracts is None:
             # The planner takes the rungs and holds for far fewer than they are, and would loop where it must hash;
             # compiling the statement costs more than it gains.
-            cursor.execute("SET LOCAL work_mem = '128MB'; SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
+            cursor.execute(
+                "SET LOCAL work_mem = '128MB'; SET LOCAL enable_nestloop = off;"
+                ' SET LOCAL enable_mergejoin = off; SET LOCAL jit = off'
+            )
         cursor.execute((CONTRACTS + LOG + COUNT).format(only_contracts=only, **TABLES), given)
         moved = cursor.fetchone()[0]
         cursor.execute(LINES.format(only_contracts=only, **TABLES), given)

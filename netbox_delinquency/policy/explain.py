@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .calendar import next_allowed
-from .ladder import ContractFacts, Rules, Standing, clock_day, is_frozen, owes, stand, window_of
+from .ladder import ContractFacts, Rules, Standing, clock_day, is_frozen, local_day, owes, stand, window_of
 
 __all__ = ('Explanation', 'Verdict', 'explain')
 
@@ -51,8 +51,8 @@ def explain(facts: ContractFacts, rules: Rules, now: datetime, articles: Mapping
     ladder = sorted(facts.stages, key=lambda stage: stage.position)
     rank = ladder.index(following) + 1
     present = ladder.index(facts.stage) + 1 if facts.stage in ladder else 0
-    day = clock_day(facts, rules, following, rank, present)
-    today = now.astimezone(window_zone(facts)).date()
+    today = local_day(now, facts.zone)
+    day = clock_day(facts, rules, following, rank, present, today)
     if rules.needs_notice(following):
         read = facts.notice_at.isoformat() if facts.notice_at else 'none delivered'
         say('min_notice_days', f'{rules.min_notice_days} days; notice {read}', 'passes' if facts.notice_at else 'waits')
@@ -72,9 +72,3 @@ def explain(facts: ContractFacts, rules: Rules, now: datetime, articles: Mapping
     say('next', f'{following.action} at the earliest {earliest}',
         'waits' if is_frozen(facts) or standing.next_action_at is None else 'passes')  # fmt: skip
     return Explanation(standing, tuple(verdicts))
-
-
-def window_zone(facts: ContractFacts):
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo(facts.zone)

@@ -108,18 +108,19 @@ class Standing:
 def check_ladder(min_notice_days: int | None, throttle_is_suspension: bool, stages: Sequence) -> None:
     """Raises `LadderError` where stages overlap, are out of order, or skip a notice the policy asks for."""
     ladder = sorted(stages, key=lambda stage: stage.position)
-    weight, days = '', 0
+    weight, days = '', {'due': 0, 'notice': 0}
     for place, stage in enumerate(ladder):
         if stage.clock == 'previous' and place == 0:
             raise LadderError('The first stage has no previous one: count its days from the due date or the notice.')
-        if stage.clock == 'due':
-            if stage.after_days == days:
-                raise LadderError(f'The policy already has a stage on that day ({days}): give one of them another.')
-            if stage.after_days < days:
+        if stage.clock in days:
+            last = days[stage.clock]
+            if stage.after_days == last:
+                raise LadderError(f'The policy already has a stage on that day ({last}): give one of them another.')
+            if stage.after_days < last:
                 raise LadderError(
-                    f'Stages are out of order: {stage.after_days} days come after {days}. Order them by their days.'
+                    f'Stages are out of order: {stage.after_days} days come after {last}. Order them by their days.'
                 )
-            days = stage.after_days
+            days[stage.clock] = stage.after_days
         if stage.action in RESTRICTING:
             if weight and ACTIONS.index(stage.action) < ACTIONS.index(weight):
                 raise LadderError(
@@ -154,24 +155,39 @@ def _enough(facts: ContractFacts, arrears: Decimal | None, invoices: int | None)
     return invoices is None or facts.unpaid_invoices >= invoices
 
 
-def clock_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, present: int) -> date | None:
-    """The first day on which a stage may be taken by its clock and its notice; None where that is not known."""
-    day: date | None
-    after = timedelta(days=stage.after_days)
-    notice = local_day(facts.notice_at, facts.zone) if facts.notice_at else None
+def clock_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, present: int, today: date) -> date | None:
+    """The first day on which a stage may be taken by its clock and its notice; None where that is not known.
+
+    `rank` is the stage's place on the ladder, `present` that of the one where the contract stands (0: on none). What
+    counts from a stage that is only taken now counts from today.
+    """
     assert facts.oldest_due_date
-    if stage.clock == 'due':
-        day = facts.oldest_due_date + after + timedelta(days=facts.extra_days)
-    elif stage.clock == 'notice':
-        day = notice and notice + after
-    elif rank <= present:
-        day = facts.oldest_due_date
-    else:
-        is_next = rank == present + 1 and facts.stage_since is not None
-        day = local_day(facts.stage_since, facts.zone) + after if is_next and facts.stage_since else None
-    if day is not None and rules.needs_notice(stage):
-        day = max(day, notice + timedelta(days=rules.min_notice_days or 0)) if notice else None
-    return day
+    after = timedelta(days=stage.after_days)
+    # Grace is time: neither of the two clocks that begin with the debt comes sooner than the debt's own with it.
+    day = facts.oldest_due_date + after + timedelta(days=facts.extra_days)
+    notice = local_day(facts.notice_at, facts.zone) if facts.notice_at else None
+    if stage.clock == 'notice':
+        if notice is None:
+            return None
+        day = max(day, notice + after)
+    elif stage.clock == 'previous':
+        since = facts.stage_since if rank == present + 1 and not facts.relieved else None
+        day = (local_day(since, facts.zone) if since else today) + after
+    return _noticed(rules, stage, notice, day)
+
+
+def _noticed(rules: Rules, stage: Stage, notice: date | None, day: date) -> date | None:
+    if not rules.needs_notice(stage):
+        return day
+    return max(day, notice + timedelta(days=rules.min_notice_days or 0)) if notice else None
+
+
+def _kept_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, present: int, today: date) -> date | None:
+    """The same, of a stage that is held already: what once counted from the previous one has run out."""
+    if stage.clock == 'previous' and rank <= present and facts.oldest_due_date:
+        notice = local_day(facts.notice_at, facts.zone) if facts.notice_at else None
+        return _noticed(rules, stage, notice, facts.oldest_due_date)
+    return clock_day(facts, rules, stage, rank, present, today)
 
 
 def window_of(facts: ContractFacts, rules: Rules, stage: Stage) -> tuple[Window, NextDay]:
@@ -209,7 +225,7 @@ def stand(facts: ContractFacts, rules: Rules, now: datetime) -> Standing:
         return next_allowed(now, *window_of(facts, rules, stage)) == now
 
     def is_reached(rank: int, stage: Stage) -> bool:
-        day = clock_day(facts, rules, stage, rank, present)
+        day = _kept_day(facts, rules, stage, rank, present, today)
         if day is None or day > today or not _enough(facts, stage.min_arrears, stage.min_invoices):
             return False
         return rank <= present or (may_climb and is_open(stage))
@@ -227,7 +243,7 @@ def stand(facts: ContractFacts, rules: Rules, now: datetime) -> Standing:
     if first > len(ladder):
         return Standing(target, None, None)
     following = ladder[first - 1]
-    return _next(facts, rules, now, target, following, clock_day(facts, rules, following, first, present))
+    return _next(facts, rules, now, target, following, clock_day(facts, rules, following, first, present, today))
 
 
 def _next(
