@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.translation import override
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -68,7 +69,8 @@ class DayAnswer(serializers.Serializer):
 def explanation_of(contract: Contract, now) -> dict:
     facts, rules = facts_of(contract.pk, now)
     policy = contract.policy
-    explanation = explain(facts, rules, now, policy.articles if policy else {})
+    with override('en'):  # the same to every program; the page is in the reader's language
+        explanation = explain(facts, rules, now, policy.articles if policy else {})
     standing = explanation.standing
     return {
         'stage': standing.stage and standing.stage.pk,

@@ -145,7 +145,8 @@ CONTRACTS = (
       LEFT JOIN LATERAL (
           SELECT min(notice.delivered_at) AS delivered_at
             FROM netbox_delinquency_notice notice
-           WHERE placed.oldest_due_date IS NOT NULL AND notice.contract_id = placed.id AND notice.kind = 'suspension' AND notice.delivered_at <= %(now)s
+           WHERE placed.oldest_due_date IS NOT NULL AND notice.contract_id = placed.id
+             AND notice.kind = 'suspension' AND notice.delivered_at <= %(now)s
              AND notice.delivered_at >= placed.oldest_due_date::timestamp AT TIME ZONE placed.zone
       ) notice ON true
 ), first_rung AS (
@@ -348,6 +349,17 @@ def parameters(now: datetime, contracts: Collection[int] | None = None) -> dict:
     }
 
 
+def plan_for_all(cursor, yes: bool = True) -> None:
+    """Settings of this transaction for a statement over all contracts, or back to those for few.
+
+    The planner takes the rungs and holds for far fewer than they are, and would loop where it must hash; compiling
+    the statement costs more than it gains.
+    """
+    wanted = {'work_mem': '128MB', 'enable_nestloop': 'off', 'enable_mergejoin': 'off', 'jit': 'off'}
+    for name, value in wanted.items():
+        cursor.execute(f'SET LOCAL {name} = {value!r}' if yes else f'SET LOCAL {name} TO DEFAULT')
+
+
 def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluation:
     """Put every active contract (or those with the given primary keys) where it belongs at `now`."""
     only = '' if contracts is None else 'AND contract.id = ANY(%(contracts)s)'
@@ -355,12 +367,7 @@ def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluat
     ensure_start_days(timezone.localdate(now))
     with transaction.atomic(), connection.cursor() as cursor:
         if contracts is None:
-            # The planner takes the rungs and holds for far fewer than they are, and would loop where it must hash;
-            # compiling the statement costs more than it gains.
-            cursor.execute(
-                "SET LOCAL work_mem = '128MB'; SET LOCAL enable_nestloop = off;"
-                ' SET LOCAL enable_mergejoin = off; SET LOCAL jit = off'
-            )
+            plan_for_all(cursor)
         cursor.execute((CONTRACTS + LOG + COUNT).format(only_contracts=only, **TABLES), given)
         moved = cursor.fetchone()[0]
         cursor.execute(LINES.format(only_contracts=only, **TABLES), given)

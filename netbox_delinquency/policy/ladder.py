@@ -11,17 +11,23 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from nornir_tasks.change import AccessState
 
+from ..choices import StageActionChoices
 from .calendar import NextDay, Window, any_day, moment_of, next_allowed
 
-FEED_IS_LATE = 'The billing feed is late: no step up is taken until it is heard again.'
-ON_HOLD = 'A hold stands: no step up is taken while it does.'
-IN_REVIEW = 'A person is asked to look at it: no step up is taken until then.'
-IS_EXEMPT = 'Exempt by a grace rule: nothing is restricted.'
-NO_NOTICE = 'No valid notice is known to be delivered: nothing is restricted without one.'
-TOO_LITTLE = 'Less is owed than the stage asks for.'
-NO_CALENDAR = 'The calendar does not reach that day: nothing is restricted without it.'
+# Notes are kept as they stand here, whatever the language, and translated where they are shown.
+FEED_IS_LATE = gettext_noop('The billing feed is late: no step up is taken until it is heard again.')
+ON_HOLD = gettext_noop('A hold stands: no step up is taken while it does.')
+IN_REVIEW = gettext_noop('A person is asked to look at it: no step up is taken until then.')
+IS_EXEMPT = gettext_noop('Exempt by a grace rule: nothing is restricted.')
+NO_NOTICE = gettext_noop('No valid notice is known to be delivered: nothing is restricted without one.')
+TOO_LITTLE = gettext_noop('Less is owed than the stage asks for.')
+NO_CALENDAR = gettext_noop('The calendar does not reach that day: nothing is restricted without it.')
 
 ACTIONS = ('remind', 'notice', 'warn', 'throttle', 'block', 'propose_termination')
 RESTRICTING = ('throttle', 'block', 'propose_termination')
@@ -30,7 +36,7 @@ RESTRICTING = ('throttle', 'block', 'propose_termination')
 RELIEVING = ('dispute', 'payment_agreement', 'trust_unlock', 'court_order', 'essential_service', 'awaiting_clearing')
 
 
-class LadderError(ValueError):
+class LadderError(ValidationError):
     """Stages that do not make a lawful ladder; the text names the rule and the remedy."""
 
 
@@ -108,33 +114,37 @@ class Standing:
 def check_ladder(min_notice_days: int | None, throttle_is_suspension: bool, stages: Sequence) -> None:
     """Raises `LadderError` where stages overlap, are out of order, or skip a notice the policy asks for."""
     ladder = sorted(stages, key=lambda stage: stage.position)
+    labels = dict(StageActionChoices)
     weight, days = '', {'due': 0, 'notice': 0}
     for place, stage in enumerate(ladder):
         if stage.clock == 'previous' and place == 0:
-            raise LadderError('The first stage has no previous one: count its days from the due date or the notice.')
+            raise LadderError(_('The first stage has no previous one: count its days from the due date or the notice.'))
         if stage.clock in days:
             last = days[stage.clock]
             if stage.after_days == last:
-                raise LadderError(f'The policy already has a stage on that day ({last}): give one of them another.')
+                text = _('The policy already has a stage on that day ({days}): give one of them another.')
+                raise LadderError(text.format(days=last))
             if stage.after_days < last:
-                raise LadderError(
-                    f'Stages are out of order: {stage.after_days} days come after {last}. Order them by their days.'
-                )
+                text = _('Stages are out of order: {days} days come after {last}. Order them by their days.')
+                raise LadderError(text.format(days=stage.after_days, last=last))
             days[stage.clock] = stage.after_days
         if stage.action in RESTRICTING:
             if weight and ACTIONS.index(stage.action) < ACTIONS.index(weight):
-                raise LadderError(
-                    f'Stages are out of order: "{stage.action}" is softer than "{weight}" before it. Swap them.'
-                )
+                text = _('Stages are out of order: "{action}" is softer than "{other}" before it. Swap them.')
+                raise LadderError(text.format(action=labels[stage.action], other=labels[weight]))
             weight = stage.action
         is_suspension = stage.action in RESTRICTING and (stage.action != 'throttle' or throttle_is_suspension)
         if stage.clock == 'notice' and is_suspension:
             if min_notice_days is None:
-                raise LadderError('A stage counts from the notice, but the policy asks for none: set its notice days.')
-            if stage.after_days < min_notice_days:
                 raise LadderError(
-                    f'"{stage.action}" {stage.after_days} days after the notice skips the lawful {min_notice_days}: '
-                    f'set {min_notice_days} days or more.'
+                    _('A stage counts from the notice, but the policy asks for none: set its notice days.')
+                )
+            if stage.after_days < min_notice_days:
+                text = _(
+                    '"{action}" {days} days after the notice skips the lawful {lawful}: set {lawful} days or more.'
+                )
+                raise LadderError(
+                    text.format(action=labels[stage.action], days=stage.after_days, lawful=min_notice_days)
                 )
 
 
@@ -145,10 +155,10 @@ def local_day(moment: datetime, zone: str) -> date:
 def owes(facts: ContractFacts, rules: Rules) -> bool:
     if facts.oldest_due_date is None or facts.awaiting_clearing:
         return False
-    return _enough(facts, rules.min_arrears, rules.min_invoices)
+    return enough(facts, rules.min_arrears, rules.min_invoices)
 
 
-def _enough(facts: ContractFacts, arrears: Decimal | None, invoices: int | None) -> bool:
+def enough(facts: ContractFacts, arrears: Decimal | None, invoices: int | None) -> bool:
     """An unknown balance is none: what is not known restricts nobody."""
     if arrears is not None and (facts.open_balance or 0) < arrears:
         return False
@@ -226,7 +236,7 @@ def stand(facts: ContractFacts, rules: Rules, now: datetime) -> Standing:
 
     def is_reached(rank: int, stage: Stage) -> bool:
         day = _kept_day(facts, rules, stage, rank, present, today)
-        if day is None or day > today or not _enough(facts, stage.min_arrears, stage.min_invoices):
+        if day is None or day > today or not enough(facts, stage.min_arrears, stage.min_invoices):
             return False
         return rank <= present or (may_climb and is_open(stage))
 
@@ -258,7 +268,7 @@ def _next(
         return Standing(target, following, on, note, at, relieved)
 
     if not relieved:
-        if not _enough(facts, following.min_arrears, following.min_invoices):
+        if not enough(facts, following.min_arrears, following.min_invoices):
             return standing(TOO_LITTLE)
         if (rules.needs_notice(following) or following.clock == 'notice') and facts.notice_at is None:
             return standing(NO_NOTICE)

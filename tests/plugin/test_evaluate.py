@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from core.models import ObjectChange
-from django.contrib.contenttypes.models import ContentType
 from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from extras.models import TaggedItem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
