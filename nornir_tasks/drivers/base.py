@@ -7,7 +7,7 @@ judgement of outcomes; a driver only knows how its kind of box is read and writt
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -86,12 +86,16 @@ class Driver(ABC):
     `nornir_tasks.connections.ssh.SSHSession`). Both methods take any number of rows and return exactly one entry for
     each, by `AccessTarget.key` and `AccessChange.key`. A row's failure is data in its entry. An exception of the
     `EnforcementError` family means the *point* failed, and every row of the call is then unknown.
+
+    `stop` is set by the engine. `apply` asks it before it sends a row (or a group of rows that goes out as one); once
+    it says True, nothing more is sent and the rows left are answered with `Reply(None, sent=False)`.
     """
 
     name: ClassVar[str]
     abilities: ClassVar[Abilities]
     connection_name: ClassVar[str] = 'netbox_delinquency_ssh'
     parameters: DriverParameters  # of the point, as its `PointParameters`
+    stop: Callable[[], bool] = staticmethod(lambda: False)
 
     class PointParameters(DriverParameters):
         """Parameters of an enforcement point."""
@@ -111,6 +115,14 @@ class Driver(ABC):
     @abstractmethod
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """Send the changes; `before` holds each line's reading by `AccessTarget.key`, taken just now, none an error."""
+
+    def sessions(self) -> int | None:
+        """How many subscribers' sessions the box has right now, ours or not; `None`: this driver cannot say.
+
+        Asked before the first row and after each batch, so it must be cheap. Raises `EnforcementError` where the point
+        failed.
+        """
+        return None
 
     def check(self, now: datetime) -> list[Finding]:
         """What this box lacks or has, found by reading only. `now` has a time zone; the clock is compared with it.
