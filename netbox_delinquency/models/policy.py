@@ -122,6 +122,11 @@ class DelinquencyPolicy(PrimaryModel):
         if self.pk:
             check_ladder(self.min_notice_days, self.throttle_is_suspension, list(self.stages.all()))
 
+    def in_force(self, stage):
+        """The stage whose action is on the line of a contract at `stage`: the last one so far that restricts."""
+        reached = [rung for rung in self.stages.all() if stage is not None and rung.position <= stage.position]
+        return next((rung for rung in reversed(reached) if rung.is_restricting), None)
+
     def delete(self, *args, **kwargs):
         if count := self.contracts.count():
             text = _('{count} contracts have this policy: give them another one first, then delete it.')

@@ -278,6 +278,12 @@ CONTRACTS = (
 
 COUNT = 'SELECT count(*) FROM moved'
 
+FROZEN = """)
+SELECT id, CASE WHEN late THEN %(late)s WHEN in_review THEN %(in_review)s WHEN exempt THEN %(is_exempt)s
+                ELSE %(on_hold)s END
+  FROM facts WHERE frozen
+"""
+
 # NetBox's own change log; only what moved is told, and nothing of what is owed.
 LOG = """, logged AS (
     INSERT INTO core_objectchange (time, user_name, request_id, action, changed_object_id, object_repr, message,
@@ -289,14 +295,16 @@ LOG = """, logged AS (
 )
 """
 
-# The rule is that of `ladder.intended_state`.
+CHANNEL = """CASE WHEN wanted IN ('bras', 'cpe') THEN wanted
+            WHEN wanted = 'both' AND line.bras_id IS NOT NULL AND line.acs_id IS NOT NULL THEN 'both'
+            WHEN wanted = 'cpe_else_bras' AND line.acs_id IS NOT NULL OR line.bras_id IS NULL THEN 'cpe'
+            ELSE 'bras' END"""
+
+# The rules are those of `intended.py`. A line that was reverted by hand stays so until something else is wanted of it.
 LINES = (
     'WITH '
     + RUNG
-    + """
-UPDATE netbox_delinquency_accessline line
-   SET intended_mode = intended.mode, intended_down_kbps = intended.down, intended_up_kbps = intended.up
-  FROM (
+    + """, intended AS (
       SELECT contract.id,
              CASE force.action WHEN 'throttle' THEN 'throttled' WHEN 'block' THEN 'blocked'
                                WHEN 'propose_termination' THEN 'blocked' ELSE 'normal' END AS mode,
@@ -307,17 +315,24 @@ UPDATE netbox_delinquency_accessline line
              CASE WHEN force.action = 'throttle' THEN CASE force.throttle_to
                   WHEN 'percent' THEN greatest(1, plan.up_kbps::bigint * force.throttle_percent / 100)::int
                   WHEN 'rate' THEN least(plan.up_kbps, force.throttle_up_kbps)
-                  ELSE plan.throttled_up_kbps END END AS up
+                  ELSE plan.throttled_up_kbps END END AS up,
+             coalesce(force.channel, 'any') AS wanted
         FROM netbox_delinquency_contract contract
         JOIN netbox_delinquency_serviceplan plan ON plan.id = contract.plan_id
         LEFT JOIN rung ON rung.id = contract.stage_id AND NOT contract.relieved
         LEFT JOIN netbox_delinquency_policystage force
           ON force.policy_id = rung.policy_id AND force.position = rung.force
        WHERE contract.status = 'active' {only_contracts}
-  ) intended
+)
+UPDATE netbox_delinquency_accessline line
+   SET intended_mode = intended.mode, intended_down_kbps = intended.down, intended_up_kbps = intended.up,
+       channel = {channel},
+       pinned = line.pinned AND (line.intended_mode, line.intended_down_kbps, line.intended_up_kbps)
+                                IS NOT DISTINCT FROM (intended.mode, intended.down, intended.up)
+  FROM intended
  WHERE line.contract_id = intended.id
-   AND (line.intended_mode, line.intended_down_kbps, line.intended_up_kbps)
-       IS DISTINCT FROM (intended.mode, intended.down, intended.up)
+   AND (line.intended_mode, line.intended_down_kbps, line.intended_up_kbps, line.channel)
+       IS DISTINCT FROM (intended.mode, intended.down, intended.up, {channel})
 """
 )
 
@@ -349,6 +364,19 @@ def parameters(now: datetime, contracts: Collection[int] | None = None) -> dict:
     }
 
 
+def frozen(now: datetime, contracts: Collection[int]) -> dict[int, str]:
+    """Why nothing may get harder for these contracts at `now`, by primary key; those that nothing spares are missing.
+
+    Asked once more before something is sent: a stage that was reached is kept while a hold stands, but what it wants
+    may not have been done yet. Writes nothing.
+    """
+    with connection.cursor() as cursor:
+        statement = CONTRACTS[: CONTRACTS.index('), first_rung AS (')] + FROZEN
+        only = 'AND contract.id = ANY(%(contracts)s)'
+        cursor.execute(statement.format(only_contracts=only, **TABLES), parameters(now, contracts))
+        return dict(cursor.fetchall())
+
+
 def plan_for_all(cursor, yes: bool = True) -> None:
     """Settings of this transaction for a statement over all contracts, or back to those for few.
 
@@ -370,5 +398,5 @@ def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluat
             plan_for_all(cursor)
         cursor.execute((CONTRACTS + LOG + COUNT).format(only_contracts=only, **TABLES), given)
         moved = cursor.fetchone()[0]
-        cursor.execute(LINES.format(only_contracts=only, **TABLES), given)
+        cursor.execute(LINES.format(only_contracts=only, channel=CHANNEL, **TABLES), given)
         return Evaluation(moved, cursor.rowcount)

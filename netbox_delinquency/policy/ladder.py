@@ -15,8 +15,6 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from nornir_tasks.change import AccessState
-
 from ..choices import StageActionChoices
 from .calendar import NextDay, Window, any_day, moment_of, next_allowed
 
@@ -288,10 +286,3 @@ def _next(
     at = next_allowed(moment, *window_of(facts, rules, following))
     note = ON_HOLD if ends else NO_CALENDAR if at is None else ''
     return standing(note, at)
-
-
-def intended_state(action: str | None, throttled: AccessState) -> AccessState:
-    """How a line of a contract on a stage with that action should be; `throttled` is its plan's reduced state."""
-    if action == 'throttle':
-        return throttled
-    return AccessState.blocked() if action in ('block', 'propose_termination') else AccessState.normal()

@@ -14,8 +14,10 @@ from utilities.testing import create_tags
 
 from netbox_delinquency.models import Calendar, Contract, GraceRule, Hold, Notice, PolicyStage, StartDay
 from netbox_delinquency.policy.evaluate import Evaluation, evaluate
-from netbox_delinquency.policy.facts import facts_of, ladder_of
-from netbox_delinquency.policy.ladder import ON_HOLD, RESTRICTING, stand
+from netbox_delinquency.policy.facts import facts_of
+from netbox_delinquency.policy.intended import intended_state, line_channel, throttled_state
+from netbox_delinquency.policy.ladder import ON_HOLD, stand
+from nornir_tasks.change import AccessState
 
 from .factories import make_contract, make_line, make_plan, make_point, make_policy, make_source
 
@@ -120,12 +122,15 @@ class EqualityTestCase(TestCase):
 
         stage(3, 1, 'due', 1, 'remind')
         stage(3, 2, 'due', 5, 'notice', start_from=time(10))
-        stage(3, 3, 'notice', 15, 'throttle')
+        stage(3, 3, 'notice', 15, 'throttle', throttle_to='rate', throttle_down_kbps=3_000, throttle_up_kbps=90_000,
+              channel='cpe_else_bras')  # fmt: skip
         stage(3, 4, 'previous', 7, 'warn')
         stage(3, 5, 'previous', 10, 'block', min_arrears=Decimal(50), start_until=time(16))
         stage(3, 6, 'previous', 30, 'propose_termination', min_invoices=2)
         stage(4, 1, 'due', 3, 'throttle', throttle_to='percent', throttle_percent=10)
-        stage(4, 2, 'notice', 12, 'block')
+        stage(4, 2, 'notice', 12, 'block', channel='both')
+        PolicyStage.objects.filter(policy=cls.policies[1], after_days=2).update(channel='cpe')
+        PolicyStage.objects.filter(policy=cls.policies[1], after_days=50).update(channel='bras')
         cls.sources = [
             make_source(),
             make_source(heartbeat_minutes=60, last_event_at=NOW),
@@ -138,14 +143,14 @@ class EqualityTestCase(TestCase):
             GraceRule.objects.create(policy=cls.policies[number], tier='protected', exempt=True)
             GraceRule.objects.create(policy=cls.policies[number], for_tag=cls.tag, extra_days=10)
         cls.user = get_user_model().objects.create(username='approver')
-        plan, bras = make_plan(), make_point()
+        plan, bras, acs = make_plan(throttled_down_kbps=2_000), make_point(), make_point(driver='acs')
         cls.contracts = [make_contract(plan=plan) for _ in range(12)]
-        for contract in cls.contracts:
-            make_line(contract=contract, bras=bras)
+        for number, contract in enumerate(cls.contracts):
+            sides = [{'bras': bras}, {'acs': acs}, {'bras': bras, 'acs': acs}][number % 3]
+            make_line(contract=contract, cwmp_id=f'cpe-{number}', **sides)
         evaluate(NOW)  # fills the calendar's table, once
         cls.content_type = ContentType.objects.get_for_model(Contract)
         cls.stages = {policy.pk: list(policy.stages.all()) for policy in cls.policies} | {None: []}
-        cls.ladders = {policy.pk: ladder_of(policy) for policy in cls.policies} | {None: []}
         cls.worlds = 0
 
     def arrange(self, world, now):
@@ -214,13 +219,20 @@ class EqualityTestCase(TestCase):
 
     def check_line(self, contract, standing):
         (line,) = contract.lines.all()
-        ladder = self.ladders[contract.policy_id]
-        rungs = [rung for rung in ladder if standing.stage and rung.position <= standing.stage.position]
-        force = next((rung.action for rung in reversed(rungs) if rung.action in RESTRICTING), None)
+        stages = self.stages[contract.policy_id]
+        rungs = [rung for rung in stages if standing.stage and rung.position <= standing.stage.position]
+        force = next((rung for rung in reversed(rungs) if rung.is_restricting), None)
         if force is None or standing.relieved:
-            self.assertEqual(line.intended_mode, 'normal')
+            state, channel = AccessState.normal(), 'any'
         else:
-            self.assertEqual(line.intended_mode, 'throttled' if force == 'throttle' else 'blocked')
+            plan = contract.plan
+            throttled = throttled_state(
+                force.throttle_to, (plan.down_kbps, plan.up_kbps), (plan.throttled_down_kbps, plan.throttled_up_kbps),
+                force.throttle_percent, (force.throttle_down_kbps, force.throttle_up_kbps),
+            )  # fmt: skip
+            state, channel = intended_state(force.action, throttled), force.channel
+        self.assertEqual(line.intended, state)
+        self.assertEqual(line.channel, line_channel(channel, line.bras_id is not None, line.acs_id is not None))
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     @given(world=worlds, now=moments, later=st.integers(1, 40 * 24))
