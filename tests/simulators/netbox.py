@@ -267,7 +267,8 @@ def _fits(row: dict[str, Any], name: str, values: list[str]) -> bool:
         return True
     if name not in row:
         raise RefusedError(f'there are no such filters: {name}', 400)
-    return str(row[name]).lower() in [value.lower() for value in values]
+    found = row[name]['value'] if isinstance(row[name], dict) else row[name]
+    return str(found).lower() in [value.lower() for value in values]
 
 
 class _Handler(BaseHTTPRequestHandler):
