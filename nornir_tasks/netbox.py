@@ -25,6 +25,8 @@ from nornir_tasks.journal import Claim
 
 PAGE = 1000
 TIMEOUT = 30.0  # seconds without an answer
+PAGE_TIMEOUT = 120.0  # a thousand devices take a busy NetBox a while, and asking again makes it busier
+PAGE_WORKERS = 2  # pages asked for at a time
 NO_CONTENT = 204
 
 
@@ -46,14 +48,15 @@ class Line:
 class _Session(requests.Session):
     """Every call has a time limit; a read is tried again, a write never (its answer may only have been lost)."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = TIMEOUT) -> None:
         super().__init__()
+        self.timeout = timeout
         retry = Retry(total=3, backoff_factor=0.5, status_forcelist=(502, 503, 504), allowed_methods=('GET',))
         for scheme in ('http://', 'https://'):
             self.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        return super().request(*args, **{'timeout': TIMEOUT, **kwargs})
+        return super().request(*args, **{'timeout': self.timeout, **kwargs})
 
 
 class NetBox:
@@ -82,11 +85,12 @@ class NetBox:
         """All rows of a list anywhere in NetBox's API (`dcim/devices`), its pages fetched beside each other."""
         request = Request(
             base=f'{self._api.base_url}/{path}',
-            http_session=self._api.http_session,
+            http_session=_Session(PAGE_TIMEOUT),
             token=self._api.token,
             filters=filters,
             limit=PAGE,
             threading=True,
+            max_workers=PAGE_WORKERS,
         )
         try:
             found = list(request.get())
