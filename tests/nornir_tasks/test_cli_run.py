@@ -24,6 +24,8 @@ def test_a_run_is_applied_in_the_waves_of_its_plan(world):
         wave for action, wave in order if action == 'sending'
     )
     assert world.netbox.runs[0]['wave'] == 4
+    assert {(seen['point'], seen['sessions']) for seen in world.netbox.seen} == {('bras-1', 4), ('bras-2', 4)}
+    assert all(seen['latency_s'] > 0 for seen in world.netbox.seen)
 
 
 def test_a_dry_run_sends_and_journals_nothing(world):
