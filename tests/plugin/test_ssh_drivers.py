@@ -117,16 +117,24 @@ class SSHDriverTest(PluginAPITestCase):
                 self.assertEqual(box.cleared, ['ana'] * 3)
 
     def test_a_routeros_line_is_throttled_blocked_and_restored(self):
-        ana = {'name': 'ana', 'profile': 'home'}
-        config = RouterConfig('bras', users={'admin': PLANTED}, profiles=PROFILES, subscribers=[ana])
-        with simulation(config) as running:
-            listening = running.routers['bras']
-            plan = {'routeros': {'profile': 'home', 'throttled_profile': 'slow'}}
-            line = self.line(listening, 'routeros', {}, plan)
-            for state in (THROTTLED, BLOCKED, NORMAL):
-                self.assertEqual(self.drive(line, state).outcome, 'applied')
-                self.assertEqual(line.observed, state)
-            self.assertEqual(listening.router.service('ana')['live']['rate'], [20000, 5000])
+        people = [{'name': name, 'profile': 'home'} for name in ('ana', 'bob')]
+        for version in (6, 7):
+            config = RouterConfig(
+                'bras', users={'admin': PLANTED}, profiles=PROFILES, subscribers=people, version=version
+            )
+            with self.subTest(version=version), simulation(config) as running:
+                listening = running.routers['bras']
+                service = listening.router.service
+                neighbour = service('bob')
+                plan = {'routeros': {'profile': 'home', 'throttled_profile': 'slow'}}
+                line = self.line(listening, 'routeros', {'ipv6': version == 7}, plan)
+                for state, rate in ((THROTTLED, [1000, 512]), (BLOCKED, None), (NORMAL, [20000, 5000])):
+                    self.assertEqual(self.drive(line, state).outcome, 'applied')
+                    self.assertEqual(line.observed, state)
+                    self.assertEqual(rate is None, bool(service('ana')['live'].get('blocked')), service('ana'))
+                    if rate:
+                        self.assertEqual(service('ana')['live']['rate'], rate)
+                self.assertEqual(service('bob'), neighbour)
 
     def test_no_secret_is_in_logs_rows_jobs_or_answers(self):
         self.user.is_superuser = True
