@@ -18,12 +18,12 @@ WRONG = frozenset({Outcome.FAILED, Outcome.PARTIAL, Outcome.UNKNOWN})
 class BreakerLimits:
     """What a run may do at most before it stops itself. Percentages are 0 to 100; 100 never trips."""
 
-    max_failed_percent: float = 10.0  # wrong rows among those tried
+    max_failed_percent: float = 5.0  # wrong rows among those tried
     min_rows: int = 20  # rows tried before a share means anything
     max_session_drop_percent: float = 5.0  # of a point's sessions, beyond those that the run itself ended
     min_session_drop: int = 5  # fewer are homes that redial
     max_refused_percent: float = 20.0  # rows the point said no to (NAK) among those tried
-    max_latency_factor: float = 5.0  # how much slower a point may become
+    max_latency_factor: float = 10.0  # how much slower a point may become
     min_latency_s: float = 1.0  # answers faster than this (seconds) are never slow
 
 

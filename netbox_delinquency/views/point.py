@@ -8,10 +8,11 @@ from netbox.views.generic.base import BaseObjectView
 from utilities.query import count_related
 from utilities.views import register_model_view
 
-from ..jobs import enqueue_check
+from ..jobs import CheckPoint, enqueue_check
 from ..models import AccessLine, EnforcementPoint
 from ..ui import counts, panels
 from ..ui.base import CountsPanel, page, table_of
+from ..ui.check import LastCheckPanel
 from .base import DetailView, named_devices, register_crud
 
 
@@ -49,7 +50,7 @@ class EnforcementPointCheckView(BaseObjectView):
         point = self.get_object(pk=pk)
         job = enqueue_check(point, user=request.user)
         messages.success(
-            request, _('The check of {point} is queued: what it finds is in the data of this job.').format(point=point)
+            request, _('The check of {point} is queued: what it finds is shown at the point.').format(point=point)
         )
         return redirect(job.get_absolute_url())
 
@@ -66,6 +67,7 @@ class EnforcementPointView(DetailView):
             JSONPanel('parameters', title=_('Parameters')),
         ),
         bottom=(
+            LastCheckPanel(CheckPoint.name, title=_('Last check')),
             table_of('accessline', 'point_id', add='bras'),
             table_of('enforcementchange', 'point_id', exclude=('point',)),
         ),

@@ -108,8 +108,9 @@ class Shell:
         """The answer to each command, in order, lines joined by `\\n`, without echo and prompts.
 
         `stop` is asked before more is sent: once it says True, only what is under way is waited for, and there are
-        fewer answers than commands. `timeout` is seconds of silence. Answers are UTF-8 with `surrogateescape`. Raises `ShellTimeoutError` or
-        `ShellClosedError`, which say what was answered and what was sent; `ValueError` for a control character.
+        fewer answers than commands. `timeout` is seconds of silence. Answers are UTF-8 with `surrogateescape`. Raises
+        `ShellTimeoutError` or `ShellClosedError`, which say what was answered and what was sent; `ValueError` for a
+        control character.
         """
         for command in commands:
             if CONTROL.search(command):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, cast
 
@@ -193,6 +193,10 @@ class ConsoleDriver(Driver):
             if said := self.complaint(answer):
                 return Reply(False, f'the box said to "{line}": {said}')
         return Reply(True)
+
+    def missing_names(self, names: Collection[str]) -> set[str]:
+        """Which of these names of policies the box surely does not have; none where it cannot be asked."""
+        return set()
 
     def sessions(self) -> int | None:
         (answer,) = self._ask([self.count_command])

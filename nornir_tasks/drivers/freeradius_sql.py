@@ -21,8 +21,9 @@ from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Findi
 from nornir_tasks.drivers.radius_coa import check_dialect, fields_of
 from nornir_tasks.radius import tables
 from nornir_tasks.radius.attributes import Pair
-from nornir_tasks.radius.dialects import CONTROL, DialectError, get_dialect
+from nornir_tasks.radius.dialects import CONTROL, DialectError, dialect_choices, get_dialect
 from nornir_tasks.radius.policy import MAX_NAME, Judge, NewGroup, PolicyError, PolicyNames, StoredPolicy
+from nornir_tasks.radius.rights import missing_rights
 from nornir_tasks.radius.tables import Memory, User
 
 SAME_USER = 'another row of this batch is of the same user'
@@ -32,7 +33,11 @@ NEEDED = ('radusergroup', 'radreply', 'radcheck', 'radgroupreply', 'radgroupchec
 class FreeRADIUSPoint(DatabaseParameters):
     """Parameters of a FreeRADIUS database."""
 
-    dialect: str = Field('generic', description="Whose attributes the groups' replies are: see the table of dialects")
+    dialect: str = Field(
+        'generic',
+        description="Whose attributes the groups' replies are: see the table of dialects",
+        json_schema_extra=dialect_choices,
+    )
     blocked_group: str = Field('nbd-restricted', max_length=MAX_NAME, description='Group that leads to the notice page')
     throttled_group: str = Field(
         '', max_length=MAX_NAME, description='Group of throttled lines, where the plan has none'
@@ -96,6 +101,7 @@ class FreeRADIUSDriver(Driver):
         with self.connection.errors(), self.connection.begin() as connection:
             users = tables.read_users(connection, (target.username for target in asked))
             groups = tables.read_groups(connection, self._group_names(users.values(), own.values()))
+        self._look(asked, users)
         for target in asked:
             judge = Judge(self._names(own[target.key]), groups)
             try:
@@ -125,6 +131,9 @@ class FreeRADIUSDriver(Driver):
         policy = user.policy(self._deciding)
         stored = judge.state(policy)
         return Reading(stored, self._live(user, stored), policy.as_detail(), self._doubt(user))
+
+    def _look(self, targets: Sequence[AccessTarget], users: Mapping[str, User]) -> None:
+        """Ask elsewhere how the sessions stand; never here, where nothing but the database is known."""
 
     def _live(self, user: User, stored: AccessState) -> AccessState | None:
         """A session that we saw when we last wrote is as we left it; any other came up under the stored policy."""
@@ -270,7 +279,7 @@ class FreeRADIUSDriver(Driver):
         return findings
 
     def _rights(self, connection: Connection) -> Finding:
-        lacking = tables.missing_rights(connection, self.parameters.create_groups)
+        lacking = missing_rights(connection, self.parameters.create_groups)
         if not lacking:
             return Finding('privileges', ok=True, message='the login may read and write what it needs to')
         login = connection.engine.url.username

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from nornir_tasks.connections.radius import DynamicAuthorization, NasParameters
 from nornir_tasks.drivers.base import Finding
@@ -49,8 +50,10 @@ class _Nas:
         return [skew for skew, answer in self.answers.items() if answer.verdict in (Verdict.ACK, Verdict.NAK)]
 
 
-def check_nases(authorization: DynamicAuthorization, nases: Mapping[str, NasParameters]) -> list[Finding]:
-    """What there is to say of each NAS, by its address; takes about four seconds where some are silent."""
+def check_nases(
+    authorization: DynamicAuthorization, nases: Mapping[str, NasParameters], now: datetime
+) -> list[Finding]:
+    """What there is to say of each NAS, by its address, and of its console; some seconds where some are silent."""
     findings: list[Finding] = []
     known: dict[str, _Nas] = {}
     for address, parameters in nases.items():
@@ -66,6 +69,8 @@ def check_nases(authorization: DynamicAuthorization, nases: Mapping[str, NasPara
         findings.append(_reached(address, nas))
         if nas.answered:
             findings.append(_clock(address, nas))
+        if nas.parameters.console:
+            findings += authorization.consoles.check(address, nas.parameters.console, now)
     return findings
 
 

@@ -63,17 +63,30 @@ class RadiusCoADriver(Driver):
     parameters: NasParameters
 
     def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
-        return {target.key: self._read(target) for target in targets}
+        readings: dict[str, Reading] = {}
+        sessions: dict[str, Session] = {}
+        for target in targets:
+            try:
+                sessions[target.key] = self._session(target)
+            except ValidationError as error:
+                readings[target.key] = Reading(error=f'its parameters are wrong: {fields_of(error)}')
+            except DialectError as error:
+                readings[target.key] = Reading(error=str(error))
+        if (console := self.parameters.console) and sessions:
+            asked = {
+                sessions[target.key].key: AccessTarget(target.key, username=target.username, ipv4=target.ipv4)
+                for target in targets
+                if target.key in sessions
+            }
+            self.connection.authorization.look(self.connection.address, console, asked)
+        return readings | {key: self._read(session) for key, session in sessions.items()}
 
-    def _read(self, target: AccessTarget) -> Reading:
-        try:
-            session = self._session(target)
-        except ValidationError as error:
-            return Reading(error=f'its parameters are wrong: {fields_of(error)}')
-        except DialectError as error:
-            return Reading(error=str(error))
+    def _read(self, session: Session) -> Reading:
+        """What the console shows; else what this NAS acknowledged, where its word is taken."""
         authorization = self.connection.authorization
-        if text := authorization.in_doubt.get(session.key) or authorization.unproven.get(session.key):
+        if shown := authorization.shown(session.key):
+            return Reading(live=shown.live)
+        if text := authorization.doubt(session.key):
             return Reading(error=text)
         return Reading(live=self.connection.known.get(session.key))
 
@@ -105,9 +118,14 @@ class RadiusCoADriver(Driver):
                 self.connection.authorization.in_doubt[row.session.key] = 'it may or may not be changed'
         return replies
 
+    def sessions(self) -> int | None:
+        """As many as the console counts, where there is one."""
+        console, address = self.parameters.console, self.connection.address
+        return self.connection.authorization.consoles.driver(address, console).sessions() if console else None
+
     def check(self, now: datetime) -> list[Finding]:
         """Whether the NAS answers, to this secret and at this time; nothing is changed."""
-        return check_nases(self.connection.authorization, {self.connection.address: self._nas})
+        return check_nases(self.connection.authorization, {self.connection.address: self._nas}, now)
 
     @property
     def _nas(self) -> NasParameters:
@@ -129,8 +147,8 @@ class RadiusCoADriver(Driver):
             self.connection.known[session.key] = desired
         else:
             authorization.unproven[session.key] = (
-                'the NAS acknowledged it, which proves nothing, and cannot be asked: read the line elsewhere, '
-                'or set trust_acknowledgement once you have tested this NAS'
+                'the NAS acknowledged it, which proves nothing, and cannot be asked: name its "console" to have it '
+                'read there, or set trust_acknowledgement once you have tested this NAS'
             )
 
 

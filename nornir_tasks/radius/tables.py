@@ -11,28 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import batched
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Executable,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    delete,
-    false,
-    func,
-    insert,
-    select,
-    text,
-)
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, delete, func, insert, select
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.exc import DBAPIError
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.radius.attributes import Pair
-from nornir_tasks.radius.policy import NewGroup, StoredPolicy
+from nornir_tasks.radius.policy import NewGroup, StoredPolicy, with_operators
 from nornir_tasks.radius.sessions import Session
 
 CHUNK = 500
@@ -194,42 +178,6 @@ def count_sessions(connection: Connection) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def missing_rights(connection: Connection, may_add_groups: bool) -> dict[str, list[str]]:
-    """What the login may not do, by table, as words of a GRANT.
-
-    Found by statements that do it to no row at all, each within a savepoint: a database checks the right first.
-    """
-    writes = {radusergroup.name, radreply.name, memory.name} | ({radgroupreply.name} if may_add_groups else set())
-    reads = (radusergroup, radreply, radcheck, radgroupreply, radgroupcheck, radacct, memory)
-    missing: dict[str, list[str]] = {}
-    for table in reads:
-        nothing = select(table).where(false())
-        tries: dict[str, Executable] = {'SELECT': nothing}
-        if table.name in writes:
-            tries['INSERT'] = insert(table).from_select(list(table.c), nothing)
-        if table.name in writes - {radgroupreply.name}:
-            tries |= {'UPDATE': nothing.with_for_update(), 'DELETE': delete(table).where(false())}
-        lacking = [right for right, statement in tries.items() if not _may(connection, statement)]
-        if lacking:
-            missing[table.name] = lacking
-    if connection.dialect.name == 'postgresql':
-        for name in writes - {memory.name} - set(missing):
-            may = text("SELECT has_sequence_privilege(pg_get_serial_sequence(:name, 'id'), 'USAGE')")
-            if connection.execute(may, {'name': name}).scalar() is False:
-                missing[f'SEQUENCE {name}_id_seq'] = ['USAGE']
-    return missing
-
-
-def _may(connection: Connection, statement: Executable) -> bool:
-    try:
-        with connection.begin_nested() as savepoint:
-            connection.execute(statement)
-            savepoint.rollback()
-    except DBAPIError:
-        return False
-    return True
-
-
 def read_groups(connection: Connection, names: Collection[str]) -> dict[str, tuple[Pair, ...]]:
     """The reply pairs of groups that have rows of any kind (members, checks, replies)."""
     found: dict[str, list[Pair]] = {}
@@ -260,7 +208,10 @@ def write_group(connection: Connection, group: NewGroup) -> None:
             connection.execute(insert(table), copies)
     connection.execute(
         insert(radgroupreply),
-        [{'groupname': group.name, 'attribute': name, 'op': ':=', 'value': value} for name, value in group.reply],
+        [
+            {'groupname': group.name, 'attribute': name, 'op': operator, 'value': value}
+            for name, operator, value in with_operators(group.reply)
+        ],
     )
 
 

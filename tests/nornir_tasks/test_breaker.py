@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nornir_tasks.breaker import BreakerLimits, PointHealth, Tally, Vitals, may_have_ended, verdict
 from nornir_tasks.change import AccessState, ChangeResult, Outcome, Reading
 
-LIMITS = BreakerLimits()
+LIMITS = BreakerLimits(max_failed_percent=10, max_latency_factor=5)
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 
 limits = st.builds(

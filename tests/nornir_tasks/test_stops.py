@@ -1,4 +1,4 @@
-"""A stop in the middle of a batch: what was sent is done, the rest is not, by the boxes' own state; and who is there."""
+"""A stop in the middle of a batch: what was sent is done, the rest is not, by the boxes' own state; and counts."""
 
 import pytest
 
@@ -150,7 +150,7 @@ class TestFreeRADIUS:
             driver = kind(db.session(), parameters)
             assert driver.sessions() == len(names)
             targets = [target(name) for name in names]
-            sent, unsent = apply(driver, AccessState.throttled(1000, 512), targets, After(2))
+            sent, _ = apply(driver, AccessState.throttled(1000, 512), targets, After(2))
             assert len(sent) == (8 if kind is RadiusDriver else 10)
             assert {name for name in names if db.groups_of(name) == [('slow', 1)]} == sent
             told = {line.name for line in box.lines.values() if line.changes}

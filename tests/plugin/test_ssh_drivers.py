@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 from core.models import Job
+from django.contrib.contenttypes.models import ContentType
 from django.test import override_settings
 from django.urls import reverse
 from django.utils import timezone
@@ -170,6 +171,18 @@ class SSHDriverTest(PluginAPITestCase):
         missing = {item['subject'] for item in job.data['findings'] if item['required'] and not item['ok']}
         self.assertEqual(missing, {'profile "nbd-restricted"', 'ip firewall'})
         self.assertIn('/ip firewall filter add chain=forward', job.data['lines'][1])
+        # And the page of the point shows it to who may see the job.
+        self.client.force_login(self.user)
+        self.may('view_enforcementpoint')
+        shown = '<code>delinquency point prepare'
+        self.assertNotContains(self.client.get(line.bras.get_absolute_url()), shown)
+        self.user.object_permissions.create(name='jobs', actions=['view']).object_types.add(
+            ContentType.objects.get_for_model(Job)
+        )
+        page = self.client.get(line.bras.get_absolute_url())
+        self.assertContains(page, shown)
+        self.assertContains(page, '/ip firewall filter add chain=forward src-address-list=&quot;nbd-restricted&quot;')
+        self.assertContains(page, 'profile &quot;nbd-restricted&quot;')
 
     def test_it_takes_a_permission_of_its_own_for_that_very_point(self):
         mine, other = make_point(), make_point()
