@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
@@ -27,6 +28,8 @@ from nornir_tasks.watch import Watch
 from nornir_tasks.waves import Waves, assign_waves
 
 logger = logging.getLogger(__name__)
+
+ASK_SECONDS = 5.0  # how often the journal is asked, while a run soaks, whether to go on
 
 type Wave = Sequence[tuple[Host, Task]]
 type Rows = Mapping[str, Sequence[AccessChange]]
@@ -81,11 +84,9 @@ class WavesRunner:
         work = self._prepare(task, hosts, stop)
         for number, wave in enumerate(work.waves):
             if number:
-                self._soak(work.looks([host for host in hosts if host.name in results]), stop)
+                self._soak(work, [host for host in hosts if host.name in results], stop)
             self._work(wave, stop, results, work.ended)
             work.wave_ended()
-            if all(host.name in results.halted for host, _ in wave):
-                stop.pull(results.halted[wave[0][0].name])
         for host in hosts:
             if host.name not in results:
                 # Not a failure: Nornir leaves failed hosts out of whatever comes next.
@@ -108,10 +109,14 @@ class WavesRunner:
         watch = Watch(journal, rows, self.breaker, stop)
         return _JournaledWork(_over_rows(task, hosts, rows, given | {'journal': watch}), self.breaker, stop, watch)
 
-    def _soak(self, looks: Wave, stop: Stop) -> None:
+    def _soak(self, work: _Work, touched: Sequence[Host], stop: Stop) -> None:
         """Wait, and look at what the waves so far have done to their points."""
-        if self.soak_s and stop.wait(self.soak_s):
-            self._work(looks, stop, WavesResult('watch_point'), lambda result: None)
+        until = time.monotonic() + self.soak_s
+        work.ask()
+        while (left := until - time.monotonic()) > 0 and stop.wait(min(left, ASK_SECONDS)):
+            work.ask()
+        if self.soak_s:
+            self._work(work.looks(touched), stop, WavesResult('watch_point'), lambda result: None)
 
     def _work(self, wave: Wave, stop: Stop, results: WavesResult, ended: Any) -> None:
         for host, result in self._start(wave, stop):
@@ -172,6 +177,9 @@ class _Work:
         self._first = self._first or self._tally
         self._judge()
 
+    def ask(self) -> None:
+        """Whether to go on, between two waves."""
+
     def looks(self, hosts: Sequence[Host]) -> Wave:
         """What is done at these hosts between two waves."""
         return []
@@ -193,6 +201,15 @@ class _JournaledWork(_Work):
 
     def wave_ended(self) -> None:
         pass
+
+    def ask(self) -> None:
+        """A run may be paused while it soaks; and whoever keeps its journal sees that it is alive."""
+        try:
+            halt = self.watch.claim(()).halt
+        except Exception as error:  # noqa: BLE001 - it may be any journal's
+            halt = f'the journal cannot be asked whether to go on: {error}'
+        if halt:
+            self.stop.pull(halt)
 
     def looks(self, hosts: Sequence[Host]) -> Wave:
         task = next((task for wave in self.waves for _, task in wave), None)
