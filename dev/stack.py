@@ -38,7 +38,18 @@ PROFILES = [
 POOL_FROM = 250  # lines at a router from which their addresses come from its pool, not from their secrets
 # NetBox's own server for development, and the one that its documentation runs it with.
 RUNSERVER = ('netbox', 'runserver', '--noreload', '--insecure', '{host}:{port}')
-GUNICORN = ('gunicorn', '--bind', '{host}:{port}', '--workers', '2', '--threads', '3', 'netbox.wsgi')
+GUNICORN = (
+    'gunicorn',
+    '--bind',
+    '{host}:{port}',
+    '--workers',
+    '2',
+    '--threads',
+    '3',
+    '--timeout',
+    '120',
+    'netbox.wsgi',
+)
 LANES = ('netbox_delinquency.restore', 'netbox_delinquency.enforce')
 
 
