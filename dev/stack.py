@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +35,21 @@ PROFILES = [
     {'name': 'nbd-reduced', 'rate-limit': '500k/1M'},
     {'name': 'nbd-restricted', 'address-list': 'nbd-restricted'},
 ]
+POOL_FROM = 250  # lines at a router from which their addresses come from its pool, not from their secrets
+# NetBox's own server for development, and the one that its documentation runs it with.
+RUNSERVER = ('netbox', 'runserver', '--noreload', '--insecure', '{host}:{port}')
+GUNICORN = (
+    'gunicorn',
+    '--bind',
+    '{host}:{port}',
+    '--workers',
+    '2',
+    '--threads',
+    '3',
+    '--timeout',
+    '120',
+    'netbox.wsgi',
+)
 LANES = ('netbox_delinquency.restore', 'netbox_delinquency.enforce')
 
 
@@ -115,12 +130,23 @@ def process(command: list[str], env: dict[str, str], **options: Any) -> Iterator
 
 
 @contextmanager
-def stack(database: str, with_lab: bool = True) -> Iterator[Stack]:
-    """Start everything; where the lab cannot run, `lab` is None (the caller says so)."""
+def stack(
+    database: str,
+    with_lab: bool = True,
+    *,
+    routers: Sequence[str] = ROUTERS,
+    lines: int = SUBSCRIBERS,
+    latency: float = 0,
+    web: Sequence[str] = RUNSERVER,
+) -> Iterator[Stack]:
+    """Start everything; where the lab cannot run, `lab` is None (the caller says so).
+
+    There are `routers` with `lines` each, whose answers are seen after `latency` seconds.
+    """
     with ExitStack() as open_, tempfile.TemporaryDirectory() as folder:
         lab = open_.enter_context(Lab()) if with_lab and not Lab.available() else None
         router_password = secrets.token_urlsafe(12)
-        simulator = open_.enter_context(_simulator(Path(folder), router_password))
+        simulator = open_.enter_context(_simulator(Path(folder), router_password, routers, lines, latency))
         signing_key = 'whsec_' + base64.b64encode(secrets.token_bytes(32)).decode()
         env = open_.enter_context(instance(database))
         env |= {
@@ -134,7 +160,8 @@ def stack(database: str, with_lab: bool = True) -> Iterator[Stack]:
             )
         spec = _seed(Path(folder), env, lab, simulator['routers'])
         port = free_port()
-        server = [str(BIN / 'netbox'), 'runserver', '--noreload', '--insecure', f'127.0.0.1:{port}']
+        program, *arguments = (word.format(host='127.0.0.1', port=port) for word in web)
+        server = [str(BIN / program), *arguments]
         log = open_.enter_context((HOME / f'{database}.log').open('w'))
         open_.enter_context(process(server, env, stdout=log, stderr=log))
         running = Stack(
@@ -144,7 +171,7 @@ def stack(database: str, with_lab: bool = True) -> Iterator[Stack]:
         )  # fmt: skip
         for lane in LANES:
             running.workers.append(open_.enter_context(worker(env, log, lane)))
-        wait_until('NetBox answers', lambda: _answers(running.url), 120)
+        wait_until('NetBox answers', lambda: _answers(running.url), 300)
         yield running
 
 
@@ -156,12 +183,14 @@ def worker(env: dict[str, str], log: TextIO, *queues: str):
 def _answers(url: str) -> bool:
     try:
         return requests.get(f'{url}/login/', timeout=30).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 
 @contextmanager
-def _simulator(folder: Path, password: str) -> Iterator[dict[str, Any]]:
+def _simulator(
+    folder: Path, password: str, names: Sequence[str], lines: int, latency: float
+) -> Iterator[dict[str, Any]]:
     config = folder / 'routers.json'
     routers = [
         {
@@ -170,13 +199,13 @@ def _simulator(folder: Path, password: str) -> Iterator[dict[str, Any]]:
             'profiles': PROFILES,
             'subscribers': [
                 {
-                    'name': f'{name}-user{{n}}', 'service': 'pppoe', 'profile': 'fibre-100', 'count': SUBSCRIBERS,
-                    'remote-address': f'100.64.{number}.{{n}}',
+                    'name': f'{name}-user{{n}}', 'service': 'pppoe', 'profile': 'fibre-100', 'count': lines,
+                    **({'remote-address': f'100.64.{number}.{{n}}'} if lines < POOL_FROM else {}),
                 },
             ],
-            'settings': {'reconnect_after': 0.2},
+            'settings': {'reconnect_after': 0.2, 'latency': latency},
         }
-        for number, name in enumerate(ROUTERS, 1)
+        for number, name in enumerate(names, 1)
     ]  # fmt: skip
     config.write_text(json.dumps({'routers': routers}))
     command = [sys.executable, '-m', 'tests.simulators.routeros', '--config', str(config)]
@@ -187,7 +216,7 @@ def _simulator(folder: Path, password: str) -> Iterator[dict[str, Any]]:
             raise ServiceError('the router simulator did not start')
         answer = json.loads(line)
         for router in answer['routers']:
-            router['usernames'] = [f'{router["name"]}-user{number}' for number in range(1, SUBSCRIBERS + 1)]
+            router['usernames'] = [f'{router["name"]}-user{number}' for number in range(1, lines + 1)]
         yield answer
 
 
