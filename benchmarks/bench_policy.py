@@ -31,8 +31,10 @@ SELECT now(), now(), '{}', '', '', 'C-' || n, 'active', date '2026-11-18' - (n::
        (%(policies)s)[1 + n %% 3], (%(calendars)s)[1 + n / 3 %% 3]
   FROM generate_series(1, %(n)s) n;
 INSERT INTO netbox_delinquency_accessline (created, last_updated, custom_field_data, description, comments, contract_id,
-    status, username, circuit_id, ipv6, cwmp_id, intended_mode, observed_mode, in_doubt, baseline, bras_id)
-SELECT now(), now(), '{}', '', '', id, 'active', external_id, '', '', '', 'normal', '', false, '{}', %(bras)s
+    status, username, circuit_id, ipv6, cwmp_id, intended_mode, channel, pinned, observed_mode, in_doubt, baseline,
+    cpe_observed_mode, cpe_in_doubt, cpe_baseline, bras_id)
+SELECT now(), now(), '{}', '', '', id, 'active', external_id, '', '', '', 'normal', 'bras', false, '', false, '{}',
+       '', false, '{}', %(bras)s
   FROM netbox_delinquency_contract;
 INSERT INTO netbox_delinquency_notice (created, last_updated, custom_field_data, description, comments, contract_id,
     kind, reference, channel, delivered_at, asserted_by)

@@ -108,7 +108,7 @@ CONTRACTS = (
 ), placed AS (
     SELECT contract.id, contract.policy_id, contract.oldest_due_date, contract.unpaid_invoices,
            coalesce(contract.open_balance, 0) AS balance, contract.stage_id, contract.stage_since, contract.relieved,
-           contract.external_id, contract.awaiting_clearing,
+           contract.external_id, contract.awaiting_clearing, contract.notices_from,
            contract.review_requested_at IS NOT NULL AS in_review, source.late,
            policy.no_start_days, policy.no_contact_days, policy.min_arrears, policy.min_invoices,
            coalesce(contract.calendar_id, policy.calendar_id) AS calendar_id,
@@ -148,6 +148,7 @@ CONTRACTS = (
            WHERE placed.oldest_due_date IS NOT NULL AND notice.contract_id = placed.id
              AND notice.kind = 'suspension' AND notice.delivered_at <= %(now)s
              AND notice.delivered_at >= placed.oldest_due_date::timestamp AT TIME ZONE placed.zone
+             AND (placed.notices_from IS NULL OR notice.delivered_at >= placed.notices_from)
       ) notice ON true
 ), first_rung AS (
     SELECT facts.*, rung.id AS first_id, rung.rank, rung.prev_id, rung.action, rung.clock AS clock_kind, rung.day,

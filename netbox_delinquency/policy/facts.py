@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
 
-from ..models import Contract, DelinquencyPolicy, StartDay
+from ..models import Contract, DelinquencyPolicy, Notice, StartDay
 from .calendar import NextDay, any_day, moment_of, next_allowed
-from .ladder import RELIEVING, ContractFacts, Rules, Stage, window_of
+from .ladder import RELIEVING, ContractFacts, Rules, Stage, local_day, window_of
 
-__all__ = ('facts_of', 'ladder_of', 'may_start', 'rules_of')
+__all__ = ('earliest_suspension', 'facts_of', 'ladder_of', 'may_start', 'rules_of')
 
 
 def ladder_of(policy: DelinquencyPolicy) -> list[Stage]:
@@ -48,9 +48,8 @@ def facts_of(pk: int, now: datetime) -> tuple[ContractFacts, Rules]:
     """What is known of a contract at `now`, and the rules of its policy (none: rules that ask for nothing)."""
     contract = Contract.objects.select_related('policy__calendar', 'calendar', 'source', 'stage').get(pk=pk)
     policy = contract.policy
-    place = contract.calendar or (policy and policy.calendar)
-    zone = contract.time_zone or (place.time_zone if place else timezone.get_default_timezone_name())
-    rules = rules_of(policy, place.pk if place else None) if policy else Rules()
+    calendar, zone = _place_of(contract)
+    rules = rules_of(policy, calendar) if policy else Rules()
     stages = ladder_of(policy) if policy else []
     grace = []
     if policy:
@@ -70,9 +69,10 @@ def facts_of(pk: int, now: datetime) -> tuple[ContractFacts, Rules]:
     }
     notice = None
     if contract.oldest_due_date:
-        notices = contract.notices.filter(
-            kind='suspension', delivered_at__lte=now, delivered_at__gte=moment_of(contract.oldest_due_date, None, zone)
-        )
+        since = moment_of(contract.oldest_due_date, None, zone)
+        if contract.notices_from:
+            since = max(since, contract.notices_from)
+        notices = contract.notices.filter(kind='suspension', delivered_at__lte=now, delivered_at__gte=since)
         notice = notices.order_by('delivered_at').values_list('delivered_at', flat=True).first()
     facts = ContractFacts(
         oldest_due_date=contract.oldest_due_date,
@@ -95,17 +95,34 @@ def facts_of(pk: int, now: datetime) -> tuple[ContractFacts, Rules]:
     return facts, rules
 
 
+def _place_of(contract: Contract) -> tuple[int | None, str]:
+    """The contract's calendar and time zone."""
+    place = contract.calendar or (contract.policy and contract.policy.calendar)
+    zone = contract.time_zone or (place.time_zone if place else timezone.get_default_timezone_name())
+    return place.pk if place else None, zone
+
+
+def earliest_suspension(notice: Notice) -> datetime | None:
+    """The first open moment after the policy's days from a delivered notice of suspension."""
+    contract, policy = notice.contract, notice.contract.policy
+    if policy is None or policy.min_notice_days is None or notice.kind != 'suspension' or notice.delivered_at is None:
+        return None
+    calendar, zone = _place_of(contract)
+    day = local_day(notice.delivered_at, zone) + timedelta(days=policy.min_notice_days)
+    facts = ContractFacts(None, False, False, (), None, zone=zone)
+    return next_allowed(moment_of(day, None, zone), *window_of(facts, rules_of(policy, calendar), Stage(0, 0, 'block')))
+
+
 def may_start(contract: Contract, mode: str, now: datetime) -> bool:
     """Whether taking access away (`mode` throttled or blocked) may start at `now` by the contract's policy."""
     policy = contract.policy
     stage = policy and policy.in_force(contract.stage)
     if policy is None or stage is None:
         return True
-    place = contract.calendar or policy.calendar
-    zone = contract.time_zone or (place.time_zone if place else timezone.get_default_timezone_name())
+    calendar, zone = _place_of(contract)
     rung = Stage(
         stage.pk, stage.after_days, 'throttle' if mode == 'throttled' else 'block',
         start_from=stage.start_from, start_until=stage.start_until,
     )  # fmt: skip
     facts = ContractFacts(contract.oldest_due_date, False, False, (), None, zone=zone)
-    return next_allowed(now, *window_of(facts, rules_of(policy, place.pk if place else None), rung)) == now
+    return next_allowed(now, *window_of(facts, rules_of(policy, calendar), rung)) == now

@@ -40,7 +40,7 @@ moments = st.integers(0, 172 * 86_400).map(
 )
 ARRANGED = (
     'policy', 'stage', 'source', 'oldest_due_date', 'awaiting_clearing', 'stage_since', 'relieved', 'open_balance',
-    'unpaid_invoices', 'time_zone', 'tier', 'calendar', 'review_requested_at',
+    'unpaid_invoices', 'time_zone', 'tier', 'calendar', 'review_requested_at', 'notices_from',
 )  # fmt: skip
 
 contracts = st.fixed_dictionaries(
@@ -59,6 +59,7 @@ contracts = st.fixed_dictionaries(
         'tier': st.sampled_from(['', '', 'gold', 'protected']),
         'tagged': st.booleans(),
         'review': st.sampled_from([False] * 6 + [True]),
+        'reopened': st.sampled_from([None, None, None, 24, 20 * 24, 60 * 24]),
         'notice': st.none() | st.integers(-2 * 24, 80 * 24),
         'holds': st.lists(
             st.tuples(
@@ -170,6 +171,7 @@ class EqualityTestCase(TestCase):
             contract.time_zone, contract.tier = facts['zone'], facts['tier']
             contract.calendar = None if facts['calendar'] is None else self.calendars[facts['calendar']]
             contract.review_requested_at = now if facts['review'] else None
+            contract.notices_from = None if facts['reopened'] is None else now - in_hours(facts['reopened'])
             if facts['tagged']:
                 tagged.append(TaggedItem(tag=self.tag, object_id=contract.pk, content_type=self.content_type))
             if facts['notice'] is not None:
