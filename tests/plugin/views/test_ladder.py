@@ -113,8 +113,13 @@ class PlanChangeOrderViewTest(ObjectViewTestCase):
             )
             for n in range(3)
         )
-        cls.form_data = {'contract': make_contract().pk, 'to_plan': small.pk, 'reason': 'new',
-                         'offered_until': date(2099, 1, 1), 'tags': [tag.pk for tag in create_tags('Alpha')]}  # fmt: skip
+        cls.form_data = {
+            'contract': make_contract().pk,
+            'to_plan': small.pk,
+            'reason': 'new',
+            'offered_until': date(2099, 1, 1),
+            'tags': [tag.pk for tag in create_tags('Alpha')],
+        }
         cls.csv_data = (
             'contract,to_plan,reason,offered_until',
             f'{make_contract().pk},Small,a,2099-01-01',
