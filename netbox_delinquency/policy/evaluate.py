@@ -384,7 +384,7 @@ def plan_for_all(cursor, yes: bool = True) -> None:
     The planner takes the rungs and holds for far fewer than they are, and would loop where it must hash; compiling
     the statement costs more than it gains.
     """
-    wanted = {'work_mem': '128MB', 'enable_nestloop': 'off', 'enable_mergejoin': 'off', 'jit': 'off'}
+    wanted = {'work_mem': '256MB', 'enable_nestloop': 'off', 'enable_mergejoin': 'off', 'jit': 'off'}
     for name, value in wanted.items():
         cursor.execute(f'SET LOCAL {name} = {value!r}' if yes else f'SET LOCAL {name} TO DEFAULT')
 

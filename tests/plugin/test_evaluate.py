@@ -14,7 +14,7 @@ from utilities.testing import create_tags
 
 from netbox_delinquency.models import Calendar, Contract, GraceRule, Hold, Notice, PolicyStage, StartDay
 from netbox_delinquency.policy.evaluate import Evaluation, evaluate
-from netbox_delinquency.policy.facts import facts_of
+from netbox_delinquency.policy.facts import facts_from, with_facts
 from netbox_delinquency.policy.intended import intended_state, line_channel, throttled_state
 from netbox_delinquency.policy.ladder import ON_HOLD, stand
 from nornir_tasks.change import AccessState
@@ -195,8 +195,9 @@ class EqualityTestCase(TestCase):
         )  # fmt: skip
 
     def check(self, contracts, now, twice=False):
-        expected = {contract.pk: stand(*facts_of(contract.pk, now), now) for contract in contracts}
-        before = {contract.pk: contract.relieved for contract in self.read(contracts)}
+        found = with_facts(Contract.objects.filter(pk__in=[contract.pk for contract in contracts]))
+        expected = {contract.pk: stand(*facts_from(contract, now), now) for contract in found}
+        before = {contract.pk: contract.relieved for contract in found}
         evaluate(now)
         unlocked = 0
         for contract in self.read(contracts):
