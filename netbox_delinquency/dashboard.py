@@ -20,4 +20,5 @@ class EnforcementWidget(DashboardWidget):
         if request.user.has_perm('netbox_delinquency.view_accessline'):
             found.append(counts.drifting(request.user))
         found += counts.open_runs(request.user)
+        found += counts.late_sources(request.user)
         return render_to_string('netbox_delinquency/inc/counts.html', {'counts': found, 'empty': _('Nothing to show.')})

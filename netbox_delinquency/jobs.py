@@ -15,7 +15,7 @@ from netbox.jobs import JobRunner, system_job
 from nornir_tasks.drivers.base import lines_of
 from nornir_tasks.preparing import check_point
 
-from .billing.ingest import work_inbox
+from .billing.ingest import lapse_clearing, work_inbox
 from .choices import EventStatusChoices, RunKindChoices, RunStatusChoices
 from .enforcement.errors import RunRefusedError
 from .enforcement.execute import execute_run, is_abandoned
@@ -123,6 +123,8 @@ class Evaluate(JobRunner):
 
     def run(self, *args, **kwargs) -> None:
         now = timezone.now()
+        if lapsed := lapse_clearing(now, get_settings().clearing_days):
+            self.logger.warning('%d invoices were to clear and have not: they are owed again', lapsed)
         evaluation = evaluate(now)
         self.logger.info('standing of %d contracts and %d lines changed', evaluation.contracts, evaluation.lines)
         for run in plan_runs(unplanned_lines(), now):

@@ -24,6 +24,7 @@ router.register('calendar-dates', views.CalendarDateViewSet)
 router.register('notices', views.NoticeViewSet)
 router.register('holds', views.HoldViewSet)
 router.register('grace-rules', views.GraceRuleViewSet)
+router.register('plan-change-orders', views.PlanChangeOrderViewSet)
 
 urlpatterns = [
     path('webhooks/<slug:slug>/', WebhookView.as_view(), name='webhook'),

@@ -18,13 +18,19 @@ from ..models import (
     GraceRule,
     Hold,
     Notice,
+    PlanChangeOrder,
     PolicyStage,
     ServicePlan,
     Subscriber,
 )
 from . import serializers
 from .point_actions import PointActionsMixin
-from .policy_actions import ContractActionsMixin, HoldActionsMixin, PolicyActionsMixin
+from .policy_actions import (
+    ContractActionsMixin,
+    HoldActionsMixin,
+    PlanChangeActionsMixin,
+    PolicyActionsMixin,
+)
 from .run_actions import RunActionsMixin
 
 # What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
@@ -166,3 +172,10 @@ class GraceRuleViewSet(NetBoxModelViewSet):
     serializer_class = serializers.GraceRuleSerializer
     filterset_class = filtersets.GraceRuleFilterSet
     field_prefetches = {('display',): ('policy', 'for_tag')}
+
+
+class PlanChangeOrderViewSet(PlanChangeActionsMixin, NetBoxModelViewSet):
+    queryset = PlanChangeOrder.objects.all()
+    serializer_class = serializers.PlanChangeOrderSerializer
+    filterset_class = filtersets.PlanChangeOrderFilterSet
+    field_prefetches = {('display',): ('contract', 'to_plan')}

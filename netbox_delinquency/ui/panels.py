@@ -17,6 +17,7 @@ from ..models import (
     GraceRule,
     Hold,
     Notice,
+    PlanChangeOrder,
     PolicyStage,
     ServicePlan,
     Subscriber,
@@ -41,6 +42,7 @@ __all__ = (
     'LinePanel',
     'LineStatePanel',
     'NoticePanel',
+    'PlanChangeOrderPanel',
     'PlanPanel',
     'PointConnectionPanel',
     'PointPanel',
@@ -91,6 +93,7 @@ class ContractFactsPanel(ModelPanel):
     oldest_due_date = attrs.DateTimeAttr('oldest_due_date', spec='date')
     unpaid_invoices = attrs.NumericAttr('unpaid_invoices')
     awaiting_clearing = attrs.BooleanAttr('awaiting_clearing')
+    notices_from = attrs.DateTimeAttr('notices_from')
     facts_at = attrs.DateTimeAttr('facts_at')
 
 
@@ -310,6 +313,7 @@ class BillingSourcePanel(ModelPanel):
     credential = attrs.TextAttr('credential')
     heartbeat_minutes = attrs.NumericAttr('heartbeat_minutes')
     last_event_at = attrs.DateTimeAttr('last_event_at')
+    late = WarningAttr('late', label=_('Late: no step up is taken'))
     description = attrs.TextAttr('description')
 
 
@@ -353,6 +357,7 @@ class NoticePanel(ModelPanel):
     channel = attrs.ChoiceAttr('channel')
     sent_at = attrs.DateTimeAttr('sent_at')
     delivered_at = attrs.DateTimeAttr('delivered_at')
+    earliest = attrs.DateTimeAttr('earliest_suspension', label=_('Earliest lawful suspension'))
     asserted_by = attrs.TextAttr('asserted_by')
     description = attrs.TextAttr('description')
 
@@ -370,6 +375,18 @@ class HoldPanel(ModelPanel):
     ended_at = attrs.DateTimeAttr('ended_at')
     end_reason = attrs.TextAttr('end_reason')
     successor = attrs.RelatedObjectAttr('successor', linkify=True)
+    description = attrs.TextAttr('description')
+
+
+class PlanChangeOrderPanel(ModelPanel):
+    model = PlanChangeOrder
+    contract = attrs.RelatedObjectAttr('contract', linkify=True)
+    from_plan = attrs.RelatedObjectAttr('from_plan', linkify=True)
+    to_plan = attrs.RelatedObjectAttr('to_plan', linkify=True)
+    reason = attrs.TextAttr('reason')
+    offered_until = attrs.DateTimeAttr('offered_until', spec='date')
+    status = attrs.ChoiceAttr('status')
+    decided_at = attrs.DateTimeAttr('decided_at')
     description = attrs.TextAttr('description')
 
 
