@@ -6,14 +6,18 @@ for that type, and what is sent holds no sum that anybody owes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import partial
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 from netbox.events import EVENT_TYPE_KIND_DANGER, EVENT_TYPE_KIND_SUCCESS, EVENT_TYPE_KIND_WARNING, EventType
+from redis.exceptions import RedisError
 
 from .choices import AccessModeChoices, OutcomeChoices
+
+logger = logging.getLogger('netbox_delinquency.events')
 
 __all__ = (
     'LINE_BLOCKED',
@@ -119,4 +123,8 @@ def _context(instance, event_type: str):
 def _flush(contexts: list) -> None:
     from extras.events import flush_events
 
-    flush_events(contexts)
+    try:
+        flush_events(contexts)
+    except RedisError:
+        # What was done to lines is in the journal, whoever was not told of it; the run goes on.
+        logger.exception('%d events were lost: they could not be queued', len(contexts))
