@@ -20,6 +20,7 @@ from ..events import LineEvents
 from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
 from ..models.access import BASELINE, IN_DOUBT, OBSERVED
 from ..models.state import state_fields
+from ..policy.evaluate import frozen
 from .control import pause_run
 from .errors import RunRefusedError
 from .facts import why_not
@@ -262,11 +263,17 @@ class DatabaseJournal:
         lines = AccessLine.objects.filter(pk__in=[row.line_id for row in rows.values()]).order_by('pk')
         facts = {
             line.pk: line
-            for line in lines.select_for_update(of=('self',)).select_related(
+            for line in lines.select_for_update(of=('self',))
+            .select_related(
                 'contract__source', 'contract__policy__calendar', 'contract__calendar', 'contract__stage', 'bras', 'acs'
             )
+            .prefetch_related('contract__policy__stages')
         }
-        reasons = {key: why_not(row, facts[row.line_id], now) for key, row in rows.items()}
+        spared = frozen(now, [line.contract_id for line in facts.values()])
+        reasons = {
+            key: why_not(row, facts[row.line_id], now, spared.get(facts[row.line_id].contract_id, ''))
+            for key, row in rows.items()
+        }
         return {key: reason for key, reason in reasons.items() if reason}
 
     def _held_by_others(self, lines: Iterable[int], now: datetime) -> set[int]:

@@ -13,10 +13,10 @@ from rq.job import Job as RQJob
 from rq.job import JobStatus
 
 from netbox_delinquency import schedule
-from netbox_delinquency.jobs import Evaluate, Housekeeping, Retention
+from netbox_delinquency.jobs import Evaluate, Housekeeping, RenewCalendars, Retention
 from netbox_delinquency.schedule import ensure_now_and_then, ensure_system_jobs, is_lost
 
-NAMES = {str(runner.name) for runner in (Evaluate, Housekeeping, Retention)}
+NAMES = {str(runner.name) for runner in (Evaluate, Housekeeping, RenewCalendars, Retention)}
 
 
 class ScheduleTestCase(TestCase):
@@ -44,7 +44,7 @@ class ScheduleTestCase(TestCase):
         self.assertEqual(self.ensure(), NAMES)
         self.age()
         self.assertEqual(self.ensure(), set())
-        self.assertEqual(Job.objects.count(), 3)
+        self.assertEqual(Job.objects.count(), len(NAMES))
 
     def test_what_redis_lost_is_scheduled_anew_and_the_row_says_so(self):
         self.ensure()
@@ -97,7 +97,7 @@ class ScheduleTestCase(TestCase):
     def test_the_command_for_cron_takes_everything_up_or_says_that_there_is_no_redis(self):
         with self.captureOnCommitCallbacks(execute=True):
             call_command('delinquency_resume')
-        self.assertEqual(Job.objects.filter(status='pending').count(), 3)
+        self.assertEqual(Job.objects.filter(status='pending').count(), len(NAMES))
         with (
             mock.patch('netbox_delinquency.schedule.django_rq.get_queue', side_effect=RedisConnectionError('refused')),
             self.assertRaisesMessage(CommandError, 'there is no Redis'),

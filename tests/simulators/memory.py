@@ -27,6 +27,7 @@ class MemoryPoint:
     refuses: set[str] = field(default_factory=set)
     hangs_after: int | None = None  # rows applied before it stops answering, for good
     deaf_after_apply: bool = False  # applies, and loses the answer
+    drops_sessions: bool = False  # a change ends the session
     mute: bool = False  # does not say how many sessions it has
     thinks_s: float = 0.0  # before it says so
     before_apply: Callable[[], None] = lambda: None
@@ -88,7 +89,7 @@ class MemoryDriver(Driver):
             if username not in point.lies_about:
                 point.stored[username] = change.desired
                 if point.live[username] is not None and username not in point.half_applies:
-                    point.live[username] = change.desired
+                    point.live[username] = None if point.drops_sessions else change.desired
             replies[change.key] = Reply(True)
             point.after_row(username)
         if point.deaf_after_apply:
