@@ -47,12 +47,9 @@ def is_lost(job: Job, now: datetime) -> bool:
         seen = entries[0].last_heartbeat
         return seen is None or seen < now - SILENT_AFTER
     if status == JobStatus.SCHEDULED:
-        return job.scheduled is not None and job.scheduled < now - SILENT_AFTER and _is_stuck(queue, job)
+        # RQ's scheduler is a process of one worker: where that was killed, nobody may come for this for ten minutes.
+        return job.scheduled is not None and job.scheduled < now - SILENT_AFTER
     return status in GONE
-
-
-def _is_stuck(queue, job: Job) -> bool:
-    return str(job.job_id) not in queue.scheduled_job_registry.get_job_ids(cleanup=False)
 
 
 def bury(job: Job, now: datetime) -> None:

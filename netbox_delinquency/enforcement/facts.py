@@ -28,7 +28,7 @@ def why_not(row: EnforcementChange, line: AccessLine, now: datetime, spared: str
     if row.values is not None:
         return ''  # parameters of a CPE, not its access: what is owed has no bearing on them
     intended = line.intended_at(row.channel)
-    if row.run.reverts_id:
+    if row.run_id and row.run.reverts_id:
         if row.desired.is_harder_than(intended):
             return f'policy now wants this line {intended}, and a revert never takes more than policy does'
         return _why_not_harder(row, contract, now, spared)

@@ -29,6 +29,7 @@ from netbox_delinquency.models import (
     EnforcementSettings,
 )
 from netbox_delinquency.models.state import set_state, state_fields
+from netbox_delinquency.retention import purge
 from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessState
 from tests.simulators.memory import MemoryPoint
@@ -483,6 +484,12 @@ class ConductTestCase(TestCase):
         self.assertEqual([(wave.rows, wave.done) for wave in now.by_wave], [(1, 1), (2, 0), (3, 0)])
         self.assertAlmostEqual(now.rate_per_s, 0.1, delta=0.06)
         self.assertGreater(now.eta_s, 20)
+
+    def test_a_run_is_forgotten_with_all_the_engine_knew_of_it(self):
+        run = execute_run(self.approved().pk)
+        self.assertTrue(run.points.exists())
+        counts = purge(timezone.now() + timedelta(days=2000), 180, 1826)
+        self.assertEqual((counts['EnforcementRun'], counts['RunPoint'], counts['EnforcementChange']), (1, 2, 6))
 
     @contextmanager
     def no_redis(self):
