@@ -13,13 +13,13 @@ from core.models import Job
 from django.test import override_settings
 from django.urls import reverse
 
-from netbox_delinquency.enforcement.execute import execute_run
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.jobs import CheckPoint, enqueue_check
 from netbox_delinquency.models import AccessLine, EnforcementChange
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState, Mode
 from tests.plugin.api.base import PluginAPITestCase
+from tests.plugin.engine import execute_run
 from tests.plugin.factories import make_contract, make_line, make_plan, make_point
 from tests.simulators.bng import bng
 from tests.simulators.dialects import PROVIDERS, SLOW, STATES, provider_network
