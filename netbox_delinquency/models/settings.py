@@ -65,12 +65,12 @@ class EnforcementSettings(PrimaryModel):
     )
     max_latency_factor = count(_('latency (factor)'), _('A point that answers so many times slower pauses the run'), 10)
 
-    max_rows_per_run = count(_('rows per run'), _('A larger plan is not approved. Empty: no cap'), 5_000)
+    max_rows_per_run = count(_('rows per run'), _('A larger plan is not approved'), 5_000)
     max_share_percent = percent(
         _('share of a point (%)'), _("A plan for more of a point's lines is not approved (from 20 lines on)"), 30
     )
     max_rows_per_hour = count(
-        _('rows per hour'), _('Over all runs; what is beyond waits for the next hour. Empty: no cap'), 10_000
+        _('rows per hour'), _('Over all runs; what is beyond waits for the next hour'), 10_000
     )
 
     reconcile_percent = percent(
