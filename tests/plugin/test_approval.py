@@ -34,16 +34,12 @@ from .factories import make_contract, make_line, make_plan, make_point, make_pol
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-def settings(**values):
-    saved = EnforcementSettings.load()
+def settings(stopped=False, stop_reason='', **values):
+    saved = EnforcementSettings.ensured()
     for name, value in values.items():
         setattr(saved, name, value)
     saved.save()
-    if {'stopped', 'stop_reason'} & set(values):
-        EnforcementSettings.objects.filter(pk=1).update(
-            **{name: values[name] for name in ('stopped', 'stop_reason') if name in values}
-        )
-    return saved
+    saved.throw(stopped, stop_reason)
 
 
 class ApprovalTestCase(TestCase):
@@ -86,9 +82,7 @@ class PreviewTest(ApprovalTestCase):
     def test_the_rows_are_shown_by_point_and_wave_with_their_shares(self):
         self.intend(self.lines[:2], 'throttled')
         run = self.plan([self.lines[2], self.lines[20]])
-        RunPoint.objects.create(
-            run=run, point=self.points[0], sessions_now=12, heartbeat_at=NOW - timedelta(hours=2)
-        )
+        RunPoint.objects.create(run=run, point=self.points[0], sessions_now=12, heartbeat_at=NOW - timedelta(hours=2))
         RunPoint.objects.create(
             run=EnforcementRun.objects.create(name='later'), point=self.points[0], sessions_now=10, heartbeat_at=NOW
         )
@@ -159,9 +153,7 @@ class PreviewTest(ApprovalTestCase):
         small = self.plan(self.lines[:2])
         plan, subscriber = make_plan(), make_subscriber()
         contracts = Contract.objects.bulk_create(
-            Contract(
-                external_id=f'L{number}', subscriber=subscriber, source=self.source, plan=plan, policy=self.policy
-            )
+            Contract(external_id=f'L{number}', subscriber=subscriber, source=self.source, plan=plan, policy=self.policy)
             for number in range(10_000)
         )
         points = [make_point() for _ in range(50)]
