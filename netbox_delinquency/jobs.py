@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
 
-from core.choices import JobNotificationChoices
+from core.choices import JobNotificationChoices, JobStatusChoices
 from core.exceptions import JobFailed
 from django.utils import timezone
 from netbox.jobs import JobRunner, system_job
@@ -20,7 +20,8 @@ from .choices import EventStatusChoices, RunKindChoices, RunStatusChoices
 from .enforcement.errors import RunRefusedError
 from .enforcement.execute import execute_run, is_abandoned
 from .enforcement.plan import plan_runs, unplanned_lines
-from .models import BillingEvent, EnforcementPoint, EnforcementRun
+from .enforcement.reconcile import points_to_read, reconcile_point
+from .models import BillingEvent, EnforcementPoint, EnforcementRun, EnforcementSettings
 from .policy.evaluate import evaluate
 from .retention import purge
 from .settings import get_settings
@@ -30,6 +31,9 @@ RESTORE_QUEUE = 'netbox_delinquency.restore'
 
 # An event that lies in the inbox for so long was stored while the queue was down.
 FORGOTTEN_AFTER = timedelta(minutes=1)
+
+# A reconcile job that waits for longer was lost with the queue.
+RECONCILE_WAITS = timedelta(hours=2)
 
 
 class WorkInbox(JobRunner):
@@ -70,6 +74,45 @@ class CheckPoint(JobRunner):
         self.job.data = {'findings': [asdict(finding) for finding in findings], 'lines': lines_of(findings)}
         if any(finding.required and not finding.ok for finding in findings):
             raise JobFailed
+
+
+class ReconcilePoint(JobRunner):
+    """Read lines of a point back; those that have less than they should are restored at once."""
+
+    class Meta:
+        name = 'Reconcile'
+
+    def run(self, point: int, percent: int | None = None, lines: list[int] | None = None, **kwargs) -> None:
+        try:
+            report = reconcile_point(EnforcementPoint.objects.get(pk=point), percent=percent, lines=lines)
+        except RunRefusedError as error:
+            self.logger.warning(str(error))
+            raise JobFailed from None
+        self.job.data = report.as_dict()
+        self.logger.info('lines: %s', report)
+        for line, error in report.errors:
+            self.logger.warning('%s: %s', line, error)
+        for run in EnforcementRun.objects.filter(pk__in=report.restores):
+            enqueue_run(run)
+        if report.unreadable and not report.read:
+            raise JobFailed
+
+
+@system_job(interval=60)
+class Reconcile(JobRunner):
+    """Have a part of every point's lines read back, those longest unseen; over the hours it comes round to all."""
+
+    class Meta:
+        name = 'Delinquency: reconcile'
+
+    def run(self, *args, **kwargs) -> None:
+        percent = EnforcementSettings.load().reconcile_percent
+        recent = timezone.now() - RECONCILE_WAITS
+        for point in points_to_read():
+            # While the queue is down the jobs do not pile up.
+            waiting = ReconcilePoint.get_jobs(point).filter(status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES)
+            if not waiting.filter(created__gt=recent).exists():
+                enqueue_reconcile(point, percent=percent)
 
 
 @system_job(interval=1)
@@ -156,6 +199,20 @@ def enqueue_check(point: EnforcementPoint, user=None):
         notifications=JobNotificationChoices.NOTIFICATION_NEVER,
         job_timeout=get_settings().job_timeout_seconds,
         point=point.pk,
+    )
+
+
+def enqueue_reconcile(point: EnforcementPoint, user=None, *, percent: int | None = None, lines=None):
+    """Have a worker read a point's lines back: these, by primary key, or the part of them longest unseen, or all."""
+    return ReconcilePoint.enqueue(
+        instance=point,
+        user=user,
+        queue_name=ENFORCE_QUEUE,
+        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+        job_timeout=get_settings().job_timeout_seconds,
+        point=point.pk,
+        percent=percent,
+        lines=lines,
     )
 
 
