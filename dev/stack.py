@@ -23,7 +23,7 @@ from typing import Any, TextIO
 import requests
 from standardwebhooks import Webhook
 
-from dev.instance import BIN, instance
+from dev.instance import BIN, instance, psql
 from dev.lab import Lab
 from dev.seed import SUBSCRIBERS
 from dev.services import HOME, ROOT, ServiceError, end_group, free_port, say
@@ -81,6 +81,15 @@ class Stack:
             },
             timeout=10,
         )
+
+    def sql(self, statement: str) -> str:
+        """Ask, or change, what is in NetBox's database, past NetBox."""
+        return psql(self.env, statement, self.env['DELINQUENCY_DEV_DATABASE'])
+
+    def configure(self, **values: Any) -> None:
+        """Change enforcement settings: `waves='rest', soak_seconds=0`."""
+        pairs = ', '.join(f"{name} = '{value}'" for name, value in values.items())
+        self.sql(f'UPDATE netbox_delinquency_enforcementsettings SET {pairs}')
 
     def services(self, router: str) -> dict[str, dict[str, Any]]:
         """What every subscriber of a simulated router gets, by user name, from the router's own state."""

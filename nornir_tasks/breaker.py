@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nornir_tasks.change import AccessState, ChangeResult, Mode, Outcome, Reading
+from nornir_tasks.change import ChangeResult, Outcome, Reading
 
 WRONG = frozenset({Outcome.FAILED, Outcome.PARTIAL, Outcome.UNKNOWN})
 
@@ -29,7 +29,7 @@ class BreakerLimits:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """How an enforcement point is: `sessions` it has, and how long it takes to answer. `None`: it cannot say."""
+    """How an enforcement point is: the `sessions` it has, and the seconds it took to say so. `None`: it cannot say."""
 
     sessions: int | None = None
     latency_s: float | None = None
@@ -64,11 +64,9 @@ class PointHealth:
     ended: int = 0
 
 
-def may_have_ended(desired: AccessState, before: Reading | None, after: Reading | None) -> bool:
-    """True where a row that was sent may have cost its line the session it had: blocked, not back yet, or unread."""
-    if before is None or before.live is None:
-        return False
-    return desired.mode is Mode.BLOCKED or after is None or after.live is None
+def may_have_ended(before: Reading | None, after: Reading | None) -> bool:
+    """True where a row that was sent may have cost its line the session that it had: gone, or not read since."""
+    return before is not None and before.live is not None and (after is None or after.live is None)
 
 
 def verdict(

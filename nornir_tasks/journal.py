@@ -47,7 +47,10 @@ class Journal(Protocol):
         ...
 
     def unsent(self, changes: Sequence[AccessChange]) -> None:
-        """These rows were journaled as sent, but the work stopped before them: they are open and unsent again."""
+        """These rows were claimed, and perhaps journaled as sent, but the work stopped before them.
+
+        They are open, unsent and nobody's again. A row that a dead worker had sent before stays as that one left it.
+        """
         ...
 
     def finished(self, results: Sequence[ChangeResult]) -> None:

@@ -25,8 +25,8 @@ from tests.simulators.memory import MemoryDriver, MemoryPoint
 from tests.simulators.routeros import RouterConfig, simulation
 from tests.simulators.routeros_script import Interpreter
 
+from .engine import execute_run
 from .factories import make_contract, make_line, make_plan, make_point, make_policy, make_source
-from .test_enforcement import execute_run
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 THROTTLED, SLOWER = AccessState.throttled(1000, 500), AccessState.throttled(500, 500)
@@ -337,18 +337,18 @@ class JobsTest(ReconcileTestCase):
         self.stand('a', BLOCKED)
         del self.box.stored['b']
         job = self.job()
-        with mock.patch('netbox_delinquency.jobs.enqueue_run') as enqueue:
+        with mock.patch('netbox_delinquency.jobs.start_run') as start:
             jobs.ReconcilePoint(job).run(point=self.bras.pk)
         self.assertEqual((job.data['read'], job.data['too_hard'], job.data['unreadable']), (3, 1, 1))
         self.assertEqual(job.data['errors'], {'b': 'no line "b" on this point'})
-        self.assertEqual([call.args[0].pk for call in enqueue.call_args_list], job.data['restores'])
+        self.assertEqual([call.args[0] for call in start.call_args_list], job.data['restores'])
 
     def test_the_command_reads_points_or_the_lines_a_filter_finds(self):
         def run(*args):
             out, err = StringIO(), StringIO()
-            with mock.patch('netbox_delinquency.management.commands.delinquency_reconcile.enqueue_run') as enqueue:
+            with mock.patch('netbox_delinquency.management.commands.delinquency_reconcile.start_run') as start:
                 call_command('delinquency_reconcile', *args, stdout=out, stderr=err)
-            return out.getvalue(), err.getvalue(), enqueue.call_count
+            return out.getvalue(), err.getvalue(), start.call_count
 
         self.put('a', NORMAL, NORMAL)
         self.stand('a', BLOCKED)

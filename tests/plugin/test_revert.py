@@ -6,13 +6,13 @@ from django.test import override_settings
 
 from netbox_delinquency.choices import LineChannelChoices, RunKindChoices, RunStatusChoices
 from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.execute import execute_run
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.enforcement.preview import preview_run
 from netbox_delinquency.enforcement.revert import may_revert_to, plan_revert, unpin
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun
 from nornir_tasks.change import AccessState
 
+from .engine import execute_run
 from .factories import make_point
 from .test_enforcement import BLOCKED, NORMAL, THROTTLED, EnforcementTestCase, intend, observe
 

@@ -2,12 +2,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 from django.http import QueryDict
 
-from netbox_delinquency.choices import RunStatusChoices
 from netbox_delinquency.enforcement.errors import RunRefusedError
 from netbox_delinquency.enforcement.reconcile import Report, points_to_read, reconcile_point
 from netbox_delinquency.filtersets import AccessLineFilterSet
-from netbox_delinquency.jobs import enqueue_run
-from netbox_delinquency.models import AccessLine, EnforcementPoint, EnforcementRun
+from netbox_delinquency.jobs import start_run
+from netbox_delinquency.models import AccessLine, EnforcementPoint
 
 
 class Command(BaseCommand):
@@ -39,9 +38,8 @@ class Command(BaseCommand):
                 self.stderr.write(f'  {line}: {error}')
             total += report
         self.stdout.write(f'all: {total}')
-        for run in EnforcementRun.objects.filter(pk__in=total.restores, status=RunStatusChoices.APPROVED):
-            enqueue_run(run)
-            self.stdout.write(f'restoring: {run}')
+        for pk in total.restores:
+            self.stdout.write(f'restoring: {start_run(pk)}')
 
     def points(self, names):
         if names is None:
