@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from core.choices import JobNotificationChoices, JobStatusChoices
 from core.exceptions import JobFailed
 from core.models import Job, ObjectType
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from netbox.jobs import JobRunner, system_job
 
@@ -27,7 +28,7 @@ from .enforcement.halts import why_held
 from .enforcement.lanes import RESTORE, kinds_of, lane_of
 from .enforcement.plan import plan_runs, unplanned_lines
 from .enforcement.reconcile import points_to_read, reconcile_point
-from .models import BillingEvent, EnforcementPoint, EnforcementRun, EnforcementSettings
+from .models import AccessLine, BillingEvent, EnforcementPoint, EnforcementRun, EnforcementSettings
 from .policy.evaluate import evaluate
 from .retention import purge
 from .schedule import PeriodicJob, bury, ensure_system_jobs, is_lost
@@ -376,6 +377,17 @@ def enqueue_reconcile(point: EnforcementPoint, user=None, *, percent: int | None
         percent=percent,
         lines=lines,
     )
+
+
+def enqueue_reconcile_of(lines: QuerySet[AccessLine], user=None) -> list[Job]:
+    """Have these lines read back: a job for each active point that they have."""
+    chosen = lines.order_by().values('pk')
+    queued = []
+    for point in points_to_read():
+        here = AccessLine.objects.filter(Q(bras=point) | Q(acs=point), pk__in=chosen)
+        if pks := list(here.order_by().values_list('pk', flat=True)):
+            queued.append(enqueue_reconcile(point, user=user, lines=pks))
+    return queued
 
 
 def enqueue_inbox():

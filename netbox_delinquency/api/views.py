@@ -24,6 +24,7 @@ from ..models import (
     Subscriber,
 )
 from . import serializers
+from .line_actions import LineActionsMixin
 from .point_actions import PointActionsMixin
 from .policy_actions import ContractActionsMixin, HoldActionsMixin, PolicyActionsMixin
 from .run_actions import RunActionsMixin
@@ -88,7 +89,7 @@ class EnforcementPointViewSet(PointActionsMixin, NetBoxModelViewSet):
     }
 
 
-class AccessLineViewSet(NetBoxModelViewSet):
+class AccessLineViewSet(LineActionsMixin, NetBoxModelViewSet):
     queryset = AccessLine.objects.all()
     serializer_class = serializers.AccessLineSerializer
     filterset_class = filtersets.AccessLineFilterSet

@@ -8,7 +8,7 @@ from unittest import mock
 
 from core.models import Job
 from django.core.management import CommandError, call_command
-from django.test import TestCase, override_settings
+from django.test import TestCase
 from django.utils import timezone
 
 from netbox_delinquency import jobs
@@ -33,7 +33,6 @@ THROTTLED, SLOWER = AccessState.throttled(1000, 500), AccessState.throttled(500,
 EARLIER = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
 class ReconcileTestCase(TestCase):
     @classmethod
     def setUpTestData(cls):
@@ -246,7 +245,6 @@ class RepairTest(ReconcileTestCase):
         self.assertEqual((report.too_hard, report.restores), (1, ()))
 
 
-@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
 class RouterTest(TestCase):
     """On a simulated router over SSH, by its own state."""
 
