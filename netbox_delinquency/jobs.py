@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from core.choices import JobNotificationChoices, JobStatusChoices
 from core.exceptions import JobFailed
 from core.models import Job, ObjectType
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from netbox.jobs import JobRunner, system_job
 
@@ -26,7 +27,8 @@ from .enforcement.execute import watch_points, work_point
 from .enforcement.halts import why_held
 from .enforcement.lanes import RESTORE, kinds_of, lane_of
 from .enforcement.plan import plan_runs, unplanned_lines
-from .models import BillingEvent, EnforcementPoint, EnforcementRun
+from .enforcement.reconcile import points_to_read, reconcile_point
+from .models import AccessLine, BillingEvent, EnforcementPoint, EnforcementRun, EnforcementSettings
 from .policy.days import ensure_start_days
 from .policy.evaluate import evaluate
 from .retention import purge
@@ -126,6 +128,44 @@ class CheckPoint(JobRunner):
         self.job.data = {'findings': [asdict(finding) for finding in findings], 'lines': lines_of(findings)}
         if any(finding.required and not finding.ok for finding in findings):
             raise JobFailed
+
+
+class ReconcilePoint(JobRunner):
+    """Read lines of a point back; those that have less than they should are restored at once."""
+
+    class Meta:
+        name = 'Reconcile'
+
+    def run(self, point: int, percent: int | None = None, lines: list[int] | None = None, **kwargs) -> None:
+        try:
+            report = reconcile_point(EnforcementPoint.objects.get(pk=point), percent=percent, lines=lines)
+        except RunRefusedError as error:
+            self.logger.warning(str(error))
+            raise JobFailed from None
+        self.job.data = report.as_dict()
+        self.logger.info('lines: %s', report)
+        for line, error in report.errors:
+            self.logger.warning('%s: %s', line, error)
+        for pk in report.restores:
+            start_run(pk)
+        if report.unreadable and not report.read:
+            raise JobFailed
+
+
+@system_job(interval=60)
+class Reconcile(PeriodicJob):
+    """Have a part of every point's lines read back, those longest unseen; over the hours it comes round to all."""
+
+    class Meta:
+        name = 'Delinquency: reconcile'
+
+    def run(self, *args, **kwargs) -> None:
+        now, percent = timezone.now(), EnforcementSettings.load().reconcile_percent
+        for point in points_to_read():
+            # While nobody works them off the jobs do not pile up; those that Redis lost are not waited for.
+            waiting = ReconcilePoint.get_jobs(point).filter(status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES)
+            if all(is_lost(job, now) for job in waiting):
+                enqueue_reconcile(point, percent=percent)
 
 
 @system_job(interval=1)
@@ -337,6 +377,31 @@ def enqueue_check(point: EnforcementPoint, user=None):
         job_timeout=get_settings().job_timeout_seconds,
         point=point.pk,
     )
+
+
+def enqueue_reconcile(point: EnforcementPoint, user=None, *, percent: int | None = None, lines=None):
+    """Have a worker read a point's lines back: these, by primary key, or the part of them longest unseen, or all."""
+    return ReconcilePoint.enqueue(
+        instance=point,
+        user=user,
+        queue_name=ENFORCE_QUEUE,
+        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+        job_timeout=get_settings().job_timeout_seconds,
+        point=point.pk,
+        percent=percent,
+        lines=lines,
+    )
+
+
+def enqueue_reconcile_of(lines: QuerySet[AccessLine], user=None) -> list[Job]:
+    """Have these lines read back: a job for each active point that they have."""
+    chosen = lines.order_by().values('pk')
+    queued = []
+    for point in points_to_read():
+        here = AccessLine.objects.filter(Q(bras=point) | Q(acs=point), pk__in=chosen)
+        if pks := list(here.order_by().values_list('pk', flat=True)):
+            queued.append(enqueue_reconcile(point, user=user, lines=pks))
+    return queued
 
 
 def enqueue_inbox():

@@ -19,6 +19,53 @@ class PlanLines(ObjectAction):
     template_name = 'netbox_delinquency/buttons/plan.html'
 
 
+class ReconcileLines(ObjectAction):
+    """Read the selected lines back."""
+
+    name = 'bulk_reconcile'
+    label = _('Read Selected')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'cyan', 'icon': 'magnify-scan'}
+
+
+class UnpinLines(ObjectAction):
+    """Let policy take hold of the selected lines again."""
+
+    name = 'bulk_unpin'
+    label = _('Unpin Selected')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'secondary', 'icon': 'pin-off'}
+
+
+class RevertRows(ObjectAction):
+    """Put the lines of the selected rows back as they were before."""
+
+    name = 'bulk_revert'
+    label = _('Revert Selected')
+    multi = True
+    permissions_required = {'view'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'orange', 'icon': 'undo-variant'}
+
+    @classmethod
+    def render(cls, context, obj, **kwargs):
+        may = context['request'].user.has_perm('netbox_delinquency.enforce_accessline')
+        return super().render(context, obj, **kwargs) if may else ''
+
+
 class RunAction(ObjectAction):
     """An action on one run, shown while the run has one of `statuses`."""
 

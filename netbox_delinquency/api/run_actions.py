@@ -28,7 +28,9 @@ from ..enforcement.control import cancel_run, pause_run
 from ..enforcement.errors import RunRefusedError
 from ..enforcement.journal import DatabaseJournal
 from ..enforcement.plan import approve_run, plan_runs, unplanned_lines
+from ..enforcement.preview import preview_run
 from ..enforcement.progress import progress
+from ..enforcement.revert import plan_revert
 from ..filtersets import AccessLineFilterSet
 from ..jobs import enqueue_run, resume_run
 from ..models import AccessLine, EnforcementPoint, EnforcementRun
@@ -45,6 +47,7 @@ PLAN, APPROVE, EXECUTE, CANCEL = (
 )  # fmt: skip
 ACTIONS = {
     'plan': PLAN,
+    'revert': PLAN,
     'approve': APPROVE,
     'start': EXECUTE,
     'begin': EXECUTE,
@@ -87,6 +90,66 @@ class PlanRequest(serializers.Serializer):
 
     name = serializers.CharField(max_length=100, required=False, allow_blank=True, default='')
     filters = serializers.DictField(required=False, default=dict)
+
+
+class RevertRequest(serializers.Serializer):
+    rows = serializers.ListField(
+        child=serializers.IntegerField(),
+        required=False,
+        allow_empty=False,
+        help_text='Without them: all that were sent',
+    )
+
+
+class LeftOutAnswer(serializers.Serializer):
+    row = serializers.IntegerField()
+    line = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class RevertAnswer(serializers.Serializer):
+    runs = EnforcementRunSerializer(many=True)
+    left_out = LeftOutAnswer(many=True)
+
+
+class PointPartAnswer(serializers.Serializer):
+    pk = serializers.IntegerField()
+    name = serializers.CharField()
+    status = serializers.CharField()
+    throttle = serializers.IntegerField()
+    block = serializers.IntegerField()
+    restore = serializers.IntegerField()
+    values = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    lines = serializers.IntegerField(help_text='Active lines of the point')
+    share = serializers.FloatField(help_text="Percent of the point's active lines")
+    max_share_percent = serializers.IntegerField()
+    exceeds_share = serializers.BooleanField()
+    sessions = serializers.IntegerField(allow_null=True, help_text='As last known; null: nobody knows')
+    session_share = serializers.FloatField(allow_null=True)
+    max_rows_per_hour = serializers.IntegerField(allow_null=True)
+
+
+class WarnedAnswer(serializers.Serializer):
+    kind = serializers.CharField()
+    rows = serializers.IntegerField()
+    text = serializers.CharField()
+
+
+class PreviewAnswer(serializers.Serializer):
+    rows = serializers.IntegerField()
+    throttle = serializers.IntegerField()
+    block = serializers.IntegerField()
+    restore = serializers.IntegerField()
+    values = serializers.IntegerField()
+    points = PointPartAnswer(many=True)
+    waves = serializers.DictField(child=serializers.IntegerField(), help_text='Rows by number of the wave')
+    max_rows_per_run = serializers.IntegerField(allow_null=True)
+    max_rows_per_hour = serializers.IntegerField(allow_null=True)
+    sent_last_hour = serializers.IntegerField()
+    hours = serializers.IntegerField(help_text='That it takes at least by the hourly caps; 0: they hold nothing back')
+    refusals = serializers.ListField(child=serializers.CharField(), help_text='Why it cannot be approved now')
+    warnings = WarnedAnswer(many=True)
 
 
 class ApproveRequest(serializers.Serializer):
@@ -164,6 +227,17 @@ class ActionPermissions(TokenPermissions):
         self.perms_map = {**TokenPermissions.perms_map, 'POST': [permission]}
 
 
+def chosen_lines(request, filters: dict):
+    """The lines that the user may enforce and these filters of the line list find. Raises `ValidationError`."""
+    allowed = AccessLine.objects.restrict(request.user, 'enforce')
+    chosen = AccessLineFilterSet(filters, queryset=allowed, request=request)
+    if unknown := set(filters) - set(chosen.filters):
+        raise serializers.ValidationError({'filters': f'there are no such filters: {", ".join(sorted(unknown))}'})
+    if not chosen.is_valid():
+        raise serializers.ValidationError({'filters': chosen.errors})
+    return chosen.qs
+
+
 def document(request, answer=None, status: int = 200, **kwargs):
     """OpenAPI's part of an action."""
     return extend_schema(
@@ -211,15 +285,31 @@ class RunActionsMixin:
     def plan(self, request):
         """Plan to bring lines to their intended state: a run for what gives access back, one for what takes it."""
         body = self._body(PlanRequest)
-        allowed = AccessLine.objects.restrict(request.user, 'enforce')
-        chosen = AccessLineFilterSet(body['filters'], queryset=allowed, request=request)
-        if unknown := set(body['filters']) - set(chosen.filters):
-            raise serializers.ValidationError({'filters': f'there are no such filters: {", ".join(sorted(unknown))}'})
-        if not chosen.is_valid():
-            raise serializers.ValidationError({'filters': chosen.errors})
-        lines = unplanned_lines().filter(pk__in=chosen.qs.order_by().values('pk'))
+        chosen = chosen_lines(request, body['filters'])
+        lines = unplanned_lines().filter(pk__in=chosen.order_by().values('pk'))
         runs = plan_runs(lines, timezone.now(), author=request.user, name=body['name'])
         return self._answer(runs, HTTP_201_CREATED, many=True)
+
+    @extend_schema(responses=PreviewAnswer)
+    @action(detail=True, methods=['get'])
+    def preview(self, request, pk):
+        """What the run would do: by point and wave, against the caps, and what one should know of it."""
+        return Response(PreviewAnswer(preview_run(self.get_object(), timezone.now())).data)
+
+    @document(RevertRequest, RevertAnswer, HTTP_201_CREATED)
+    @action(detail=True, methods=['post'])
+    def revert(self, request, pk):
+        """Plan to put lines back as they were before this run: what gives access back apart from what takes it."""
+        run = get_object_or_404(EnforcementRun.objects.restrict(request.user, 'view'), pk=pk)
+        lines = AccessLine.objects.restrict(request.user, 'enforce')
+        rows = self._body(RevertRequest).get('rows')
+        with _refusals():
+            planned = plan_revert(run, timezone.now(), rows, author=request.user, lines=lines)
+        answer = {
+            'runs': self._answer(planned.runs, many=True).data,
+            'left_out': LeftOutAnswer(planned.left_out, many=True).data,
+        }
+        return Response(answer, status=HTTP_201_CREATED)
 
     @document(ApproveRequest, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])

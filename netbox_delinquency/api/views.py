@@ -15,6 +15,7 @@ from ..models import (
     EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
+    EnforcementSettings,
     GraceRule,
     Hold,
     Notice,
@@ -24,6 +25,7 @@ from ..models import (
     Subscriber,
 )
 from . import serializers
+from .line_actions import LineActionsMixin
 from .point_actions import PointActionsMixin
 from .policy_actions import (
     ContractActionsMixin,
@@ -93,7 +95,7 @@ class EnforcementPointViewSet(PointActionsMixin, NetBoxModelViewSet):
     }
 
 
-class AccessLineViewSet(NetBoxModelViewSet):
+class AccessLineViewSet(LineActionsMixin, NetBoxModelViewSet):
     queryset = AccessLine.objects.all()
     serializer_class = serializers.AccessLineSerializer
     filterset_class = filtersets.AccessLineFilterSet
@@ -179,3 +181,12 @@ class PlanChangeOrderViewSet(PlanChangeActionsMixin, NetBoxModelViewSet):
     serializer_class = serializers.PlanChangeOrderSerializer
     filterset_class = filtersets.PlanChangeOrderFilterSet
     field_prefetches = {('display',): ('contract', 'to_plan')}
+
+
+class EnforcementSettingsViewSet(NetBoxModelViewSet):
+    queryset = EnforcementSettings.objects.all()
+    serializer_class = serializers.EnforcementSettingsSerializer
+
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        EnforcementSettings.ensured()
