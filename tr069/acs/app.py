@@ -60,6 +60,7 @@ class Acs:
             settings.desired,
             self.connection_request_login if settings.connection_requests.provision else None,
             self._verify_soon if settings.desired.summon_to_verify else None,
+            self.profiles,
             clock,
         )
         self.cpe = CpeServer(
@@ -67,7 +68,7 @@ class Acs:
         )
         token = settings.read_secret(settings.northbound.token_secret)
         self.northbound = NorthboundServer(
-            settings.northbound, token, self.store, self.caller, self.profiles, self.metrics, clock=clock
+            settings.northbound, token, self.store, self.caller, self.metrics, clock=clock
         )
         self.cpe_port = self.northbound_port = 0
         self.udp_port: int | None = None

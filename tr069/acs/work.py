@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tr069 import guard
@@ -20,6 +21,8 @@ from tr069.acs.store import Store, SupersededError
 from tr069.client import Standing
 from tr069.cwmp import messages as m
 from tr069.cwmp.faults import Fault
+from tr069.datamodel.profiles import DeviceProfile, profile_for
+from tr069.datamodel.resolver import as_tree, resolve
 from tr069.datamodel.tree import Identity
 from tr069.datamodel.values import differing
 
@@ -34,6 +37,7 @@ class Workbench:
     settings: Desired
     connection_request_login: Callable[[str], tuple[str, str]] | None = None
     verify_soon: Callable[[str], None] | None = None
+    profiles: tuple[DeviceProfile, ...] = ()
     clock: Callable[[], float] = time.time
 
 
@@ -183,8 +187,18 @@ async def _do_task(bench: Workbench, session: Session, task: TaskRecord) -> None
         if task.state is TaskState.SENDING:
             await bench.store.update_task(replace(task, state=TaskState.FAILED), bench.clock())
         raise
+    if task.request['method'] == tasks.READ_TREE and 'error' not in answer:
+        await _keep_levers(bench, session, answer)
     state = TaskState.FAILED if 'error' in answer else TaskState.DONE
     await bench.store.update_task(replace(task, state=state, answer=answer), bench.clock())
+
+
+async def _keep_levers(bench: Workbench, session: Session, answer: Mapping[str, Any]) -> None:
+    """What the tree shows this device to be able to do: for whoever asked, and for when it does not come."""
+    identity = identity_of(session.inform)
+    tree = as_tree(m.as_values(answer['values']), answer['writable'])
+    report = asdict(resolve(tree, profile_for(identity, bench.profiles)))
+    await bench.store.keep_levers(session.device_id, identity.software_version, json.dumps(report), bench.clock())
 
 
 async def _perform(bench: Workbench, session: Session, request: Mapping[str, Any]) -> dict[str, Any]:
