@@ -213,8 +213,10 @@ class Reading(Generic[State]):
 
 @dataclass(frozen=True, slots=True)
 class AccessChange(Generic[State]):
-    """One row of a plan. `key` is its idempotency key; `exact`, when set, is the `Reading.detail` to return to.
+    """One row of a plan.
 
+    `key` is its idempotency key; `exact`, when set, is the `Reading.detail` to return to. `wave` counts from 1
+    (`nornir_tasks.waves`); 0 is a row outside of all waves, such as one that gives access back.
     A row of a profile run desires a `ValueSet`: all of the target's `values`, or (as they were before) none of them.
     """
 
@@ -223,6 +225,7 @@ class AccessChange(Generic[State]):
     desired: State
     reason: str = ''
     exact: Mapping[str, Any] = field(default_factory=dict)
+    wave: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,24 +234,29 @@ class Reply:
 
     accepted: bool | None  # None: it said nothing in time
     message: str = ''
+    sent: bool = True  # False: the driver was stopped (`Driver.stop`) before this row; the point knows nothing of it
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """What came of one `AccessChange`; `message` is a sentence for the operator, empty where all went well."""
+    """What came of one `AccessChange`; `message` is a sentence for the operator, empty where all went well.
+
+    `refused` is True where the point said no, whatever was read back: the breaker watches how often it does.
+    """
 
     key: str
     outcome: Outcome
     before: Reading | None = None
     after: Reading | None = None
     message: str = ''
+    refused: bool = False
 
 
 def judge(change: AccessChange, before: Reading, reply: Reply, after: Reading | None) -> ChangeResult:
     """Name the outcome of a change that was sent, from what was read back (`after`; `None`: it could not be read)."""
 
     def result(outcome: Outcome, message: str = '') -> ChangeResult:
-        return ChangeResult(change.key, outcome, before, after, message)
+        return ChangeResult(change.key, outcome, before, after, message, refused=reply.accepted is False)
 
     said = reply.message or ('no answer in time' if reply.accepted is None else '')
     if after is None or after.error:

@@ -26,7 +26,8 @@ class Point:
     """An enforcement point: where it is, what speaks to it, and how hard it may be pressed.
 
     `credential` and `host_key` are a name and a public key (known_hosts form or `SHA256:…`), never a secret.
-    `timeout` is seconds for one answer; `batch_size` is rows sent between two journal entries.
+    `timeout` is seconds for one answer; `batch_size` is rows sent between two journal entries, and so the most that are
+    in flight at a time; `rate_per_s` is rows a second over the run (`None`: as fast as it goes).
     """
 
     name: str
@@ -38,6 +39,7 @@ class Point:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     timeout: float = 10.0
     batch_size: int = 100
+    rate_per_s: float | None = None
 
 
 def as_host(point: Point) -> Host:

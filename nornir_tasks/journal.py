@@ -1,7 +1,7 @@
 """Where a run writes down what it is about to do and what came of it, so that a death in between loses nothing.
 
-The engine calls the three methods in order for every batch of every point, from the thread of that point. NetBox's
-workers pass a journal in the database, a runbook one over REST.
+The engine calls `claim`, `sending` and `finished` in order for every batch of every point, from the thread of that
+point. NetBox's workers pass a journal in the database, a runbook one over REST.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, ChangeResult, Reading
 
 
@@ -19,17 +20,23 @@ class Claim:
 
     `refused` rows are closed as skipped, with the reason given; `busy` ones belong to a line that another run is
     changing right now, and are tried again later. Every other row is ours until its result is written.
+    With `halt` (paused, cancelled, the kill switch, a cap: a sentence) nothing was claimed: this point's work stops at
+    once, and its rows stay open.
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
+    halt: str = ''
 
 
 class Journal(Protocol):
     """A journal may raise: the point's remaining rows are then left open, as after a death."""
 
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
-        """Take these rows, looking at the facts once more: a contract that was paid since is refused here."""
+        """Take these rows, looking at the facts once more: a contract that was paid since is refused here.
+
+        Asked with no rows at all, between two rows that are sent, it only says whether to halt.
+        """
         ...
 
     def sending(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> Mapping[str, str]:
@@ -39,8 +46,16 @@ class Journal(Protocol):
         """
         ...
 
+    def unsent(self, changes: Sequence[AccessChange]) -> None:
+        """These rows were journaled as sent, but the work stopped before them: they are open and unsent again."""
+        ...
+
     def finished(self, results: Sequence[ChangeResult]) -> None:
         """These rows are closed and no longer ours."""
+        ...
+
+    def vitals(self, point: str, vitals: Vitals) -> None:
+        """How the point of that name is, before its first row and after each batch."""
         ...
 
     def close(self) -> None:
@@ -49,11 +64,15 @@ class Journal(Protocol):
 
 
 class MemoryJournal:
-    """A journal for runbooks that keep none: every row may go, and the results stay in `results`, by key."""
+    """A journal for runbooks that keep none: every row may go, and the results stay in `results`, by key.
+
+    `seen` are the vitals by point name, oldest first.
+    """
 
     def __init__(self) -> None:
         self.results: dict[str, ChangeResult] = {}
         self.sent: dict[str, Reading] = {}
+        self.seen: dict[str, list[Vitals]] = {}
 
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
         return Claim()
@@ -62,8 +81,15 @@ class MemoryJournal:
         self.sent.update({change.key: before[change.target.key] for change in changes})
         return {}
 
+    def unsent(self, changes: Sequence[AccessChange]) -> None:
+        for change in changes:
+            self.sent.pop(change.key, None)
+
     def finished(self, results: Sequence[ChangeResult]) -> None:
         self.results.update({result.key: result for result in results})
+
+    def vitals(self, point: str, vitals: Vitals) -> None:
+        self.seen.setdefault(point, []).append(vitals)
 
     def close(self) -> None:
         pass
@@ -77,6 +103,8 @@ class ReportingJournal:
         self.report = report
         self.claim = journal.claim
         self.sending = journal.sending
+        self.unsent = journal.unsent
+        self.vitals = journal.vitals
         self.close = journal.close
 
     def finished(self, results: Sequence[ChangeResult]) -> None:

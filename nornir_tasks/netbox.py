@@ -18,6 +18,7 @@ from pynetbox.core.query import AllocationError, Request, RequestError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, Reading
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.inventory import Point, as_inventory
@@ -113,6 +114,7 @@ class NetBox:
                 target=AccessTarget(**record['target']),
                 desired=AccessState.from_dict(record['desired']),
                 reason=record['reason'],
+                wave=record.get('wave', 0),
             )
             changes.setdefault(record['point']['name'], []).append(change)
         return changes
@@ -155,12 +157,15 @@ class NetBoxJournal:
 
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
         answer = self.netbox.act(self.run, 'claim', {'keys': [change.key for change in changes]})
-        return Claim(answer['refused'], frozenset(answer['busy']))
+        return Claim(answer['refused'], frozenset(answer['busy']), answer.get('halt', ''))
 
     def sending(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> Mapping[str, str]:
         rows = {change.key: before[change.target.key].as_dict() for change in changes}
         refused: Mapping[str, str] = self.netbox.act(self.run, 'sending', {'before': rows})['refused']
         return refused
+
+    def unsent(self, changes: Sequence[AccessChange]) -> None:
+        self.netbox.act(self.run, 'unsent', {'keys': [change.key for change in changes]})
 
     def finished(self, results: Sequence[ChangeResult]) -> None:
         rows = [
@@ -170,10 +175,15 @@ class NetBoxJournal:
                 'before': result.before.as_dict() if result.before else None,
                 'after': result.after.as_dict() if result.after else None,
                 'message': result.message,
+                'refused': result.refused,
             }
             for result in results
         ]
         self.netbox.act(self.run, 'finished', {'results': rows})
+
+    def vitals(self, point: str, vitals: Vitals) -> None:
+        body = {'point': point, 'sessions': vitals.sessions, 'latency_s': vitals.latency_s}
+        self.netbox.act(self.run, 'vitals', body)
 
     def close(self) -> None:
         pass
@@ -190,6 +200,7 @@ def _point(record: Mapping[str, Any]) -> Point:
         parameters=record['parameters'],
         timeout=float(record['timeout']),
         batch_size=record['batch_size'],
+        rate_per_s=record.get('rate_per_s'),
     )
 
 

@@ -86,7 +86,7 @@ class ApproveRequest(serializers.Serializer):
 
 
 class ClaimRequest(serializers.Serializer):
-    keys = serializers.ListField(child=serializers.CharField(), allow_empty=False)
+    keys = serializers.ListField(child=serializers.CharField(), help_text='Without any, only whether to halt is asked')
 
 
 class SendingRequest(serializers.Serializer):

@@ -42,7 +42,7 @@ class AcsParameters(DriverParameters):
     )
     ca_file: str = Field('', description="File on the worker with the CA of the ACS's certificate; empty: the usual")
     profiles_directory: str = Field(
-        '', description='Folder on the worker with device profiles of your own; used with GenieACS (an embedded ACS has its own)'
+        '', description='Folder on the worker with device profiles of your own (an embedded ACS has its own)'
     )  # fmt: skip
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nornir_tasks.change import AccessChange, AccessState, CpeValue, Mode, Reading, ValueSet
 from tr069.client import ProfileStatus, Standing, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel import resolver
+from tr069.datamodel.profiles import Kind
 from tr069.datamodel.values import same
 
 PROFILE = 'netbox'
@@ -31,7 +32,7 @@ class DesiredError(Exception):
 class Desired:
     """`levers` are the values that bring `access` about; `kept` those of profile runs. A lever wins over a kept one."""
 
-    access: AccessState = AccessState(Mode.NORMAL)
+    access: AccessState = field(default_factory=AccessState.normal)
     levers: tuple[CpeValue, ...] = ()
     kept: tuple[CpeValue, ...] = ()
 
@@ -120,7 +121,7 @@ def levers_for(
     if untouched and not one_sided:
         raise DesiredError(f'{untouched[0]} on this device; the point\'s "one_sided" accepts that')
     values = _values(plan)
-    if wanted.mode is Mode.BLOCKED and portal_url and report.chosen(resolver.Kind.CAPTIVE_PORTAL):
+    if wanted.mode is Mode.BLOCKED and portal_url and report.chosen(Kind.CAPTIVE_PORTAL):
         values += _values(resolver.captive_portal(report, portal_url))
     return values
 

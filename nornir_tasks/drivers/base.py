@@ -7,7 +7,7 @@ judgement of outcomes; a driver only knows how its kind of box is read and writt
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -61,6 +61,7 @@ class Abilities:
     read_back: bool = True  # says how a line stands, so that an acknowledgement need not be believed
     ttl: bool = False  # can put a limit of time on a change, after which the box undoes it by itself
     check: bool = False  # tells what the box lacks (`Driver.check`)
+    cpe_values: bool = False  # sets any parameter of a CPE (rows that desire a `ValueSet`)
     clear: bool = False  # ends one session, so that it comes back with the policy kept elsewhere
 
 
@@ -86,12 +87,17 @@ class Driver(ABC):
     `nornir_tasks.connections.ssh.SSHSession`). Both methods take any number of rows and return exactly one entry for
     each, by `AccessTarget.key` and `AccessChange.key`. A row's failure is data in its entry. An exception of the
     `EnforcementError` family means the *point* failed, and every row of the call is then unknown.
+
+    `stop` is set by the engine. `apply` asks it before it sends a row (or a group of rows that goes out as one); once
+    it says True, nothing more is sent and the rows left are answered with `Reply(None, sent=False)`.
     """
 
     name: ClassVar[str]
     abilities: ClassVar[Abilities]
     connection_name: ClassVar[str] = 'netbox_delinquency_ssh'
     parameters: DriverParameters  # of the point, as its `PointParameters`
+    redials: ClassVar[bool] = True  # a session that a change drops comes back by itself within seconds: wait for it
+    stop: Callable[[], bool] = staticmethod(lambda: False)
 
     class PointParameters(DriverParameters):
         """Parameters of an enforcement point."""
@@ -111,6 +117,14 @@ class Driver(ABC):
     @abstractmethod
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """Send the changes; `before` holds each line's reading by `AccessTarget.key`, taken just now, none an error."""
+
+    def sessions(self) -> int | None:
+        """How many subscribers' sessions the box has right now, ours or not; `None`: this driver cannot say.
+
+        Asked before the first row and after each batch, so it must be cheap. Raises `EnforcementError` where the point
+        failed.
+        """
+        return None
 
     def check(self, now: datetime) -> list[Finding]:
         """What this box lacks or has, found by reading only. `now` has a time zone; the clock is compared with it.

@@ -30,6 +30,7 @@ from tr069.cwmp.messages import ParameterValue
 
 _JSON = ('Content-Type', 'application/json')
 _MAX_PAGE = 1000
+_NOT_COMING = (Summons.UNREACHABLE, Summons.REFUSED)
 _LEVERS_ASKED_S = 7 * 24 * 3600.0  # how long a tree that was asked for waits for its device
 
 
@@ -193,9 +194,12 @@ class NorthboundServer:
             if item.request == {'method': tasks.READ_TREE} and item.expires_at > now
         ]
         stays_s = max(timeout_s, 1.0, min(max_age_s, _LEVERS_ASKED_S))
-        task = await self._ask(record, {'method': tasks.READ_TREE}, timeout_s, stays_s, queued=waiting[:1])
+        task = await self._ask(
+            record, {'method': tasks.READ_TREE}, timeout_s, stays_s, queued=waiting[:1], patient=max_age_s <= 0
+        )
         if task.state is TaskState.DONE:
             max_age_s = math.inf  # it has just been kept, by the session that read it
+        record = await self._record(record.id)  # its software may have changed with that session
         known = await self._store.levers_of(record, self._clock() - max_age_s)
         if known is None:
             reason = task.answer.get('error', 'it did not come in time')
@@ -226,17 +230,19 @@ class NorthboundServer:
 
     async def _ask(
         self, record: DeviceRecord, request: dict[str, Any], wait_s: float, expires_s: float, *, summon: bool = True,
-        queued: Sequence[TaskRecord] = (),
+        queued: Sequence[TaskRecord] = (), patient: bool = True,
     ) -> TaskRecord:  # fmt: skip
-        """Queue a task, unless one that waits already (`queued`) will do; call the device, and wait up to `wait_s`."""
+        """Queue a task, unless one that waits already (`queued`) will do; call the device, and wait up to `wait_s`.
+
+        Not `patient`: a device that could not be called is not waited for; it may still come by itself.
+        """
         now = self._clock()
         if queued:
             task = queued[0]
         else:
             task = TaskRecord(str(uuid.uuid4()), record.id, request, now, now + expires_s)
             await self._store.add_task(task)
-        if summon:
-            self._caller.call_soon(record, 0)
+        call = self._caller.call_soon(record, 0) if summon else None
         deadline = time.monotonic() + wait_s
         pause = 0.02
         while time.monotonic() < deadline:
@@ -245,6 +251,8 @@ class NorthboundServer:
             known = await self._store.get_task(task.id)
             if known is not None and known.state not in (TaskState.QUEUED, TaskState.SENDING):
                 return known
+            if not patient and call is not None and call.done() and call.result() in _NOT_COMING:
+                break
         return task
 
     # --- profiles -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,115 @@
+"""The breaker: when a run must stop by itself, by what came of its rows and by what happened beside them.
+
+Pure: whoever works a run keeps the counts (in memory, or NetBox in its database) and asks `verdict`. A verdict is a
+sentence with figures, and is meant to be shown: why the run was paused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nornir_tasks.change import AccessState, ChangeResult, Mode, Outcome, Reading
+
+WRONG = frozenset({Outcome.FAILED, Outcome.PARTIAL, Outcome.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerLimits:
+    """What a run may do at most before it stops itself. Percentages are 0 to 100; 100 never trips."""
+
+    max_failed_percent: float = 10.0  # wrong rows among those tried
+    min_rows: int = 20  # rows tried before a share means anything
+    max_session_drop_percent: float = 5.0  # of a point's sessions, beyond those that the run itself ended
+    min_session_drop: int = 5  # fewer are homes that redial
+    max_refused_percent: float = 20.0  # rows the point said no to (NAK) among those tried
+    max_latency_factor: float = 5.0  # how much slower a point may become
+    min_latency_s: float = 1.0  # answers faster than this (seconds) are never slow
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How an enforcement point is: `sessions` it has, and how long it takes to answer. `None`: it cannot say."""
+
+    sessions: int | None = None
+    latency_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Rows closed so far: `tried` are those not skipped, of which `wrong` (failed, partial, unknown) and `refused`."""
+
+    tried: int = 0
+    wrong: int = 0
+    refused: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.tried + other.tried, self.wrong + other.wrong, self.refused + other.refused)
+
+    @classmethod
+    def of(cls, result: ChangeResult) -> Tally:
+        """A row that was skipped says nothing: counting it would water the share of wrong ones down."""
+        if result.outcome is Outcome.SKIPPED:
+            return cls()
+        return cls(tried=1, wrong=int(result.outcome in WRONG), refused=int(result.refused))
+
+
+@dataclass(frozen=True, slots=True)
+class PointHealth:
+    """A point before its first row and `now`; `ended` is how many of its sessions the run may have ended itself."""
+
+    point: str
+    before: Vitals
+    now: Vitals
+    ended: int = 0
+
+
+def may_have_ended(desired: AccessState, before: Reading | None, after: Reading | None) -> bool:
+    """True where a row that was sent may have cost its line the session it had: blocked, not back yet, or unread."""
+    if before is None or before.live is None:
+        return False
+    return desired.mode is Mode.BLOCKED or after is None or after.live is None
+
+
+def verdict(
+    limits: BreakerLimits, tally: Tally, points: Iterable[PointHealth] = (), first_wave: Tally | None = None
+) -> str:
+    """Why the run must not go on, or '' where it may.
+
+    `tally` is over all closed rows of the run; `first_wave` over those of its first wave, given once all are closed.
+    """
+    if first_wave and 0 < first_wave.tried == first_wave.wrong:
+        return f'the whole first wave went wrong: {first_wave.wrong} of {first_wave.tried} rows'
+    if tally.tried >= limits.min_rows:
+        if _exceeds(tally.wrong, tally.tried, limits.max_failed_percent):
+            figures = _share(tally.wrong, tally.tried, limits.max_failed_percent)
+            return f'too many rows went wrong: {figures}'
+        if _exceeds(tally.refused, tally.tried, limits.max_refused_percent):
+            figures = _share(tally.refused, tally.tried, limits.max_refused_percent)
+            return f'too many rows were refused by their points: {figures}'
+    return next(filter(None, (_collateral(limits, health) for health in points)), '')
+
+
+def _collateral(limits: BreakerLimits, health: PointHealth) -> str:
+    before, now = health.before, health.now
+    if before.sessions is not None and now.sessions is not None:
+        lost = before.sessions - now.sessions - health.ended
+        if lost >= limits.min_session_drop and _exceeds(lost, before.sessions, limits.max_session_drop_percent):
+            figures = _share(lost, before.sessions, limits.max_session_drop_percent)
+            return f'{health.point} lost sessions that the run did not end: {figures}'
+    if before.latency_s is not None and now.latency_s is not None:
+        limit = max(before.latency_s * limits.max_latency_factor, limits.min_latency_s)
+        if now.latency_s > limit:
+            return (
+                f'{health.point} has become slow: it answers in {now.latency_s:.1f} s, in {before.latency_s:.1f} s '
+                f'before the run; at most {limit:.1f} s'
+            )
+    return ''
+
+
+def _exceeds(part: int, whole: int, percent: float) -> bool:
+    return part * 100 > whole * percent
+
+
+def _share(part: int, whole: int, limit: float) -> str:
+    return f'{part} of {whole}, {part * 100 / whole:.1f} %; at most {limit:g} %'
