@@ -37,6 +37,7 @@ from tr069.genieacs_scripts import (
     CHANNEL,
     HOLD,
     OFF,
+    OFF_CHANNEL,
     OK,
     ON,
     WAS,
@@ -202,7 +203,8 @@ class GenieAcsClient:
         script = {ON: definition.keep_script, OFF: definition.restore_script, WAS: definition.saved_script}[prefix]()
         await self._nbi.put_provision(name, script)
         if prefix != WAS:
-            await self._nbi.put_preset(name, tag=name, unless=HOLD, provision=name, channel=CHANNEL)
+            channel = OFF_CHANNEL if prefix == OFF else CHANNEL
+            await self._nbi.put_preset(name, tag=name, unless=HOLD, provision=name, channel=channel)
             # Every worker caches presets for some seconds: a device called before that finds the old ones.
             self._presets_ready_at = time.monotonic() + self._preset_delay_s
         self._known[name] = definition
@@ -298,9 +300,10 @@ class GenieAcsClient:
         is_young = all(name in cached and seconds(device.stamp(name)) >= limit for name in names)
         if fresh or not is_young:
             reading = await self.read(device.info.id, names, timeout_s=self._timeout_ms / 1000)
-            if reading.error:
+            if not reading.error:
+                cached = dict(reading.values)
+            elif not is_young:
                 return reading.error
-            cached = dict(reading.values)
         locked = [name for name in names if device.leaves.get(name, {}).get('_writable') is False]
         if locked:
             return f'{locked[0]} is read-only'
@@ -311,12 +314,24 @@ class GenieAcsClient:
         await self._store(WAS, saved)
         await self._store(prefix, wanted)
         device_id = device.info.id
+        await self._forgive(device_id)
         keep = {WAS + saved.hash, prefix + wanted.hash}
         await self._nbi.tag(device_id, WAS + saved.hash)
         for tag in sorted(device.tags - keep):
             if tag.startswith((ON, OFF, OK, WAS)):
                 await self._nbi.untag(device_id, tag)
         await self._nbi.tag(device_id, prefix + wanted.hash)
+
+    async def _forgive(self, device_id: str) -> None:
+        """What a device faulted on is not asked again; the fault would hold up its channel for minutes and more.
+
+        One that quarantines the model stays: GenieACS keeps that for us.
+        """
+        for channel in (CHANNEL, OFF_CHANNEL):
+            fault_id = f'{device_id}:{channel}'
+            for document in await self._nbi.find('faults', {'_id': fault_id}):
+                if channel == OFF_CHANNEL or advise(parse_fault(document)) is not Advice.QUARANTINE_MODEL:
+                    await self._nbi.delete_fault(fault_id)
 
     async def _set_now(self, device_id: str, values: Sequence[ParameterValue]) -> None:
         """Set at once, by task; where the device does not come its tag does it at the next Inform."""
@@ -375,7 +390,7 @@ class GenieAcsClient:
                 device_id, standing, wanted.profile, wanted.revision, now_on is None, saved, message, wanted.note
             )
 
-        fault = await self._nbi.find('faults', {'_id': f'{device_id}:{CHANNEL}'})
+        fault = await self._nbi.find('faults', {'_id': f'{device_id}:{OFF_CHANNEL if now_on is None else CHANNEL}'})
         if fault:
             return status(*_standing_of(parse_fault(fault[0])))
         names = [item.name for item in wanted.values]

@@ -15,6 +15,8 @@ from typing import Any
 from tr069.cwmp.messages import ParameterValue, as_values
 
 CHANNEL = 'tr069'
+# A fault holds up a whole channel for 300 s·2^n: what a device faulted on must not hold up its restoring.
+OFF_CHANNEL = 'tr069_restore'
 ON, OFF, WAS, OK = 'tr069_on_', 'tr069_off_', 'tr069_was_', 'tr069_ok_'
 # While a device has it none of our presets sets anything: what is read then is the device's own doing.
 HOLD = 'tr069_hold'

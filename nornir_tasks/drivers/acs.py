@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
@@ -140,23 +140,45 @@ class AcsDriver(Driver):
         )
         devices = {change.key: change.target.cwmp_id for change in changes}
         replies = {key: plan for key, plan in plans.items() if isinstance(plan, Reply)}
-        # Equal wishes are one profile, however many devices have it.
-        groups: dict[ValueProfile | None, list[str]] = {}
-        for key, plan in plans.items():
-            if isinstance(plan, Desired):
-                groups.setdefault(plan.profile(), []).append(devices[key])
-        statuses: dict[str, ProfileStatus] = {}
+        groups = _grouped((plan, devices[key]) for key, plan in plans.items() if isinstance(plan, Desired))
         urgent = len(changes) <= self.parameters.urgent_rows
+        statuses = await self._ask(client, groups, urgent=urgent)
+        statuses |= await self._settle(client, statuses)
+        await self._withdraw(client, changes, before, statuses)
+        for key, device_id in devices.items():
+            if key not in replies:
+                replies[key] = _reply(statuses[device_id]) if device_id in statuses else Reply(None, sent=False)
+        return replies
+
+    async def _ask(self, client: AcsClient, groups: _Groups, *, urgent: bool) -> dict[str, ProfileStatus]:
+        """Ask for each profile on its devices, until the run is stopped; those not asked are not in the answer."""
+        statuses: dict[str, ProfileStatus] = {}
         for profile, ids in groups.items():
             if self.stop():
                 break
             asked = client.restore(ids, urgent=urgent) if profile is None else client.apply(profile, ids, urgent=urgent)
             statuses |= await asked
-        statuses |= await self._settle(client, statuses)
-        for key, device_id in devices.items():
-            if key not in replies:
-                replies[key] = _reply(statuses[device_id]) if device_id in statuses else Reply(None, sent=False)
-        return replies
+        return statuses
+
+    async def _withdraw(
+        self,
+        client: AcsClient,
+        changes: Sequence[AccessChange[Any]],
+        before: Mapping[str, Reading[Any]],
+        statuses: Mapping[str, ProfileStatus],
+    ) -> None:
+        """What the ACS gave up on is not left with it: the next profile of the device would be built upon it.
+
+        Only what takes away or adds is withdrawn. What gives back is left asked for, whatever came of it.
+        """
+        undone = []
+        for change in changes:
+            status = statuses.get(change.target.cwmp_id)
+            earlier = Desired.from_detail(before[change.target.key].detail)
+            if status is not None and status.standing in GAVE_UP and earlier.is_softer_than(change):
+                undone.append((earlier, change.target.cwmp_id))
+        for profile, ids in _grouped(undone).items():
+            await (client.restore(ids) if profile is None else client.apply(profile, ids))
 
     async def _plan(
         self, client: AcsClient, change: AccessChange[Any], before: Mapping[str, Reading[Any]]
@@ -242,6 +264,17 @@ class AcsDriver(Driver):
             text = f'nothing is sent to this model any more: {why}'
             findings.append(Finding(f'model {model}', ok=False, message=text, required=False))
         return findings
+
+
+_Groups = Mapping[ValueProfile | None, Sequence[str]]
+
+
+def _grouped(wishes: Iterable[tuple[Desired, str]]) -> dict[ValueProfile | None, list[str]]:
+    """Devices by what is wished for them: equal wishes are one profile, however many devices have it."""
+    groups: dict[ValueProfile | None, list[str]] = {}
+    for wish, device_id in wishes:
+        groups.setdefault(wish.profile(), []).append(device_id)
+    return groups
 
 
 def _reply(status: ProfileStatus) -> Reply:

@@ -100,6 +100,13 @@ class Desired:
         kept = (*(item for item in self.kept if item.name not in names), *change.desired.values)
         return replace(self, kept=tuple(sorted(kept, key=lambda item: item.name)))
 
+    def is_softer_than(self, change: AccessChange[Any]) -> bool:
+        """True where the row takes access away, or asks for values: where going back to this gives back."""
+        if isinstance(change.desired, ValueSet):
+            return bool(change.desired.values)
+        desired: AccessState = change.desired
+        return desired.is_harder_than(self.access)
+
 
 def as_parameter(item: CpeValue) -> ParameterValue:
     return ParameterValue(item.name, item.value, item.type)

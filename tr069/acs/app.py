@@ -24,7 +24,6 @@ from tr069.datamodel.profiles import load_directory
 
 logger = logging.getLogger(__name__)
 
-_VERIFY_DELAY_S = 2.0  # after a set: CPEs answer 503 while the old session is still being closed
 _HOUSEKEEPING_S = 30.0
 
 
@@ -133,7 +132,7 @@ class Acs:
         async def call() -> None:
             device = (await self.store.get_devices([device_id])).get(device_id)
             if device is not None:
-                self.caller.call_soon(device, _VERIFY_DELAY_S)
+                self.caller.call_soon(device, self.settings.desired.verify_delay_s)
 
         job = asyncio.create_task(call())
         self._jobs.add(job)

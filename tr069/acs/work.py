@@ -278,6 +278,12 @@ async def _settle(bench: Workbench, session: Session, record: DesiredRecord) -> 
         message = f'model {model} is quarantined: {known_fault}'
         await store.advance(record, d.stopped(record, Standing.QUARANTINED, message, now))
         return
+    if step is d.Step.APPLY and not record.restoring:
+        # Before anything is asked of the device: a path that nobody may set need not be there to be read.
+        refusal = guard.refusal_of(_unsaved(record), policy_of(bench, session))
+        if refusal:
+            await store.advance(record, d.stopped(record, Standing.REFUSED, refusal, now))
+            return
     found = await read_values(session, [item.name for item in record.values])
     if isinstance(found, Fault):
         await _fault(bench, session, record, found)
@@ -292,6 +298,11 @@ async def _settle(bench: Workbench, session: Session, record: DesiredRecord) -> 
         if record.standing is not Standing.PENDING or now < record.not_before or (known_fault and not record.restoring):
             return
     await _send(bench, session, record, found)
+
+
+def _unsaved(record: DesiredRecord) -> list[m.ParameterValue]:
+    """What is not just the saved value put back: management worked with that one."""
+    return [item for item in record.values if record.before.get(item.name) != item]
 
 
 def _as_sent_in_vain(bench: Workbench, record: DesiredRecord, different: Sequence[str], now: float) -> DesiredRecord:
