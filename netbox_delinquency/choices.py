@@ -10,6 +10,7 @@ __all__ = (
     'ContractStatusChoices',
     'EventStatusChoices',
     'HoldKindChoices',
+    'LineChannelChoices',
     'LineStatusChoices',
     'NoticeChannelChoices',
     'NoticeKindChoices',
@@ -122,14 +123,33 @@ class ChannelChoices(ChoiceSet):
     ANY = 'any'
     BRAS = 'bras'
     CPE = 'cpe'
+    BOTH = 'both'
     CPE_ELSE_BRAS = 'cpe_else_bras'
 
     CHOICES = [
         Choice(ANY, _('BRAS, else CPE')),
         Choice(BRAS, _('BRAS only')),
         Choice(CPE, _('CPE only')),
+        Choice(BOTH, _('BRAS and CPE')),
         Choice(CPE_ELSE_BRAS, _('CPE, else BRAS')),
     ]
+
+
+class LineChannelChoices(ChoiceSet):
+    """Where a line is enforced: what a stage's channel comes to, with the points that this line has."""
+
+    BRAS = 'bras'
+    CPE = 'cpe'
+    BOTH = 'both'
+
+    CHOICES = [
+        Choice(BRAS, _('BRAS'), color='blue'),
+        Choice(CPE, _('CPE'), color='teal'),
+        Choice(BOTH, _('BRAS and CPE'), color='purple'),
+    ]
+
+    # A row of a run is sent to one of the two.
+    SIDES = (BRAS, CPE)
 
 
 class ApprovalChoices(ChoiceSet):
@@ -205,12 +225,14 @@ class HoldKindChoices(ChoiceSet):
 class RunKindChoices(ChoiceSet):
     ENFORCE = 'enforce'
     RESTORE = 'restore'
+    PROFILE = 'profile'
 
     CHOICES = [
         Choice(ENFORCE, _('Enforce'), color='orange', description=_('Takes access away; waits for approval')),
         Choice(
             RESTORE, pgettext_lazy('run', 'Restore'), color='green', description=_('Gives access back; never waits')
         ),
+        Choice(PROFILE, _('CPE profile'), color='teal', description=_('Sets parameters of CPEs; access stays')),
     ]
 
 
@@ -218,6 +240,7 @@ class RunStatusChoices(ChoiceSet):
     PLANNED = 'planned'
     APPROVED = 'approved'
     RUNNING = 'running'
+    PAUSED = 'paused'
     COMPLETED = 'completed'
     FAILED = 'failed'
     CANCELLED = 'cancelled'
@@ -226,12 +249,13 @@ class RunStatusChoices(ChoiceSet):
         Choice(PLANNED, _('Planned'), color='cyan'),
         Choice(APPROVED, _('Approved'), color='blue'),
         Choice(RUNNING, _('Running'), color='purple'),
+        Choice(PAUSED, _('Paused'), color='orange', description=_('Nothing is sent until a person resumes it')),
         Choice(COMPLETED, _('Completed'), color='green'),
         Choice(FAILED, _('Failed'), color='red', description=_('Some rows are not as desired; each says why')),
         Choice(CANCELLED, _('Cancelled'), color='gray'),
     ]
 
-    OPEN = (PLANNED, APPROVED, RUNNING)
+    OPEN = (PLANNED, APPROVED, RUNNING, PAUSED)
     ENDED = (COMPLETED, FAILED, CANCELLED)
 
 

@@ -200,7 +200,7 @@ def _point(record: Mapping[str, Any]) -> Point:
         parameters=record['parameters'],
         timeout=float(record['timeout']),
         batch_size=record['batch_size'],
-        rate_per_s=record.get('rate_per_s'),
+        rate_per_s=record.get('max_rows_per_second'),
     )
 
 

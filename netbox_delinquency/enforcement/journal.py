@@ -8,17 +8,26 @@ from datetime import datetime, timedelta
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
+from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
 from nornir_tasks.journal import Claim
 
-from ..choices import ContractStatusChoices, LineStatusChoices, PointStatusChoices, RunStatusChoices
-from ..models import AccessLine, Contract, EnforcementChange, EnforcementRun
-from ..models.state import set_state, state_fields
+from ..choices import ContractStatusChoices, LineChannelChoices, LineStatusChoices, PointStatusChoices, RunStatusChoices
+from ..models import AccessLine, Contract, EnforcementChange, EnforcementPoint, EnforcementRun, RunPoint
+from ..models.access import BASELINE, IN_DOUBT, OBSERVED
+from ..models.state import state_fields
 from ..policy.facts import may_start
 from .errors import RunRefusedError
 
 # A run that has written nothing for so long is taken for dead, and its claims with it.
 DEAD_AFTER = timedelta(seconds=90)
+
+# The columns of a line that a read-back writes.
+OBSERVATION = [
+    column
+    for side in LineChannelChoices.SIDES
+    for column in (*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', IN_DOUBT[side], BASELINE[side])
+]
 
 
 class DatabaseJournal:
@@ -57,7 +66,9 @@ class DatabaseJournal:
                 row.sent_at, row.before = now, before[key].as_dict()
         EnforcementChange.objects.bulk_update(sent.values(), ['sent_at', 'before'])
         # From here until it is read back nobody knows how the line stands: a payment that comes now plans a restore.
-        AccessLine.objects.filter(pk__in=[row.line_id for row in sent.values()]).update(in_doubt=True)
+        for side in LineChannelChoices.SIDES:
+            lines = [row.line_id for row in sent.values() if row.channel == side]
+            AccessLine.objects.filter(pk__in=lines).update(**{IN_DOUBT[side]: True})
         self._beat(now)
         return refused
 
@@ -81,15 +92,35 @@ class DatabaseJournal:
             if row.before is None and result.before is not None:
                 row.before = result.before.as_dict()
             row.after = result.after.as_dict() if result.after else None
-            _observe(lines[row.line_id], Reading.from_dict(row.before) if row.before else None, result, now)
+            _observe(lines[row.line_id], row, result, now)
         EnforcementChange.objects.bulk_update(
             rows.values(), ['outcome', 'message', 'finished_at', 'before', 'after'], batch_size=500
         )
         AccessLine.objects.bulk_update(
             lines.values(),
-            [*state_fields('observed'), 'observed_at', 'in_doubt', 'baseline'],
+            OBSERVATION,
             batch_size=500,
         )
+        self._beat(now)
+
+    @transaction.atomic
+    def unsent(self, changes: Sequence[AccessChange]) -> None:
+        rows = self._rows([change.key for change in changes])
+        EnforcementChange.objects.filter(pk__in=[row.pk for row in rows.values()]).update(sent_at=None, before=None)
+        for side in LineChannelChoices.SIDES:
+            lines = [row.line_id for row in rows.values() if row.channel == side]
+            AccessLine.objects.filter(pk__in=lines).update(**{IN_DOUBT[side]: False})
+        self._beat(timezone.now())
+
+    def vitals(self, point: str, vitals: Vitals) -> None:
+        now = timezone.now()
+        known, _ = RunPoint.objects.get_or_create(run=self.run, point=EnforcementPoint.objects.get(name=point))
+        if known.sessions_before is None:
+            known.sessions_before = vitals.sessions
+        if known.latency_before_s is None:
+            known.latency_before_s = vitals.latency_s
+        known.sessions_now, known.latency_now_s, known.heartbeat_at = vitals.sessions, vitals.latency_s, now
+        known.save()
         self._beat(now)
 
     def close(self) -> None:
@@ -143,18 +174,19 @@ class DatabaseJournal:
 
 def why_not(row: EnforcementChange, line: AccessLine, now: datetime) -> str:
     """Why a row may not be sent as the facts stand now; empty where it may."""
-    contract, point = line.contract, line.point
+    contract, point = line.contract, line.point_at(row.channel)
+    intended = line.intended_at(row.channel)
     if line.status != LineStatusChoices.ACTIVE or contract.status == ContractStatusChoices.TERMINATED:
         return 'retired: the line or its contract is no longer active'
     if point is None or point.pk != row.point_id:
         return f'moved: the line is now at {point}'
     if point.status != PointStatusChoices.ACTIVE:
         return f'{point} is in {point.get_status_display().lower()}'
-    if row.desired == line.intended:
+    if row.desired == intended:
         return _why_not_harder(row, contract, now)
-    if line.intended == AccessState.normal():
+    if intended == AccessState.normal():
         return 'paid: policy now wants this line normal'
-    return f'policy now wants this line {line.intended}'
+    return f'policy now wants this line {intended}'
 
 
 def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime) -> str:
@@ -170,14 +202,13 @@ def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime) -
     return ''
 
 
-def _observe(line: AccessLine, before: Reading | None, result: ChangeResult, now: datetime) -> None:
+def _observe(line: AccessLine, row: EnforcementChange, result: ChangeResult, now: datetime) -> None:
     """Write what was read back onto the line; a result without a reading says nothing about it.
 
-    `before` is the journaled reading: of a resumed row the one from before it was first sent.
+    The baseline is taken from the journaled reading: of a resumed row the one from before it was first sent.
     """
+    before = Reading.from_dict(row.before) if row.before else None
     if before is not None and before.observed == AccessState.normal() and before.detail:
-        line.baseline = dict(before.detail)
+        setattr(line, BASELINE[row.channel], dict(before.detail))
     if result.after is not None and result.after.observed is not None:
-        set_state(line, 'observed', result.after.observed)
-        line.observed_at = now
-        line.in_doubt = False
+        line.observe(row.channel, result.after.observed, now)

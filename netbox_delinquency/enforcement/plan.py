@@ -10,10 +10,12 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from nornir_tasks.change import AccessState
+from nornir_tasks.waves import Waves, assign_waves
 
-from ..choices import ApprovalChoices, LineStatusChoices, RunKindChoices, RunStatusChoices
-from ..models import AccessLine, EnforcementChange, EnforcementRun
-from ..models.state import set_state
+from ..choices import ApprovalChoices, LineChannelChoices, LineStatusChoices, RunKindChoices, RunStatusChoices
+from ..models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
+from ..models.access import is_covered, is_right
+from ..models.state import is_state, set_state
 from .errors import RunRefusedError
 
 __all__ = ('approve_run', 'cancel_run', 'plan_hash', 'plan_runs', 'unplanned_lines')
@@ -21,35 +23,44 @@ __all__ = ('approve_run', 'cancel_run', 'plan_hash', 'plan_runs', 'unplanned_lin
 ROW_FIELDS = (
     'line_id',
     'point_id',
+    'channel',
+    'wave',
     'expected_mode',
     'expected_down_kbps',
     'expected_up_kbps',
     'desired_mode',
     'desired_down_kbps',
     'desired_up_kbps',
+    'values',
+    'exact',
     'reason',
 )
 
 
 def plan_hash(run: EnforcementRun) -> str:
-    """SHA-256 over the run's rows as they stand in the database, in the order of their lines."""
+    """SHA-256 over the run's rows as they stand in the database, in the order of their lines and channels."""
     digest = hashlib.sha256()
-    for row in run.changes.order_by('line_id').values_list(*ROW_FIELDS).iterator(chunk_size=2000):
-        digest.update(json.dumps(row).encode() + b'\n')
+    for row in run.changes.order_by('line_id', 'channel').values_list(*ROW_FIELDS).iterator(chunk_size=2000):
+        digest.update(json.dumps(row, sort_keys=True).encode() + b'\n')
     return digest.hexdigest()
 
 
 def unplanned_lines() -> QuerySet[AccessLine]:
-    """Drifting lines that no open run already brings to where they should be."""
-    planned = EnforcementChange.objects.filter(
-        Q(desired_down_kbps=OuterRef('intended_down_kbps')) | Q(desired_down_kbps__isnull=True),
-        Q(desired_up_kbps=OuterRef('intended_up_kbps')) | Q(desired_up_kbps__isnull=True),
-        line=OuterRef('pk'),
-        desired_mode=OuterRef('intended_mode'),
-        outcome='',
-        run__status__in=RunStatusChoices.OPEN,
-    )
-    return AccessLine.objects.drifting().filter(~Exists(planned))
+    """Drifting lines that no open run already brings to where they should be; without those pinned by hand."""
+    wanting = Q()
+    for side in LineChannelChoices.SIDES:
+        rows = EnforcementChange.objects.filter(
+            line=OuterRef('pk'), channel=side, outcome='', run__status__in=RunStatusChoices.OPEN
+        )
+        as_intended = rows.filter(
+            Q(desired_down_kbps=OuterRef('intended_down_kbps')) | Q(desired_down_kbps__isnull=True),
+            Q(desired_up_kbps=OuterRef('intended_up_kbps')) | Q(desired_up_kbps__isnull=True),
+            desired_mode=OuterRef('intended_mode'),
+        )
+        as_normal = rows.filter(is_state('desired', AccessState.normal()))
+        planned = is_covered(side) & Exists(as_intended) | ~is_covered(side) & Exists(as_normal)
+        wanting |= ~is_right(side) & ~planned
+    return AccessLine.objects.drifting().filter(wanting, pinned=False)
 
 
 @transaction.atomic
@@ -66,30 +77,46 @@ def plan_runs(
     rows: dict[tuple[str, bool], list[EnforcementChange]] = {}
     lines = lines.filter(status=LineStatusChoices.ACTIVE)
     for line in lines.select_related('contract__policy', 'contract__stage', 'contract__plan', 'bras', 'acs'):
-        desired, expected = line.intended, line.observed
-        if line.point is None or not line.is_drifting:
-            continue
-        is_restore = not desired.is_harder_than(expected or AccessState.normal())
-        if restores_only and not is_restore:
-            continue
-        automatic = is_restore or _approves_itself(line.contract)
-        row = EnforcementChange(line=line, point=line.point, reason=_reason(line))
-        set_state(row, 'expected', expected)
-        set_state(row, 'desired', desired)
-        kind = RunKindChoices.RESTORE if is_restore else RunKindChoices.ENFORCE
-        rows.setdefault((kind, automatic), []).append(row)
+        for side in filter(line.drifts_at, line.sides):
+            row = plan_row(line, side, line.intended_at(side), _reason(line))
+            is_restore = not row.desired.is_harder_than(row.expected or AccessState.normal())
+            if restores_only and not is_restore:
+                continue
+            kind = RunKindChoices.RESTORE if is_restore else RunKindChoices.ENFORCE
+            rows.setdefault((kind, is_restore or _approves_itself(line.contract)), []).append(row)
 
     runs = []
     for (kind, automatic), changes in sorted(rows.items(), reverse=True):
-        run = EnforcementRun.objects.create(name=name or f'{kind} {now:%Y-%m-%d %H:%M}', kind=kind, author=author)
-        for change in changes:
-            change.run = run
-        EnforcementChange.objects.bulk_create(changes, batch_size=2000)
-        run.advance(plan_hash=plan_hash(run))
+        run = make_run(changes, kind, name or f'{kind} {now:%Y-%m-%d %H:%M}', author=author)
         if automatic:
             approve_run(run, run.plan_hash, now)
         runs.append(run)
     return runs
+
+
+def plan_row(line: AccessLine, side: str, desired: AccessState, reason: str) -> EnforcementChange:
+    """A row, not saved yet and without a run, that brings a line to a state on one of its sides."""
+    row = EnforcementChange(line=line, point=line.point_at(side), channel=side, reason=reason[:200])
+    set_state(row, 'expected', line.seen_at(side))
+    set_state(row, 'desired', desired)
+    return row
+
+
+def make_run(rows: list[EnforcementChange], kind: str, name: str, **fields) -> EnforcementRun:
+    """A planned run of these rows: in waves (what gives access back goes in one), and with the hash over them."""
+    run = EnforcementRun.objects.create(name=name, kind=kind, **fields)
+    waves = {}
+    if kind != RunKindChoices.RESTORE:
+        by_point: dict[str, list[tuple[int, str]]] = {}
+        for row in rows:
+            by_point.setdefault(row.point.name, []).append((row.line_id, row.channel))
+        waves = assign_waves(by_point, Waves.parse(EnforcementSettings.load().waves))
+    for row in rows:
+        row.run = run
+        row.wave = waves.get((row.line_id, row.channel), 1)
+    EnforcementChange.objects.bulk_create(rows, batch_size=2000)
+    run.advance(plan_hash=plan_hash(run))
+    return run
 
 
 def _approves_itself(contract) -> bool:

@@ -6,7 +6,7 @@ from netbox.filtersets import PrimaryModelFilterSet
 from utilities.filters import MultiValueMACAddressFilter
 from utilities.filtersets import register_filterset
 
-from ..choices import AccessModeChoices, LineStatusChoices, StageActionChoices
+from ..choices import AccessModeChoices, LineChannelChoices, LineStatusChoices, StageActionChoices
 from ..models import (
     AccessLine,
     BillingSource,
@@ -41,7 +41,9 @@ class AccessLineFilterSet(SearchMixin, PrimaryModelFilterSet):
 
     status = choices(LineStatusChoices)
     intended_mode = choices(AccessModeChoices)
+    channel = choices(LineChannelChoices)
     observed_mode = choices(AccessModeChoices)
+    cpe_observed_mode = choices(AccessModeChoices)
     drifting = django_filters.BooleanFilter(method='filter_drifting', label=_('Not as intended'))
     contract_id = related(Contract, 'contract', _('Contract (ID)'))
     contract = related(Contract, 'contract', _('Contract (external ID)'), by='external_id')
@@ -82,6 +84,11 @@ class AccessLineFilterSet(SearchMixin, PrimaryModelFilterSet):
             'observed_up_kbps',
             'observed_at',
             'in_doubt',
+            'cpe_observed_down_kbps',
+            'cpe_observed_up_kbps',
+            'cpe_observed_at',
+            'cpe_in_doubt',
+            'pinned',
             'description',
         )
 

@@ -33,5 +33,8 @@ class EnforcementPointFilterSet(SearchMixin, PrimaryModelFilterSet):
             'host_key',
             'timeout',
             'batch_size',
+            'max_rows_per_second',
+            'max_rows_per_hour',
+            'max_share_percent',
             'description',
         )

@@ -23,6 +23,7 @@ class DelinquencyPolicyFilterSet(SearchMixin, PrimaryModelFilterSet):
             'id',
             'name',
             'auto_approve',
+            'repair_drift',
             'preset',
             'preset_version',
             'min_notice_days',

@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 from netbox.filtersets import NetBoxModelFilterSet, PrimaryModelFilterSet
 from utilities.filtersets import register_filterset
 
-from ..choices import AccessModeChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
+from ..choices import AccessModeChoices, LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
 from .base import SearchMixin, choices, related
 
@@ -21,6 +21,7 @@ class EnforcementRunFilterSet(SearchMixin, PrimaryModelFilterSet):
     author = related(get_user_model(), 'author', _('Author (name)'), by='username')
     approver_id = related(get_user_model(), 'approver', _('Approver (ID)'))
     approver = related(get_user_model(), 'approver', _('Approver (name)'), by='username')
+    reverts_id = related(EnforcementRun, 'reverts', _('Reverts (ID)'))
     line_id = related(AccessLine, 'changes__line', _('Access line (ID)'), distinct=True)
     point_id = related(EnforcementPoint, 'changes__point', _('Enforcement point (ID)'), distinct=True)
     outcome = choices(OutcomeChoices, 'changes__outcome', label=_('Outcome of a row'), distinct=True)
@@ -37,6 +38,9 @@ class EnforcementRunFilterSet(SearchMixin, PrimaryModelFilterSet):
             'started_at',
             'heartbeat_at',
             'finished_at',
+            'wave',
+            'wave_done_at',
+            'halt_reason',
             'description',
         )
 
@@ -51,6 +55,7 @@ class EnforcementChangeFilterSet(SearchMixin, NetBoxModelFilterSet):
     line_id = related(AccessLine, 'line', _('Access line (ID)'))
     point_id = related(EnforcementPoint, 'point', _('Enforcement point (ID)'))
     point = related(EnforcementPoint, 'point', _('Enforcement point (name)'), by='name')
+    channel = choices(LineChannelChoices)
     expected_mode = choices(AccessModeChoices)
     desired_mode = choices(AccessModeChoices)
     outcome = choices(OutcomeChoices)
@@ -62,6 +67,7 @@ class EnforcementChangeFilterSet(SearchMixin, NetBoxModelFilterSet):
         model = EnforcementChange
         fields = (
             'id',
+            'wave',
             'expected_down_kbps',
             'expected_up_kbps',
             'desired_down_kbps',

@@ -67,7 +67,8 @@ class AccessLineFilterForm(PrimaryModelFilterSetForm):
     model = AccessLine
     fieldsets = (
         SEARCH,
-        FieldSet('status', 'intended_mode', 'observed_mode', 'drifting', 'in_doubt', name=_('State')),
+        FieldSet('status', 'intended_mode', 'observed_mode', 'cpe_observed_mode', 'channel', name=_('State')),
+        FieldSet('drifting', 'in_doubt', 'cpe_in_doubt', 'pinned', name=_('Drift')),
         FieldSet(
             'contract_id', 'subscriber_id', 'plan_id', 'policy_id', 'source_id', 'stage_action', name=_('Contract')
         ),
@@ -80,7 +81,11 @@ class AccessLineFilterForm(PrimaryModelFilterSetForm):
     intended_mode = filter_by(AccessLine, 'intended_mode')
     observed_mode = filter_by(AccessLine, 'observed_mode')
     drifting = yes_or_no(_('Not as intended'))
+    cpe_observed_mode = filter_by(AccessLine, 'cpe_observed_mode')
+    channel = filter_by(AccessLine, 'channel')
     in_doubt = filter_by(AccessLine, 'in_doubt')
+    cpe_in_doubt = filter_by(AccessLine, 'cpe_in_doubt')
+    pinned = filter_by(AccessLine, 'pinned')
     contract_id = filter_by(AccessLine, 'contract')
     subscriber_id = filter_by(Contract, 'subscriber')
     plan_id = filter_by(Contract, 'plan')

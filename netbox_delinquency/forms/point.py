@@ -16,6 +16,7 @@ __all__ = (
     'EnforcementPointImportForm',
 )
 
+LIMITS = ('max_rows_per_second', 'max_rows_per_hour', 'max_share_percent')
 FIELDS = (
     'name',
     'status',
@@ -29,6 +30,7 @@ FIELDS = (
     'parameters',
     'timeout',
     'batch_size',
+    *LIMITS,
     'description',
     'owner',
     'comments',
@@ -53,7 +55,7 @@ class EnforcementPointForm(PrimaryModelForm):
             name=_('Host'),
         ),
         FieldSet('driver', 'address', 'port', 'credential', 'host_key', 'parameters', name=_('Connection')),
-        FieldSet('timeout', 'batch_size', name=_('Limits')),
+        FieldSet('timeout', 'batch_size', *LIMITS, name=_('Limits')),
     )
     driver = ChoiceField(label=_('Driver'), choices=lambda: add_blank_choice(drivers()), help_text=DRIVER_HELP)
     device = choose(EnforcementPoint, 'device', selector=True)
@@ -82,15 +84,18 @@ class EnforcementPointBulkEditForm(PrimaryModelBulkEditForm):
     fieldsets = (
         FieldSet('status', 'description'),
         FieldSet('port', 'credential', name=_('Connection')),
-        FieldSet('timeout', 'batch_size', name=_('Limits')),
+        FieldSet('timeout', 'batch_size', *LIMITS, name=_('Limits')),
     )
-    nullable_fields = ('port', 'credential', 'description', 'comments')
+    nullable_fields = ('port', 'credential', *LIMITS, 'description', 'comments')
 
     status = edit(EnforcementPoint, 'status')
     port = edit(EnforcementPoint, 'port')
     credential = edit(EnforcementPoint, 'credential')
     timeout = edit(EnforcementPoint, 'timeout')
     batch_size = edit(EnforcementPoint, 'batch_size')
+    max_rows_per_second = edit(EnforcementPoint, 'max_rows_per_second')
+    max_rows_per_hour = edit(EnforcementPoint, 'max_rows_per_hour')
+    max_share_percent = edit(EnforcementPoint, 'max_share_percent')
 
 
 class EnforcementPointFilterForm(PrimaryModelFilterSetForm):

@@ -58,7 +58,18 @@ CALENDAR = (
     'contact_until',
 )
 AFTERWARDS = ('restore_hours', 'fee_cap', 'trust_days', 'trust_gap_days', 'trust_uses_a_year')
-POLICY_FIELDS = ('name', 'auto_approve', *LAW, *CALENDAR, *AFTERWARDS, 'description', 'owner', 'comments', 'tags')
+POLICY_FIELDS = (
+    'name',
+    'auto_approve',
+    'repair_drift',
+    *LAW,
+    *CALENDAR,
+    *AFTERWARDS,
+    'description',
+    'owner',
+    'comments',
+    'tags',
+)
 STAGE_WHEN = ('policy', 'position', 'clock', 'after_days', 'min_arrears', 'min_invoices', 'start_from', 'start_until')
 STAGE_WHAT = (
     'action',
@@ -75,7 +86,7 @@ RULE_FIELDS = ('policy', 'tier', 'for_tag', 'extra_days', 'exempt', 'tags')
 
 class DelinquencyPolicyForm(PrimaryModelForm):
     fieldsets = (
-        FieldSet('name', 'auto_approve', 'description', 'tags', name=_('Delinquency policy')),
+        FieldSet('name', 'auto_approve', 'repair_drift', 'description', 'tags', name=_('Delinquency policy')),
         FieldSet(*LAW, name=_('Law')),
         FieldSet(*CALENDAR, name=_('Calendar')),
         FieldSet(*AFTERWARDS, name=_('Afterwards')),
@@ -99,21 +110,27 @@ class DelinquencyPolicyImportForm(PrimaryImportForm):
 
 class DelinquencyPolicyBulkEditForm(PrimaryModelBulkEditForm):
     model = DelinquencyPolicy
-    fieldsets = (FieldSet('auto_approve', 'min_notice_days', 'calendar', 'description'),)
+    fieldsets = (FieldSet('auto_approve', 'repair_drift', 'min_notice_days', 'calendar', 'description'),)
     nullable_fields = ('min_notice_days', 'calendar', 'description', 'comments')
 
     auto_approve = edit(DelinquencyPolicy, 'auto_approve')
+    repair_drift = edit(DelinquencyPolicy, 'repair_drift')
     min_notice_days = edit(DelinquencyPolicy, 'min_notice_days')
     calendar = edit(DelinquencyPolicy, 'calendar')
 
 
 class DelinquencyPolicyFilterForm(PrimaryModelFilterSetForm):
     model = DelinquencyPolicy
-    fieldsets = (SEARCH, FieldSet('auto_approve', 'preset', 'calendar_id', name=_('Delinquency policy')), OWNERSHIP)
+    fieldsets = (
+        SEARCH,
+        FieldSet('auto_approve', 'repair_drift', 'preset', 'calendar_id', name=_('Delinquency policy')),
+        OWNERSHIP,
+    )
 
     preset = filter_by(DelinquencyPolicy, 'preset')
     calendar_id = filter_by(DelinquencyPolicy, 'calendar')
     auto_approve = filter_by(DelinquencyPolicy, 'auto_approve')
+    repair_drift = filter_by(DelinquencyPolicy, 'repair_drift')
     tag = TagFilterField(model)
 
 

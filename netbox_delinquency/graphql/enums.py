@@ -12,6 +12,7 @@ __all__ = (
     'ContractStatusEnum',
     'EventStatusEnum',
     'HoldKindEnum',
+    'LineChannelEnum',
     'LineStatusEnum',
     'NoticeChannelEnum',
     'NoticeKindEnum',
@@ -32,6 +33,7 @@ def enum(choice_set: type[ChoiceSet], prefix: str):
 AccessModeEnum = enum(choices.AccessModeChoices, 'mode')
 ContractStatusEnum = enum(choices.ContractStatusChoices, 'status')
 EventStatusEnum = enum(choices.EventStatusChoices, 'status')
+LineChannelEnum = enum(choices.LineChannelChoices, 'channel')
 LineStatusEnum = enum(choices.LineStatusChoices, 'status')
 OutcomeEnum = enum(choices.OutcomeChoices, 'outcome')
 PointStatusEnum = enum(choices.PointStatusChoices, 'status')

@@ -79,6 +79,7 @@ class CalendarFilter(PrimaryModelFilter):
 class DelinquencyPolicyFilter(PrimaryModelFilter):
     name: StrFilterLookup | None = filter_field()
     auto_approve: FilterLookup[bool] | None = filter_field()
+    repair_drift: FilterLookup[bool] | None = filter_field()
     preset: StrFilterLookup | None = filter_field()
     preset_version: IntegerLookup | None = filter_field()
     articles: JSONFilter | None = filter_field()
@@ -178,6 +179,9 @@ class EnforcementPointFilter(PrimaryModelFilter):
     parameters: JSONFilter | None = filter_field()
     timeout: IntegerLookup | None = filter_field()
     batch_size: IntegerLookup | None = filter_field()
+    max_rows_per_second: IntegerLookup | None = filter_field()
+    max_rows_per_hour: IntegerLookup | None = filter_field()
+    max_share_percent: IntegerLookup | None = filter_field()
 
 
 @model_filter(models.AccessLine)
@@ -200,11 +204,18 @@ class AccessLineFilter(PrimaryModelFilter):
     intended_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
     intended_down_kbps: IntegerLookup | None = filter_field()
     intended_up_kbps: IntegerLookup | None = filter_field()
+    channel: BaseFilterLookup[enums.LineChannelEnum] | None = filter_field()
+    pinned: FilterLookup[bool] | None = filter_field()
     observed_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
     observed_down_kbps: IntegerLookup | None = filter_field()
     observed_up_kbps: IntegerLookup | None = filter_field()
     observed_at: DatetimeFilterLookup | None = filter_field()
     in_doubt: FilterLookup[bool] | None = filter_field()
+    cpe_observed_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
+    cpe_observed_down_kbps: IntegerLookup | None = filter_field()
+    cpe_observed_up_kbps: IntegerLookup | None = filter_field()
+    cpe_observed_at: DatetimeFilterLookup | None = filter_field()
+    cpe_in_doubt: FilterLookup[bool] | None = filter_field()
 
     @strawberry_django.filter_field()
     def drifting(self, value: bool, prefix) -> Q:
@@ -227,6 +238,10 @@ class EnforcementRunFilter(PrimaryModelFilter):
     started_at: DatetimeFilterLookup | None = filter_field()
     heartbeat_at: DatetimeFilterLookup | None = filter_field()
     finished_at: DatetimeFilterLookup | None = filter_field()
+    wave: IntegerLookup | None = filter_field()
+    wave_done_at: DatetimeFilterLookup | None = filter_field()
+    halt_reason: StrFilterLookup | None = filter_field()
+    reverts_id: ID | None = filter_field()
 
 
 @model_filter(models.EnforcementChange)
@@ -237,6 +252,8 @@ class EnforcementChangeFilter(NetBoxModelFilter):
     line_id: ID | None = filter_field()
     point: EnforcementPointFilter | None = filter_field()
     point_id: ID | None = filter_field()
+    channel: BaseFilterLookup[enums.LineChannelEnum] | None = filter_field()
+    wave: IntegerLookup | None = filter_field()
     expected_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
     desired_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
     desired_down_kbps: IntegerLookup | None = filter_field()

@@ -107,7 +107,12 @@ class AccessLineType(PrimaryObjectType):
     mac: str | None
     changes: list[Annotated['EnforcementChangeType', HERE]]
 
-    @strawberry_django.field(only=['status', 'in_doubt', *state_fields('intended'), *state_fields('observed')])
+    @strawberry_django.field(
+        only=[
+            'status', 'channel', 'bras', 'acs', 'in_doubt', 'cpe_in_doubt', *state_fields('intended'),
+            *state_fields('observed'), *state_fields('cpe_observed'),
+        ]
+    )  # fmt: skip
     def drifting(self) -> bool:
         return self.is_drifting
 
@@ -116,6 +121,7 @@ class AccessLineType(PrimaryObjectType):
 class EnforcementRunType(PrimaryObjectType):
     author: UserType | None
     approver: UserType | None
+    reverts: Annotated['EnforcementRunType', HERE] | None
     changes: list[Annotated['EnforcementChangeType', HERE]]
 
 

@@ -11,24 +11,82 @@ from utilities.querysets import RestrictedQuerySet
 
 from nornir_tasks.change import AccessState, AccessTarget
 
-from ..choices import AccessModeChoices, ContractStatusChoices, LineStatusChoices
+from ..choices import AccessModeChoices, ContractStatusChoices, LineChannelChoices, LineStatusChoices
 from .lifecycle import LifecycleModel
-from .state import get_state, state_constraint, state_fields
+from .state import get_state, set_state, state_constraint, state_fields
 
 __all__ = ('AccessLine',)
 
 
+# What is known of a line at each of the two places where it may be enforced: names of its columns.
+OBSERVED = {LineChannelChoices.BRAS: 'observed', LineChannelChoices.CPE: 'cpe_observed'}
+IN_DOUBT = {LineChannelChoices.BRAS: 'in_doubt', LineChannelChoices.CPE: 'cpe_in_doubt'}
+BASELINE = {LineChannelChoices.BRAS: 'baseline', LineChannelChoices.CPE: 'cpe_baseline'}
+POINT = {LineChannelChoices.BRAS: 'bras', LineChannelChoices.CPE: 'acs'}
+
+
+def is_covered(side: str) -> Q:
+    """The lines that policy wants enforced on this side; on the other one they are to be normal."""
+    return Q(channel__in=(side, LineChannelChoices.BOTH))
+
+
+def is_right(side: str) -> Q:
+    """Lines without a point on this side, or seen there as intended. Never seen counts as normal."""
+    mode, down, up = state_fields(OBSERVED[side])
+    same_rates = Q(intended_down_kbps=F(down), intended_up_kbps=F(up))
+    same = Q(intended_mode=F(mode)) & (~Q(intended_mode=AccessModeChoices.THROTTLED) | same_rates)
+    unseen = Q(**{mode: ''}, intended_mode=AccessModeChoices.NORMAL)
+    is_normal = Q(**{f'{mode}__in': ('', AccessModeChoices.NORMAL)})
+    as_wanted = is_covered(side) & (same | unseen) | ~is_covered(side) & is_normal
+    return Q(**{f'{POINT[side]}__isnull': True}) | Q(**{IN_DOUBT[side]: False}) & as_wanted
+
+
 class AccessLineQuerySet(RestrictedQuerySet):
     def drifting(self):
-        """Active lines in doubt or not as intended; one never observed drifts where more than normal is wanted."""
-        same_rates = Q(intended_down_kbps=F('observed_down_kbps'), intended_up_kbps=F('observed_up_kbps'))
-        same = Q(intended_mode=F('observed_mode')) & (~Q(intended_mode=AccessModeChoices.THROTTLED) | same_rates)
-        unseen = Q(observed_mode='', intended_mode=AccessModeChoices.NORMAL)
-        return self.filter(status=LineStatusChoices.ACTIVE).exclude(Q(in_doubt=False) & (same | unseen))
+        """Active lines in doubt or not as intended, at their BRAS or at their CPE."""
+        return self.filter(status=LineStatusChoices.ACTIVE).exclude(*map(is_right, LineChannelChoices.SIDES))
 
 
 def identity(label, length=128, help_text=''):
     return models.CharField(verbose_name=label, max_length=length, blank=True, help_text=help_text)
+
+
+def mode_column(label):
+    return models.CharField(
+        verbose_name=label, max_length=20, choices=AccessModeChoices, blank=True, editable=False,
+        help_text=_('As last read back'),
+    )  # fmt: skip
+
+
+def rate_column(label):
+    return models.PositiveIntegerField(verbose_name=label, blank=True, null=True, editable=False)
+
+
+def moment_column(label):
+    return models.DateTimeField(verbose_name=label, blank=True, null=True, editable=False)
+
+
+def doubt_column(label):
+    return models.BooleanField(
+        verbose_name=label, default=False, editable=False,
+        help_text=_('Something was sent to this line, and it has not been read since'),
+    )  # fmt: skip
+
+
+def baseline_column(label):
+    return models.JSONField(
+        verbose_name=label, blank=True, default=dict, editable=False,
+        help_text=_('What the point said while the line was last seen normal: what restoring puts back'),
+    )  # fmt: skip
+
+
+def observed_at_constraint(name: str) -> models.CheckConstraint:
+    """Where there is a state there is the moment at which it was read."""
+    mode, at = f'{name}_mode', f'{name}_at'
+    return models.CheckConstraint(
+        condition=Q(**{mode: '', f'{at}__isnull': True}) | (~Q(**{mode: ''}) & Q(**{f'{at}__isnull': False})),
+        name=f'netbox_delinquency_accessline_{name}_at',
+    )
 
 
 def unique_identity(point: str, field: str, label, empty: Q) -> models.UniqueConstraint:
@@ -74,34 +132,35 @@ class AccessLine(LifecycleModel, PrimaryModel):
         verbose_name=_('intended state'), max_length=20, choices=AccessModeChoices,
         default=AccessModeChoices.NORMAL, editable=False,
     )  # fmt: skip
-    intended_down_kbps = models.PositiveIntegerField(
-        verbose_name=_('intended download (kbit/s)'), blank=True, null=True, editable=False
-    )
-    intended_up_kbps = models.PositiveIntegerField(
-        verbose_name=_('intended upload (kbit/s)'), blank=True, null=True, editable=False
-    )
-    observed_mode = models.CharField(
-        verbose_name=_('observed state'), max_length=20, choices=AccessModeChoices, blank=True, editable=False
-    )
-    observed_down_kbps = models.PositiveIntegerField(
-        verbose_name=_('observed download (kbit/s)'), blank=True, null=True, editable=False
-    )
-    observed_up_kbps = models.PositiveIntegerField(
-        verbose_name=_('observed upload (kbit/s)'), blank=True, null=True, editable=False
-    )
-    observed_at = models.DateTimeField(verbose_name=_('observed at'), blank=True, null=True, editable=False)
-    in_doubt = models.BooleanField(
-        verbose_name=_('in doubt'), default=False, editable=False,
-        help_text=_('Something was sent to this line, and it has not been read since'),
+    intended_down_kbps = rate_column(_('intended download (kbit/s)'))
+    intended_up_kbps = rate_column(_('intended upload (kbit/s)'))
+    channel = models.CharField(
+        verbose_name=_('channel'), max_length=10, choices=LineChannelChoices, default=LineChannelChoices.BRAS,
+        editable=False, help_text=_('Where the line is enforced; elsewhere it is to be normal'),
     )  # fmt: skip
-    baseline = models.JSONField(
-        verbose_name=_('baseline'), blank=True, default=dict, editable=False,
-        help_text=_('What the point said while the line was last seen normal: what restoring puts back'),
+    pinned = models.BooleanField(
+        verbose_name=_('pinned'), default=False, editable=False,
+        help_text=_('Reverted by hand: left as it is until policy wants something else of it'),
     )  # fmt: skip
+    observed_mode = mode_column(_('observed state'))
+    observed_down_kbps = rate_column(_('observed download (kbit/s)'))
+    observed_up_kbps = rate_column(_('observed upload (kbit/s)'))
+    observed_at = moment_column(_('observed at'))
+    in_doubt = doubt_column(_('in doubt'))
+    baseline = baseline_column(_('baseline'))
+    cpe_observed_mode = mode_column(_('observed state at the CPE'))
+    cpe_observed_down_kbps = rate_column(_('observed download at the CPE (kbit/s)'))
+    cpe_observed_up_kbps = rate_column(_('observed upload at the CPE (kbit/s)'))
+    cpe_observed_at = moment_column(_('observed at the CPE at'))
+    cpe_in_doubt = doubt_column(_('in doubt at the CPE'))
+    cpe_baseline = baseline_column(_('baseline of the CPE'))
 
     objects = AccessLineQuerySet.as_manager()
 
-    lifecycle_fields = (*state_fields('intended'), *state_fields('observed'), 'observed_at', 'in_doubt', 'baseline')
+    lifecycle_fields = (
+        *state_fields('intended'), 'channel', 'pinned', *state_fields('observed'), 'observed_at', 'in_doubt',
+        'baseline', *state_fields('cpe_observed'), 'cpe_observed_at', 'cpe_in_doubt', 'cpe_baseline',
+    )  # fmt: skip
 
     clone_fields = ('contract', 'bras', 'acs')
 
@@ -140,11 +199,9 @@ class AccessLine(LifecycleModel, PrimaryModel):
             ),
             state_constraint('accessline', 'intended'),
             state_constraint('accessline', 'observed'),
-            models.CheckConstraint(
-                condition=Q(observed_mode='', observed_at__isnull=True)
-                | (~Q(observed_mode='') & Q(observed_at__isnull=False)),
-                name='netbox_delinquency_accessline_observed_at',
-            ),
+            state_constraint('accessline', 'cpe_observed'),
+            observed_at_constraint('observed'),
+            observed_at_constraint('cpe_observed'),
         ]
 
     def __str__(self):
@@ -159,6 +216,12 @@ class AccessLine(LifecycleModel, PrimaryModel):
     def get_observed_mode_color(self):
         return AccessModeChoices.colors.get(self.observed_mode)
 
+    def get_cpe_observed_mode_color(self):
+        return AccessModeChoices.colors.get(self.cpe_observed_mode)
+
+    def get_channel_color(self):
+        return LineChannelChoices.colors.get(self.channel)
+
     @property
     def intended(self) -> AccessState:
         return get_state(self, 'intended')
@@ -168,16 +231,45 @@ class AccessLine(LifecycleModel, PrimaryModel):
         return get_state(self, 'observed')
 
     @property
-    def is_drifting(self) -> bool:
-        """Not as intended, by the same rule as `AccessLine.objects.drifting()`."""
-        if self.status != LineStatusChoices.ACTIVE:
-            return False
-        return self.in_doubt or self.intended != (self.observed or AccessState.normal())
+    def sides(self) -> list[str]:
+        """Where this line can be reached at all."""
+        return [side for side in LineChannelChoices.SIDES if self.point_at(side) is not None]
 
     @property
     def point(self):
-        """Where this line is enforced: at the BRAS where there is one, else at the CPE through its ACS."""
-        return self.bras or self.acs
+        """Where this line is enforced first of all."""
+        return self.acs if self.channel == LineChannelChoices.CPE else self.bras or self.acs
+
+    def point_at(self, side: str):
+        return getattr(self, POINT[side])
+
+    def intended_at(self, side: str) -> AccessState:
+        return self.intended if self.channel in (side, LineChannelChoices.BOTH) else AccessState.normal()
+
+    def seen_at(self, side: str) -> AccessState | None:
+        return get_state(self, OBSERVED[side])
+
+    def drifts_at(self, side: str) -> bool:
+        """Active and not as intended on this side, by the same rule as `AccessLine.objects.drifting()`."""
+        if self.status != LineStatusChoices.ACTIVE or self.point_at(side) is None:
+            return False
+        observed = self.seen_at(side) or AccessState.normal()
+        return getattr(self, IN_DOUBT[side]) or self.intended_at(side) != observed
+
+    @property
+    def is_drifting(self) -> bool:
+        return any(map(self.drifts_at, LineChannelChoices.SIDES))
+
+    def observe(self, side: str, state: AccessState, now) -> None:
+        """Take what was read back on this side; it is for the caller to save."""
+        set_state(self, OBSERVED[side], state)
+        setattr(self, f'{OBSERVED[side]}_at', now)
+        setattr(self, IN_DOUBT[side], False)
+
+    def save(self, *args, **kwargs):
+        if self._state.adding and self.bras is None:
+            self.channel = LineChannelChoices.CPE
+        super().save(*args, **kwargs)
 
     def clean(self):
         super().clean()
@@ -195,9 +287,12 @@ class AccessLine(LifecycleModel, PrimaryModel):
         ):
             raise ValidationError({'contract': _('A terminated contract has no active line: retire the line.')})
 
-    def as_target(self) -> AccessTarget:
-        """This line as its enforcement point's driver knows it."""
+    def as_target(self, side: str | None = None) -> AccessTarget:
+        """This line as the driver on that side knows it; as that of `point` where none is given."""
         plan = self.contract.plan
+        if side is None:
+            side = LineChannelChoices.BRAS if self.point == self.bras else LineChannelChoices.CPE
+        point = self.point_at(side)
         return AccessTarget(
             key=str(self.pk),
             username=self.username,
@@ -208,6 +303,6 @@ class AccessLine(LifecycleModel, PrimaryModel):
             cwmp_id=self.cwmp_id,
             down_kbps=plan.down_kbps,
             up_kbps=plan.up_kbps,
-            parameters=plan.parameters.get(self.point.driver, {}) if self.point else {},
-            baseline=self.baseline,
+            parameters=plan.parameters.get(point.driver, {}) if point else {},
+            baseline=getattr(self, BASELINE[side]),
         )

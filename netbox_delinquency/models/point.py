@@ -63,8 +63,24 @@ class EnforcementPoint(JobsMixin, PrimaryModel):
         verbose_name=_('batch size'), default=100, validators=[MinValueValidator(1)],
         help_text=_('Lines changed between two entries in the journal'),
     )  # fmt: skip
+    max_rows_per_second = models.PositiveSmallIntegerField(
+        verbose_name=_('lines per second'), blank=True, null=True, validators=[MinValueValidator(1)],
+        help_text=_('Empty: as fast as the point answers'),
+    )  # fmt: skip
+    max_rows_per_hour = models.PositiveIntegerField(
+        verbose_name=_('lines per hour'), blank=True, null=True, validators=[MinValueValidator(1)],
+        help_text=_("Of what takes access away. Empty: only the settings' own cap"),
+    )  # fmt: skip
+    max_share_percent = models.PositiveSmallIntegerField(
+        verbose_name=_('share of its lines (%)'), blank=True, null=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_("Largest part of this point's lines in one plan. Empty: as in the settings"),
+    )  # fmt: skip
 
-    clone_fields = ('status', 'driver', 'port', 'credential', 'parameters', 'timeout', 'batch_size')
+    clone_fields = (
+        'status', 'driver', 'port', 'credential', 'parameters', 'timeout', 'batch_size', 'max_rows_per_second',
+        'max_rows_per_hour', 'max_share_percent',
+    )  # fmt: skip
 
     class Meta:
         ordering = ('name',)

@@ -46,6 +46,11 @@ class DelinquencyPolicy(PrimaryModel):
         default=False,
         help_text=_('Runs that take access away start without a person having approved them'),
     )
+    repair_drift = models.BooleanField(
+        verbose_name=_('repair drift'),
+        default=False,
+        help_text=_('A line that came loose from what was once approved is put right without a new approval'),
+    )
     # The law
     preset = models.CharField(
         verbose_name=_('preset'), max_length=30, blank=True, help_text=_('The rule set this was made from')
@@ -86,10 +91,10 @@ class DelinquencyPolicy(PrimaryModel):
     trust_uses_a_year = days(_('trust unlocks a year'), default=3)
 
     clone_fields = (
-        'auto_approve', 'preset', 'preset_version', 'articles', 'min_notice_days', 'throttle_is_suspension',
-        'min_arrears', 'min_invoices', 'calendar', 'no_start_days', 'start_from', 'start_until', 'no_contact_days',
-        'contact_from', 'contact_until', 'restore_hours', 'fee_cap', 'trust_days', 'trust_gap_days',
-        'trust_uses_a_year',
+        'auto_approve', 'repair_drift', 'preset', 'preset_version', 'articles', 'min_notice_days',
+        'throttle_is_suspension', 'min_arrears', 'min_invoices', 'calendar', 'no_start_days',
+        'start_from', 'start_until', 'no_contact_days', 'contact_from', 'contact_until', 'restore_hours', 'fee_cap',
+        'trust_days', 'trust_gap_days', 'trust_uses_a_year',
     )  # fmt: skip
 
     class Meta:

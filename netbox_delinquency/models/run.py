@@ -12,11 +12,11 @@ from utilities.exceptions import AbortRequest
 
 from nornir_tasks.change import AccessState
 
-from ..choices import AccessModeChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
+from ..choices import AccessModeChoices, LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from .lifecycle import LifecycleModel
 from .state import get_state, set_state, state_constraint
 
-__all__ = ('EnforcementChange', 'EnforcementRun')
+__all__ = ('EnforcementChange', 'EnforcementRun', 'RunPoint')
 
 
 class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
@@ -50,10 +50,22 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
     started_at = models.DateTimeField(verbose_name=_('started at'), blank=True, null=True, editable=False)
     heartbeat_at = models.DateTimeField(verbose_name=_('heartbeat at'), blank=True, null=True, editable=False)
     finished_at = models.DateTimeField(verbose_name=_('finished at'), blank=True, null=True, editable=False)
+    wave = models.PositiveSmallIntegerField(
+        verbose_name=_('wave'), default=0, editable=False, help_text=_('The wave under way; 0 before the first')
+    )
+    wave_done_at = models.DateTimeField(
+        verbose_name=_('wave done at'), blank=True, null=True, editable=False,
+        help_text=_('Its last row is closed; it is watched for a while before the next wave begins'),
+    )  # fmt: skip
+    halt_reason = models.CharField(verbose_name=_('why it is paused'), max_length=500, blank=True, editable=False)
+    reverts = models.ForeignKey(
+        'self', on_delete=models.PROTECT, related_name='reverted_by', blank=True, null=True, editable=False,
+        verbose_name=_('reverts'), help_text=_('The run whose lines this one puts back as they were'),
+    )  # fmt: skip
 
     lifecycle_fields = (
         'kind', 'status', 'executor', 'plan_hash', 'author', 'approver', 'approved_hash', 'approved_at', 'started_at',
-        'heartbeat_at', 'finished_at',
+        'heartbeat_at', 'finished_at', 'wave', 'wave_done_at', 'halt_reason', 'reverts',
     )  # fmt: skip
     clone_fields = ()
 
@@ -73,7 +85,8 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
                 name='netbox_delinquency_enforcementrun_approved',
             ),
             models.CheckConstraint(
-                condition=~Q(status=RunStatusChoices.RUNNING) | Q(started_at__isnull=False),
+                condition=~Q(status__in=[RunStatusChoices.RUNNING, RunStatusChoices.PAUSED])
+                | Q(started_at__isnull=False),
                 name='netbox_delinquency_enforcementrun_started',
             ),
             models.CheckConstraint(
@@ -109,6 +122,11 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
         'EnforcementPoint', on_delete=models.PROTECT, related_name='changes', editable=False,
         verbose_name=_('enforcement point'),
     )  # fmt: skip
+    channel = models.CharField(
+        verbose_name=_('channel'), max_length=10, choices=LineChannelChoices, default=LineChannelChoices.BRAS,
+        editable=False,
+    )  # fmt: skip
+    wave = models.PositiveSmallIntegerField(verbose_name=_('wave'), default=1, editable=False)
     expected_mode = models.CharField(
         verbose_name=_('expected state'), max_length=20, choices=AccessModeChoices, blank=True, editable=False,
         help_text=_('As last observed when this was planned; empty: never observed'),
@@ -119,9 +137,19 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
     expected_up_kbps = models.PositiveIntegerField(
         verbose_name=_('expected upload (kbit/s)'), blank=True, null=True, editable=False
     )
-    desired_mode = models.CharField(verbose_name=_('desired state'), max_length=20, choices=AccessModeChoices)
+    desired_mode = models.CharField(
+        verbose_name=_('desired state'), max_length=20, choices=AccessModeChoices, blank=True
+    )
     desired_down_kbps = models.PositiveIntegerField(verbose_name=_('desired download (kbit/s)'), blank=True, null=True)
     desired_up_kbps = models.PositiveIntegerField(verbose_name=_('desired upload (kbit/s)'), blank=True, null=True)
+    values = models.JSONField(
+        verbose_name=_('values'), blank=True, null=True, editable=False,
+        help_text=_('Parameters that a CPE is to have, in place of a state: a list of name, value and type'),
+    )  # fmt: skip
+    exact = models.JSONField(
+        verbose_name=_('exactly'), blank=True, null=True, editable=False,
+        help_text=_('What a reverting row puts back, as it was read before the row that it reverts'),
+    )  # fmt: skip
     reason = models.CharField(verbose_name=_('reason'), max_length=200, blank=True)
 
     claimed_at = models.DateTimeField(
@@ -146,7 +174,7 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
         verbose_name_plural = _('enforcement changes')
         constraints = [
             models.UniqueConstraint(
-                fields=('run', 'line'),
+                fields=('run', 'line', 'channel'),
                 name='netbox_delinquency_enforcementchange_unique_line',
                 violation_error_message=_('The run already has a row for this line.'),
             ),
@@ -157,12 +185,23 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
                 violation_error_message=_('A throttled state has both rates; no other state has any.'),
             ),
             models.CheckConstraint(
+                condition=Q(channel__in=LineChannelChoices.SIDES),
+                name='netbox_delinquency_enforcementchange_channel',
+            ),
+            models.CheckConstraint(
+                condition=Q(desired_mode='', values__isnull=False) | (~Q(desired_mode='') & Q(values__isnull=True)),
+                name='netbox_delinquency_enforcementchange_desired',
+                violation_error_message=_('A row has a desired state, or values for the CPE.'),
+            ),
+            models.CheckConstraint(
                 condition=Q(outcome='', finished_at__isnull=True) | (~Q(outcome='') & Q(finished_at__isnull=False)),
                 name='netbox_delinquency_enforcementchange_finished',
             ),
         ]
         indexes = [
             models.Index(fields=('run', 'point', 'outcome'), name='nbd_change_run_point'),
+            models.Index(fields=('run', 'wave', 'outcome'), name='nbd_change_run_wave'),
+            models.Index(fields=('point', 'sent_at'), name='nbd_change_point_sent'),
         ]
 
     def __str__(self):
@@ -178,7 +217,8 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
         return AccessModeChoices.colors.get(self.expected_mode)
 
     @property
-    def desired(self) -> AccessState:
+    def desired(self) -> AccessState | None:
+        """`None` for a row that sets values of a CPE."""
         return get_state(self, 'desired')
 
     @property
@@ -201,9 +241,35 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
 
     def save(self, *args, **kwargs):
         if self._state.adding and not self.point_id:
+            self.channel = LineChannelChoices.CPE if self.line.point == self.line.acs else LineChannelChoices.BRAS
             self.point = self.line.point
-            set_state(self, 'expected', self.line.observed)
+            set_state(self, 'expected', self.line.seen_at(self.channel))
         super().save(*args, **kwargs)
+
+
+class RunPoint(models.Model):
+    """How a run fares at one of its points: who works it, and how the point itself is. The engine's own memory.
+
+    A point that loses sessions we did not end, or slows down, pauses the run: hence before and now.
+    """
+
+    run = models.ForeignKey('EnforcementRun', on_delete=models.CASCADE, related_name='points')
+    point = models.ForeignKey('EnforcementPoint', on_delete=models.CASCADE, related_name='+')
+    executor = models.CharField(max_length=200, blank=True)
+    heartbeat_at = models.DateTimeField(blank=True, null=True)
+    sessions_before = models.PositiveIntegerField(blank=True, null=True)
+    sessions_now = models.PositiveIntegerField(blank=True, null=True)
+    latency_before_s = models.FloatField(blank=True, null=True)
+    latency_now_s = models.FloatField(blank=True, null=True)
+
+    class Meta:
+        ordering = ('run', 'point')
+        constraints = [
+            models.UniqueConstraint(fields=('run', 'point'), name='netbox_delinquency_runpoint_unique'),
+        ]
+
+    def __str__(self):
+        return f'{self.run} / {self.point}'
 
 
 # Receivers, not `delete()`: they are reached by a queryset's delete and by a cascade too. NetBox shows the text of an

@@ -25,8 +25,12 @@ class AccessLineTable(PrimaryModelTable):
     bras = tables.Column(linkify=True)
     acs = tables.Column(linkify=True)
     intended_mode = StateColumn()
+    channel = columns.ChoiceFieldColumn()
+    pinned = columns.BooleanColumn()
     observed_mode = StateColumn()
+    cpe_observed_mode = StateColumn()
     in_doubt = WarningColumn()
+    cpe_in_doubt = WarningColumn()
     is_drifting = WarningColumn(verbose_name=_('Drift'), orderable=False)
     tags = tags(AccessLine)
 
@@ -45,11 +49,18 @@ class AccessLineTable(PrimaryModelTable):
             'intended_mode',
             'intended_down_kbps',
             'intended_up_kbps',
+            'channel',
+            'pinned',
             'observed_mode',
             'observed_down_kbps',
             'observed_up_kbps',
             'observed_at',
             'in_doubt',
+            'cpe_observed_mode',
+            'cpe_observed_down_kbps',
+            'cpe_observed_up_kbps',
+            'cpe_observed_at',
+            'cpe_in_doubt',
             'is_drifting',
             'cpe',
             'bras',

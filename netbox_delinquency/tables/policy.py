@@ -11,6 +11,7 @@ __all__ = ('DelinquencyPolicyTable', 'GraceRuleTable', 'PolicyStageTable')
 class DelinquencyPolicyTable(PrimaryModelTable):
     name = tables.Column(linkify=True)
     auto_approve = columns.BooleanColumn()
+    repair_drift = columns.BooleanColumn()
     calendar = tables.Column(linkify=True)
     throttle_is_suspension = columns.BooleanColumn()
     stage_count = counted(PolicyStage, _('Stages'), policy_id='pk')
@@ -24,6 +25,7 @@ class DelinquencyPolicyTable(PrimaryModelTable):
             'id',
             'name',
             'auto_approve',
+            'repair_drift',
             'preset',
             'preset_version',
             'articles',

@@ -12,6 +12,7 @@ class EnforcementRunTable(PrimaryModelTable):
     name = tables.Column(linkify=True)
     kind = columns.ChoiceFieldColumn()
     status = columns.ChoiceFieldColumn()
+    reverts = tables.Column(linkify=True)
     change_count = counted(EnforcementChange, _('Rows'), run_id='pk')
     tags = tags(EnforcementRun)
 
@@ -33,6 +34,10 @@ class EnforcementRunTable(PrimaryModelTable):
             'started_at',
             'heartbeat_at',
             'finished_at',
+            'wave',
+            'wave_done_at',
+            'halt_reason',
+            'reverts',
             'description',
             'owner_group',
             'owner',
@@ -63,6 +68,7 @@ class EnforcementChangeTable(NetBoxTable):
     point = tables.Column(linkify=True)
     expected_mode = StateColumn()
     desired_mode = StateColumn()
+    channel = columns.ChoiceFieldColumn()
     outcome = columns.ChoiceFieldColumn()
     tags = tags(EnforcementChange)
 
@@ -75,6 +81,8 @@ class EnforcementChangeTable(NetBoxTable):
             'line',
             'contract',
             'point',
+            'channel',
+            'wave',
             'expected_mode',
             'expected_down_kbps',
             'expected_up_kbps',

@@ -146,9 +146,14 @@ class LineStatePanel(ModelPanel):
     model = AccessLine
     title = _('State')
     intended = StateAttr('intended', label=_('Intended'))
+    channel = attrs.ChoiceAttr('channel')
+    pinned = attrs.BooleanAttr('pinned')
     observed = StateAttr('observed', label=_('Observed'))
     observed_at = attrs.DateTimeAttr('observed_at')
     in_doubt = WarningAttr('in_doubt')
+    cpe_observed = StateAttr('cpe_observed', label=_('Observed at the CPE'))
+    cpe_observed_at = attrs.DateTimeAttr('cpe_observed_at')
+    cpe_in_doubt = WarningAttr('cpe_in_doubt')
     drift = WarningAttr('is_drifting', label=_('Drift'))
 
 
@@ -166,6 +171,8 @@ class CpePanel(ModelPanel):
     observed = StateAttr('observed', label=_('Observed'))
     observed_at = attrs.DateTimeAttr('observed_at')
     in_doubt = WarningAttr('in_doubt')
+    cpe_observed = StateAttr('cpe_observed', label=_('Observed at the CPE'))
+    cpe_observed_at = attrs.DateTimeAttr('cpe_observed_at')
     drift = WarningAttr('is_drifting', label=_('Drift'))
 
 
@@ -177,6 +184,9 @@ class PointPanel(ModelPanel):
     virtual_machine = attrs.RelatedObjectAttr('virtual_machine', linkify=True)
     timeout = attrs.NumericAttr('timeout')
     batch_size = attrs.NumericAttr('batch_size')
+    max_rows_per_second = attrs.NumericAttr('max_rows_per_second')
+    max_rows_per_hour = attrs.NumericAttr('max_rows_per_hour')
+    max_share_percent = attrs.NumericAttr('max_share_percent')
     description = attrs.TextAttr('description')
 
 
@@ -194,6 +204,7 @@ class PolicyPanel(ModelPanel):
     model = DelinquencyPolicy
     name = attrs.TextAttr('name')
     auto_approve = attrs.BooleanAttr('auto_approve')
+    repair_drift = attrs.BooleanAttr('repair_drift')
     description = attrs.TextAttr('description')
 
 
@@ -249,6 +260,8 @@ class RunPanel(ModelPanel):
     name = attrs.TextAttr('name')
     kind = attrs.ChoiceAttr('kind')
     status = attrs.ChoiceAttr('status')
+    halt_reason = attrs.TextAttr('halt_reason')
+    reverts = attrs.RelatedObjectAttr('reverts', linkify=True)
     author = attrs.RelatedObjectAttr('author')
     executor = attrs.TextAttr('executor')
     started_at = attrs.DateTimeAttr('started_at')
@@ -272,6 +285,8 @@ class ChangePanel(ModelPanel):
     line = attrs.RelatedObjectAttr('line', linkify=True)
     contract = attrs.RelatedObjectAttr('line.contract', linkify=True, label=_('Contract'))
     point = attrs.RelatedObjectAttr('point', linkify=True)
+    channel = attrs.ChoiceAttr('channel')
+    wave = attrs.NumericAttr('wave')
     expected = StateAttr('expected', label=_('Expected state'))
     desired = StateAttr('desired', label=_('Desired state'))
     reason = attrs.TextAttr('reason')

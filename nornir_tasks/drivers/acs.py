@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -31,7 +32,7 @@ from tr069.client import AcsClient, CpeInfo, DeviceQuery, ProfileStatus, Standin
 from tr069.datamodel.resolver import LeverReport
 from tr069.errors import AcsRefusedError, AcsUnreachableError, Tr069Error
 
-_POLL_S = 0.5  # between two looks at devices that were called
+_POLL_S, _POLL_MAX_S = 0.2, 5.0  # between two looks at devices that were called
 _COMING = (Summons.CALLED, Summons.SENT)
 SAME_DEVICE = 'another row of this batch is of the same device'
 
@@ -130,35 +131,38 @@ class AcsDriver(Driver):
     # Changing
 
     def apply(self, changes: Sequence[AccessChange[Any]], before: Mapping[str, Reading[Any]]) -> dict[str, Reply]:
-        return self.connection.run(lambda client: self._apply(client, changes, before))
-
-    async def _apply(
-        self, client: AcsClient, changes: Sequence[AccessChange[Any]], before: Mapping[str, Reading[Any]]
-    ) -> dict[str, Reply]:
-        plans: dict[str, Desired | Reply] = await self._each(
-            {change.key: self._plan(client, change, before) for change in changes}
-        )
+        # `stop` may ask a database, so it is never asked on the event loop.
+        plans = self._plans(changes, before)
         devices = {change.key: change.target.cwmp_id for change in changes}
         replies = {key: plan for key, plan in plans.items() if isinstance(plan, Reply)}
         groups = _grouped((plan, devices[key]) for key, plan in plans.items() if isinstance(plan, Desired))
-        urgent = len(changes) <= self.parameters.urgent_rows
-        statuses = await self._ask(client, groups, urgent=urgent)
-        statuses |= await self._settle(client, statuses)
-        await self._withdraw(client, changes, before, statuses)
+        statuses: dict[str, ProfileStatus] = {}
+        for profile, ids in groups.items():
+            if self.stop():
+                break
+            statuses |= self.connection.run(_asking(profile, ids, urgent=len(changes) <= self.parameters.urgent_rows))
+        statuses |= self.connection.run(lambda client: self._settle(client, statuses))
+        self.connection.run(lambda client: self._withdraw(client, changes, before, statuses))
         for key, device_id in devices.items():
             if key not in replies:
                 replies[key] = _reply(statuses[device_id]) if device_id in statuses else Reply(None, sent=False)
         return replies
 
-    async def _ask(self, client: AcsClient, groups: _Groups, *, urgent: bool) -> dict[str, ProfileStatus]:
-        """Ask for each profile on its devices, until the run is stopped; those not asked are not in the answer."""
-        statuses: dict[str, ProfileStatus] = {}
-        for profile, ids in groups.items():
+    def _plans(
+        self, changes: Sequence[AccessChange[Any]], before: Mapping[str, Reading[Any]]
+    ) -> dict[str, Desired | Reply]:
+        """What to ask for each row, or why nothing; rows that a stop left out are not in it."""
+        plans: dict[str, Desired | Reply] = {}
+        for part in batched(changes, self.parameters.in_flight):
             if self.stop():
                 break
-            asked = client.restore(ids, urgent=urgent) if profile is None else client.apply(profile, ids, urgent=urgent)
-            statuses |= await asked
-        return statuses
+            jobs = {change.key: change for change in part}
+            plans |= self.connection.run(
+                lambda client, jobs=jobs: self._each(  # type: ignore[misc]
+                    {key: self._plan(client, change, before) for key, change in jobs.items()}
+                )
+            )
+        return plans
 
     async def _withdraw(
         self,
@@ -178,13 +182,11 @@ class AcsDriver(Driver):
             if status is not None and status.standing in GAVE_UP and earlier.is_softer_than(change):
                 undone.append((earlier, change.target.cwmp_id))
         for profile, ids in _grouped(undone).items():
-            await (client.restore(ids) if profile is None else client.apply(profile, ids))
+            await _asking(profile, ids)(client)
 
     async def _plan(
         self, client: AcsClient, change: AccessChange[Any], before: Mapping[str, Reading[Any]]
     ) -> Desired | Reply:
-        if self.stop():
-            return Reply(None, sent=False)
         try:
             now = Desired.from_detail(before[change.target.key].detail)
             return now.after(change, await self._levers(client, change))
@@ -215,14 +217,21 @@ class AcsDriver(Driver):
         waiting = [device_id for device_id, status in statuses.items() if status.standing in UNDER_WAY]
         if not waiting or not self.parameters.summon:
             return {}
-        called = await client.summon(waiting)
-        waiting = [device_id for device_id in waiting if called.get(device_id) in _COMING]
         found: dict[str, ProfileStatus] = {}
-        deadline = time.monotonic() + self.parameters.settle_seconds
-        while waiting and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_S)
-            found |= await client.read_back(waiting)
-            waiting = [device_id for device_id in waiting if found[device_id].standing in UNDER_WAY]
+        pause, deadline = _POLL_S, time.monotonic() + self.parameters.settle_seconds
+        calling = asyncio.ensure_future(client.summon(waiting))
+        try:
+            while waiting and time.monotonic() < deadline:
+                # Calling thousands takes minutes; the first ones are done long before.
+                await (asyncio.sleep(pause) if calling.done() else asyncio.wait({calling}, timeout=pause))
+                if calling.done():
+                    called = calling.result()
+                    waiting = [device_id for device_id in waiting if called.get(device_id) in _COMING]
+                found |= await client.read_back(waiting)
+                waiting = [device_id for device_id in waiting if found[device_id].standing in UNDER_WAY]
+                pause = min(pause * 1.3, _POLL_MAX_S)
+        finally:
+            calling.cancel()
         return found
 
     # Devices, for whoever learns which there are
@@ -266,7 +275,13 @@ class AcsDriver(Driver):
         return findings
 
 
-_Groups = Mapping[ValueProfile | None, Sequence[str]]
+def _asking(
+    profile: ValueProfile | None, ids: Sequence[str], *, urgent: bool | None = None
+) -> Callable[[AcsClient], Awaitable[Mapping[str, ProfileStatus]]]:
+    """Ask for the profile, or (`None`) for all that was saved to be put back."""
+    if profile is None:
+        return lambda client: client.restore(ids, urgent=urgent)
+    return lambda client: client.apply(profile, ids, urgent=urgent)
 
 
 def _grouped(wishes: Iterable[tuple[Desired, str]]) -> dict[ValueProfile | None, list[str]]:

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from unittest import mock
 from urllib.parse import urlencode
 
+from django.apps import apps
 from django.db import connection
 from django.http import QueryDict
 from django.test import override_settings
@@ -12,7 +13,10 @@ from django.utils.module_loading import import_string
 from utilities.testing import ChangeLoggedFilterSetTestMixin, TableTestCases, TestCase, ViewTestCases
 from utilities.testing.views import ModelViewTestCase
 
+from netbox_delinquency.models import EnforcementSettings, Invoice, RunPoint, StartDay
+
 __all__ = (
+    'CRUD_MODELS',
     'FilterSetTestCase',
     'ListViews',
     'ObjectViewTestCase',
@@ -21,6 +25,13 @@ __all__ = (
     'TableTestCase',
     'sees_everything',
 )
+
+# Every model with lists, forms and an API of its own; the others are the engine's memory, or the one row of settings.
+CRUD_MODELS = [
+    model
+    for model in apps.get_app_config('netbox_delinquency').get_models()
+    if model not in (EnforcementSettings, Invoice, RunPoint, StartDay)
+]
 
 # A form refuses related objects its user may not see.
 sees_everything = override_settings(EXEMPT_VIEW_PERMISSIONS=['*'])

@@ -3,7 +3,7 @@ from netbox.api.fields import ChoiceField
 from netbox.api.serializers import PrimaryModelSerializer
 from rest_framework import serializers
 
-from ...choices import LineStatusChoices
+from ...choices import LineChannelChoices, LineStatusChoices
 from ...models import AccessLine
 from .contract import ContractSerializer
 from .fields import AccessStateSerializer, TargetField
@@ -21,7 +21,9 @@ class AccessLineSerializer(PrimaryModelSerializer):
     point = EnforcementPointSerializer(nested=True, read_only=True, allow_null=True)
     mac = serializers.CharField(required=False, allow_null=True, default=None)
     intended = AccessStateSerializer(read_only=True)
+    channel = ChoiceField(choices=LineChannelChoices, read_only=True)
     observed = AccessStateSerializer(read_only=True, allow_null=True)
+    cpe_observed = AccessStateSerializer(read_only=True, allow_null=True)
     drifting = serializers.BooleanField(source='is_drifting', read_only=True)
     target = TargetField()
 
@@ -29,8 +31,9 @@ class AccessLineSerializer(PrimaryModelSerializer):
         model = AccessLine
         fields = (
             'id', 'url', 'display_url', 'display', 'contract', 'status', 'cpe', 'bras', 'acs', 'point', 'username',
-            'circuit_id', 'ipv4', 'ipv6', 'mac', 'cwmp_id', 'intended', 'observed', 'observed_at', 'in_doubt',
-            'drifting', 'baseline', 'target', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
+            'circuit_id', 'ipv4', 'ipv6', 'mac', 'cwmp_id', 'intended', 'channel', 'pinned', 'observed', 'observed_at',
+            'in_doubt', 'baseline', 'cpe_observed', 'cpe_observed_at', 'cpe_in_doubt', 'cpe_baseline', 'drifting',
+            'target', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
             'last_updated',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'username', 'status', 'description')

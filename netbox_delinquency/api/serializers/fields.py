@@ -41,13 +41,18 @@ class AccessStateSerializer(serializers.Serializer):
 
 @extend_schema_field(OpenApiTypes.OBJECT)
 class TargetField(serializers.ReadOnlyField):
-    """A line as its enforcement point's driver knows it: `AccessTarget(**line.target)` is what a runbook works with."""
+    """A line as its enforcement point's driver knows it: `AccessTarget(**line.target)` is what a runbook works with.
 
-    def __init__(self, line: str = '*', **kwargs):
-        super().__init__(source=line, **kwargs)
+    `line` leads to the line, and `side` is the attribute of the object that names the side; without it, the first.
+    """
 
-    def to_representation(self, line):
-        return asdict(line.as_target())
+    def __init__(self, line: str = '', side: str = '', **kwargs):
+        super().__init__(source='*', **kwargs)
+        self.line, self.side = line, side
+
+    def to_representation(self, instance):
+        line = getattr(instance, self.line) if self.line else instance
+        return asdict(line.as_target(getattr(instance, self.side) if self.side else None))
 
 
 class BalanceField(serializers.DecimalField):

@@ -24,7 +24,8 @@ class EnforcementPointSerializer(PrimaryModelSerializer):
         model = EnforcementPoint
         fields = (
             'id', 'url', 'display_url', 'display', 'name', 'status', 'driver', 'device', 'virtual_machine', 'address',
-            'host', 'port', 'credential', 'host_key', 'parameters', 'timeout', 'batch_size', 'description', 'owner',
+            'host', 'port', 'credential', 'host_key', 'parameters', 'timeout', 'batch_size', 'max_rows_per_second',
+            'max_rows_per_hour', 'max_share_percent', 'description', 'owner',
             'comments', 'tags', 'custom_fields', 'created', 'last_updated', 'bras_line_count', 'acs_line_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'name', 'status', 'driver', 'description')

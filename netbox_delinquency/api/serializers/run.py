@@ -2,7 +2,7 @@ from netbox.api.fields import ChoiceField, RelatedObjectCountField
 from netbox.api.serializers import NetBoxModelSerializer, PrimaryModelSerializer
 from users.api.serializers import UserSerializer
 
-from ...choices import OutcomeChoices, RunKindChoices, RunStatusChoices
+from ...choices import LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from ...models import EnforcementChange, EnforcementRun
 from .access import AccessLineSerializer
 from .fields import AccessStateSerializer, TargetField
@@ -22,8 +22,9 @@ class EnforcementRunSerializer(PrimaryModelSerializer):
         model = EnforcementRun
         fields = (
             'id', 'url', 'display_url', 'display', 'name', 'kind', 'status', 'executor', 'plan_hash', 'author',
-            'approver', 'approved_hash', 'approved_at', 'started_at', 'heartbeat_at', 'finished_at', 'description',
-            'owner', 'comments', 'tags', 'custom_fields', 'created', 'last_updated', 'change_count',
+            'approver', 'approved_hash', 'approved_at', 'started_at', 'heartbeat_at', 'finished_at', 'wave',
+            'wave_done_at', 'halt_reason', 'reverts', 'description', 'owner', 'comments', 'tags', 'custom_fields',
+            'created', 'last_updated', 'change_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'name', 'kind', 'status', 'description')
 
@@ -36,15 +37,16 @@ class EnforcementChangeSerializer(NetBoxModelSerializer):
     line = AccessLineSerializer(nested=True)
     point = EnforcementPointSerializer(nested=True, read_only=True)
     expected = AccessStateSerializer(read_only=True, allow_null=True)
-    desired = AccessStateSerializer()
-    target = TargetField('line')
+    channel = ChoiceField(choices=LineChannelChoices, read_only=True)
+    desired = AccessStateSerializer(allow_null=True)
+    target = TargetField('line', side='channel')
     outcome = ChoiceField(choices=OutcomeChoices, read_only=True)
 
     class Meta:
         model = EnforcementChange
         fields = (
-            'id', 'url', 'display_url', 'display', 'run', 'line', 'point', 'expected', 'desired', 'reason', 'target',
-            'claimed_at', 'sent_at', 'finished_at', 'outcome', 'message', 'before', 'after', 'tags', 'custom_fields',
-            'created', 'last_updated',
+            'id', 'url', 'display_url', 'display', 'run', 'line', 'point', 'channel', 'wave', 'expected', 'desired',
+            'values', 'exact', 'reason', 'target', 'claimed_at', 'sent_at', 'finished_at', 'outcome',
+            'message', 'before', 'after', 'tags', 'custom_fields', 'created', 'last_updated',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'desired', 'outcome')

@@ -1,16 +1,16 @@
 """A column added to a model is in the API, or is left out on purpose."""
 
 import pytest
-from django.apps import apps
 from utilities.api import get_graphql_type_for_model, get_serializer_for_model
 
-from netbox_delinquency.models import Invoice, StartDay
 from netbox_delinquency.models.state import state_fields
+from tests.plugin.base import CRUD_MODELS
 
-from .base import APP, graphql_field
+from .base import graphql_field
 
-MODELS = [model for model in apps.get_app_config(APP).get_models() if model not in (Invoice, StartDay)]
-AS_OBJECTS = {field for state in ('intended', 'observed', 'expected', 'desired') for field in state_fields(state)}
+AS_OBJECTS = {
+    field for state in ('intended', 'observed', 'cpe_observed', 'expected', 'desired') for field in state_fields(state)
+}
 HIDDEN_IN_GRAPHQL = {'open_balance', 'body'}
 
 
@@ -18,7 +18,7 @@ def columns(model):
     return {field.name for field in model._meta.fields} - {'custom_field_data'}
 
 
-@pytest.mark.parametrize('model', MODELS, ids=lambda model: model.__name__)
+@pytest.mark.parametrize('model', CRUD_MODELS, ids=lambda model: model.__name__)
 class TestEveryModel:
     def test_rest_has_all_its_columns_and_writes_only_those_that_forms_edit(self, model):
         fields = get_serializer_for_model(model)().fields

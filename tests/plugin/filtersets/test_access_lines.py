@@ -14,7 +14,7 @@ NOW = datetime(2025, 3, 10, tzinfo=UTC)
 class AccessLineFilterSetTest(FilterSetTestCase):
     queryset = AccessLine.objects.all()
     filterset = AccessLineFilterSet
-    ignore_fields = ('baseline',)
+    ignore_fields = ('baseline', 'cpe_baseline')
 
     @classmethod
     def setUpTestData(cls):

@@ -1,16 +1,14 @@
 """Rules every form of the plugin keeps, checked on all of them by reflection."""
 
 import pytest
-from django.apps import apps
 from netbox.registry import registry
 from utilities.forms.rendering import FieldSet, InlineFields, TabbedGroups
 
 from netbox_delinquency import filtersets, forms
-from netbox_delinquency.models import Invoice, StartDay
+from tests.plugin.base import CRUD_MODELS
 
 pytestmark = pytest.mark.django_db
 
-MODELS = [model for model in apps.get_app_config('netbox_delinquency').get_models() if model not in (Invoice, StartDay)]
 KINDS = ('', 'Import', 'BulkEdit', 'Filter')
 # Given by NetBox's base forms, and shown by its templates.
 COMMON = {'owner', 'owner_group', 'comments', 'add_tags', 'remove_tags'} | {
@@ -36,13 +34,13 @@ def names_in(items):
 
 
 def test_every_model_has_every_form():
-    named = {f'{model.__name__}{kind}Form' for model in MODELS for kind in KINDS}
+    named = {f'{model.__name__}{kind}Form' for model in CRUD_MODELS for kind in KINDS}
     assert {name for name in dir(forms) if name.endswith('Form')} == named
 
 
 def each(*kinds):
     """Once for every such form of every model, as `model` and `form`."""
-    forms_of = [(model, form_of(model, kind)) for model in MODELS for kind in kinds]
+    forms_of = [(model, form_of(model, kind)) for model in CRUD_MODELS for kind in kinds]
     return pytest.mark.parametrize(('model', 'form'), forms_of, ids=lambda value: value.__name__)
 
 
@@ -102,7 +100,7 @@ def test_no_filter_form_asks_for_the_balance_or_the_body(model, form):
     assert {'open_balance', 'body'} & set(form().fields) == set()
 
 
-@pytest.mark.parametrize('model', MODELS, ids=lambda model: model.__name__)
+@pytest.mark.parametrize('model', CRUD_MODELS, ids=lambda model: model.__name__)
 def test_every_filter_set_is_registered(model):
     label = f'netbox_delinquency.{model._meta.model_name}'
     assert registry['filtersets'][label] is getattr(filtersets, f'{model.__name__}FilterSet')

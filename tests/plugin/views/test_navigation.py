@@ -2,7 +2,6 @@
 
 import pickle
 
-from django.apps import apps
 from django.test import RequestFactory
 from django.urls import reverse
 from netbox.registry import registry
@@ -11,19 +10,18 @@ from users.models import ObjectPermission
 from utilities.testing import TestCase
 
 from netbox_delinquency.dashboard import EnforcementWidget
-from netbox_delinquency.models import Invoice, StartDay
 from netbox_delinquency.navigation import menu
 from netbox_delinquency.search import indexes
+from tests.plugin.base import CRUD_MODELS
 from tests.plugin.factories import make_contract, make_line, make_run, make_subscriber
 
-MODELS = [model for model in apps.get_app_config('netbox_delinquency').get_models() if model not in (Invoice, StartDay)]
 ITEMS = [item for group in menu.groups for item in group.items]
 
 
 class MenuTest(TestCase):
     def test_every_model_is_in_the_menu_for_those_who_may_see_it(self):
         names = {item.link.split(':')[-1].removesuffix('_list'): item for item in ITEMS}
-        self.assertEqual(set(names), {model._meta.model_name for model in MODELS})
+        self.assertEqual(set(names), {model._meta.model_name for model in CRUD_MODELS})
         for name, item in names.items():
             self.assertEqual(item.permissions, [f'netbox_delinquency.view_{name}'])
             add, bulk_import = item.buttons[:2]
@@ -42,7 +40,7 @@ class MenuTest(TestCase):
 
 class ViewsTest(TestCase):
     def test_a_background_job_can_find_every_view_again(self):
-        for model in MODELS:
+        for model in CRUD_MODELS:
             views = {
                 entry['name']: entry['view']
                 for entry in registry['views']['netbox_delinquency'][model._meta.model_name]
