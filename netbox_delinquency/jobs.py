@@ -21,6 +21,7 @@ from .enforcement.errors import RunRefusedError
 from .enforcement.execute import execute_run, is_abandoned
 from .enforcement.plan import plan_runs, unplanned_lines
 from .models import BillingEvent, EnforcementPoint, EnforcementRun
+from .policy.days import ensure_start_days
 from .policy.evaluate import evaluate
 from .retention import purge
 from .settings import get_settings
@@ -100,6 +101,17 @@ class Retention(JobRunner):
     def run(self, *args, **kwargs) -> None:
         settings = get_settings()
         self.logger.info('purged: %s', purge(timezone.now(), settings.retention_days, settings.action_log_days))
+
+
+@system_job(interval=1_440)
+class RenewCalendars(JobRunner):
+    """Write the days on which something may start anew, from the calendars and holidays as they are now."""
+
+    class Meta:
+        name = 'Delinquency: calendars'
+
+    def run(self, *args, **kwargs) -> None:
+        self.logger.info('%d days written', ensure_start_days(timezone.localdate(), anew=True))
 
 
 @system_job(interval=get_settings().evaluate_minutes)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Coalesce, TruncDate
 
-from .choices import EventStatusChoices, RunStatusChoices
+from .choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
 from .models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice
 
 __all__ = ('purge',)
+
+YEAR = timedelta(days=366)
 
 
 @transaction.atomic
@@ -19,13 +23,18 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
     Only of contracts that owe nothing: what a debt stands on is kept as long as the debt.
     """
     before = now - timedelta(days=days)
-    settled = {'contract__oldest_due_date__isnull': True}
     log_end = now - timedelta(days=log_days)
     done = {'run__status__in': RunStatusChoices.ENDED, 'run__finished_at__lt': log_end}
+    settled = Q(contract__oldest_due_date__isnull=True)
+    ended = Coalesce('ended_at', 'ends_at')
+    # How often a contract was unlocked within a year is asked for a year.
+    counts_still = Q(kind=HoldKindChoices.TRUST, starts_at__gte=now - YEAR)
     gone = (
-        Invoice.objects.filter(is_open=False, occurred_at__lt=before, **settled),
-        Notice.objects.filter(delivered_at__lt=before, **settled),
-        Hold.objects.filter(ends_at__lt=before, **settled),
+        Notice.objects.filter(settled, delivered_at__lt=before).exclude(_paid_since(before, 'delivered_at')),
+        Hold.objects.annotate(end=ended)
+        .filter(settled, end__lt=before)
+        .exclude(counts_still | _paid_since(before, 'end')),
+        Invoice.objects.filter(is_open=False, occurred_at__lt=before, contract__oldest_due_date__isnull=True),
         BillingEvent.objects.filter(received_at__lt=before).exclude(status=EventStatusChoices.RECEIVED),
         EnforcementChange.objects.filter(**done),
         EnforcementRun.objects.filter(status__in=RunStatusChoices.ENDED, finished_at__lt=log_end, changes__isnull=True),
@@ -35,3 +44,9 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
         # Without signals: the journal refuses ordinary deletion, and the term of its keeping is over.
         counts[queryset.model.__name__] = queryset._raw_delete(queryset.db)  # noqa: SLF001
     return counts
+
+
+def _paid_since(before: datetime, moment: str) -> Q:
+    """What was about a debt that was paid since then: the term begins with the payment, not with the notice."""
+    paid = Invoice.objects.filter(contract=OuterRef('contract'), is_open=False, occurred_at__gte=before)
+    return Q(Exists(paid.filter(Q(due_date__isnull=True) | Q(due_date__lte=TruncDate(OuterRef(moment))))))

@@ -1,7 +1,7 @@
 """What follows at once when a notice or a hold is written, by whatever way: its one contract is evaluated."""
 
 from django.db import transaction
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -30,9 +30,14 @@ def evaluate_contract(instance, **kwargs):
     reevaluate(instance.contract_id)
 
 
-@receiver([post_save, post_delete], sender=CalendarDate)
+@receiver([pre_save, post_save, post_delete], sender=CalendarDate)
 @receiver(post_save, sender=Calendar)
 def forget_days(instance, **kwargs):
-    """The next evaluation writes them anew; until it has, nothing is restricted by them."""
-    calendar = instance.pk if isinstance(instance, Calendar) else instance.calendar_id
-    StartDay.objects.filter(calendar=calendar).delete()
+    """The next evaluation writes them anew; until it has, nothing is restricted by them.
+
+    Before a date is saved, those of the calendar that it leaves.
+    """
+    calendars = {instance.pk} if isinstance(instance, Calendar) else {instance.calendar_id}
+    if isinstance(instance, CalendarDate):
+        calendars |= set(CalendarDate.objects.filter(pk=instance.pk).values_list('calendar', flat=True))
+    StartDay.objects.filter(calendar__in=calendars).delete()

@@ -13,7 +13,6 @@ from typing import Any
 
 import pynetbox
 import requests
-from nornir.core.inventory import Inventory
 from pynetbox.core.query import AllocationError, Request, RequestError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
@@ -21,7 +20,7 @@ from urllib3.util import Retry
 from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, Reading
 from nornir_tasks.errors import ConfigurationError, EnforcementError
-from nornir_tasks.inventory import Point, as_inventory
+from nornir_tasks.inventory import Point
 from nornir_tasks.journal import Claim
 
 PAGE = 1000
@@ -78,9 +77,25 @@ class NetBox:
         except (RequestError, requests.RequestException) as error:
             raise NetBoxError(_sentence(error)) from error
 
+    def every(self, path: str, **filters: Any) -> list[dict[str, Any]]:
+        """All rows of a list anywhere in NetBox's API (`dcim/devices`), its pages fetched beside each other."""
+        request = Request(
+            base=f'{self._api.base_url}/{path}',
+            http_session=self._api.http_session,
+            token=self._api.token,
+            filters=filters,
+            limit=PAGE,
+            threading=True,
+        )
+        try:
+            found = list(request.get())
+        except (RequestError, requests.RequestException) as error:
+            raise NetBoxError(_sentence(error)) from error
+        return sorted(found, key=lambda record: (record['name'] or '', record.get('id', 0)))
+
     def points(self, **filters: Any) -> list[Point]:
         """Enforcement points, by the filters of their list (`name='bras-1'`, `status='active'`)."""
-        return [_point(record) for record in self.rows('enforcement-points', **filters)]
+        return [as_point(record) for record in self.rows('enforcement-points', **filters)]
 
     def lines(self, **filters: Any) -> list[Line]:
         """Access lines, by the filters of their list (`bras='bras-1'`, `drifting=True`)."""
@@ -135,19 +150,6 @@ class NetBox:
         )
 
 
-class NetBoxInventory:
-    """Nornir inventory plugin `netbox_delinquency`: the active enforcement points, by the filters of their list.
-
-    Address and token come from the environment only: inventory options end up in Nornir's configuration and its logs.
-    """
-
-    def __init__(self, **filters: Any) -> None:
-        self.filters = {'status': 'active', **filters}
-
-    def load(self) -> Inventory:
-        return as_inventory(NetBox.from_environment().points(**self.filters))
-
-
 class NetBoxJournal:
     """`nornir_tasks.journal.Journal`, kept in NetBox over REST. The run must have been begun."""
 
@@ -189,7 +191,8 @@ class NetBoxJournal:
         pass
 
 
-def _point(record: Mapping[str, Any]) -> Point:
+def as_point(record: Mapping[str, Any]) -> Point:
+    """An enforcement point as REST gives it."""
     return Point(
         name=record['name'],
         driver=record['driver'],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import transaction
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.translation import override
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -16,12 +18,11 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED
 
-from ..choices import HoldKindChoices
-from ..models import Contract, Hold
+from ..models import Contract
+from ..policy.care import end_hold, give_trust_unlock, set_review
 from ..policy.explain import explain
 from ..policy.facts import facts_of
 from ..policy.simulate import SimulationError, simulate
-from ..signals import reevaluate
 from .run_actions import ActionPermissions, Refused
 
 __all__ = ('ContractActionsMixin', 'HoldActionsMixin', 'PolicyActionsMixin', 'explanation_of')
@@ -68,7 +69,8 @@ class DayAnswer(serializers.Serializer):
 def explanation_of(contract: Contract, now) -> dict:
     facts, rules = facts_of(contract.pk, now)
     policy = contract.policy
-    explanation = explain(facts, rules, now, policy.articles if policy else {})
+    with override('en'):  # the same to every program; the page is in the reader's language
+        explanation = explain(facts, rules, now, policy.articles if policy else {})
     standing = explanation.standing
     return {
         'stage': standing.stage and standing.stage.pk,
@@ -80,6 +82,14 @@ def explanation_of(contract: Contract, now) -> dict:
         'preset': f'{policy.preset} {policy.preset_version or ""}'.strip() if policy else '',
         'verdicts': [asdict(verdict) for verdict in explanation.verdicts],
     }
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except DjangoValidationError as error:
+        raise Refused(' '.join(error.messages)) from error
 
 
 class _Acting:
@@ -124,19 +134,8 @@ class ContractActionsMixin(_Acting):
         from .serializers import HoldSerializer
 
         contract, body = self._object(pk), self._body(UnlockRequest)
-        now = timezone.now()
-        with transaction.atomic():
-            contract = Contract.objects.select_for_update(of=('self',)).select_related('policy').get(pk=contract.pk)
-            days = body.get('days') or (contract.policy and contract.policy.trust_days) or 1
-            hold = Hold(
-                contract=contract, kind=HoldKindChoices.TRUST, reason=body['reason'], approver=request.user,
-                starts_at=now, ends_at=now + timedelta(days=days),
-            )  # fmt: skip
-            try:
-                hold.full_clean()
-            except DjangoValidationError as error:
-                raise Refused(' '.join(error.messages)) from error
-            hold.save()
+        with _refusals():
+            hold = give_trust_unlock(contract, body['reason'], request.user, timezone.now(), body.get('days'))
         return Response(HoldSerializer(hold, context={'request': request}).data, status=HTTP_201_CREATED)
 
     @extend_schema(request=ReviewRequest, responses=ExplainAnswer)
@@ -144,11 +143,7 @@ class ContractActionsMixin(_Acting):
     def review(self, request, pk):
         """Send the automatic decision to a person; until the review is ended nothing gets harder."""
         contract = self._object(pk)
-        requested = self._body(ReviewRequest)['requested']
-        with transaction.atomic():
-            contract.advance(review_requested_at=timezone.now() if requested else None)
-            reevaluate(contract.pk)
-        contract.refresh_from_db()
+        set_review(contract, self._body(ReviewRequest)['requested'], timezone.now())
         return Response(explanation_of(contract, timezone.now()))
 
 
@@ -160,10 +155,8 @@ class HoldActionsMixin(_Acting):
     def end(self, request, pk):
         """End a hold before its time, such as an agreement that was broken; its contract is evaluated at once."""
         hold, body = self._object(pk), self._body(ReasonRequest)
-        now = timezone.now()
-        if not hold.is_active(now):
-            raise Refused(f'hold {hold} does not stand any more: there is nothing to end')
-        hold.advance(ended_at=now, end_reason=body['reason'])
+        with _refusals():
+            end_hold(hold, body['reason'], timezone.now())
         return Response(self.get_serializer(hold).data)
 
 

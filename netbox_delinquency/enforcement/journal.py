@@ -16,6 +16,7 @@ from ..choices import ContractStatusChoices, LineChannelChoices, LineStatusChoic
 from ..models import AccessLine, Contract, EnforcementChange, EnforcementPoint, EnforcementRun, RunPoint
 from ..models.access import BASELINE, IN_DOUBT, OBSERVED
 from ..models.state import state_fields
+from ..policy.evaluate import frozen
 from ..policy.facts import may_start
 from .errors import RunRefusedError
 
@@ -148,11 +149,17 @@ class DatabaseJournal:
         lines = AccessLine.objects.filter(pk__in=[row.line_id for row in rows.values()]).order_by('pk')
         facts = {
             line.pk: line
-            for line in lines.select_for_update(of=('self',)).select_related(
+            for line in lines.select_for_update(of=('self',))
+            .select_related(
                 'contract__source', 'contract__policy__calendar', 'contract__calendar', 'contract__stage', 'bras', 'acs'
             )
+            .prefetch_related('contract__policy__stages')
         }
-        reasons = {key: why_not(row, facts[row.line_id], now) for key, row in rows.items()}
+        spared = frozen(now, [line.contract_id for line in facts.values()])
+        reasons = {
+            key: why_not(row, facts[row.line_id], now, spared.get(facts[row.line_id].contract_id, ''))
+            for key, row in rows.items()
+        }
         return {key: reason for key, reason in reasons.items() if reason}
 
     def _held_by_others(self, lines: Iterable[int], now: datetime) -> set[int]:
@@ -172,8 +179,11 @@ class DatabaseJournal:
         EnforcementRun.objects.filter(pk=self.run.pk).update(heartbeat_at=now)
 
 
-def why_not(row: EnforcementChange, line: AccessLine, now: datetime) -> str:
-    """Why a row may not be sent as the facts stand now; empty where it may."""
+def why_not(row: EnforcementChange, line: AccessLine, now: datetime, spared: str = '') -> str:
+    """Why a row may not be sent as the facts stand now; empty where it may.
+
+    `spared` says why nothing may get harder for the contract at this moment (see `policy.evaluate.frozen`).
+    """
     contract, point = line.contract, line.point_at(row.channel)
     intended = line.intended_at(row.channel)
     if line.status != LineStatusChoices.ACTIVE or contract.status == ContractStatusChoices.TERMINATED:
@@ -183,19 +193,21 @@ def why_not(row: EnforcementChange, line: AccessLine, now: datetime) -> str:
     if point.status != PointStatusChoices.ACTIVE:
         return f'{point} is in {point.get_status_display().lower()}'
     if row.desired == intended:
-        return _why_not_harder(row, contract, now)
+        return _why_not_harder(row, contract, now, spared)
     if intended == AccessState.normal():
         return 'paid: policy now wants this line normal'
     return f'policy now wants this line {intended}'
 
 
-def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime) -> str:
+def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime, spared: str) -> str:
     source = contract.source
     is_harder = row.desired.is_harder_than(row.expected or AccessState.normal())
     if is_harder and not source.enabled:
         return f'frozen: billing source {source} is disabled'
     if is_harder and source.is_late(now):
         return f'frozen: nothing was heard from billing source {source} for too long'
+    if is_harder and spared:
+        return f'frozen: {spared}'
     # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.
     if is_harder and not may_start(contract, row.desired_mode, now):
         return 'closed: by the policy nothing may start at this hour; plan it again'

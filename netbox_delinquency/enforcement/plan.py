@@ -75,7 +75,7 @@ def plan_runs(
     first; none where there is nothing to do. With `restores_only` what takes access away is left for later.
     """
     rows: dict[tuple[str, bool], list[EnforcementChange]] = {}
-    lines = lines.filter(status=LineStatusChoices.ACTIVE)
+    lines = lines.filter(status=LineStatusChoices.ACTIVE).prefetch_related('contract__policy__stages')
     for line in lines.select_related('contract__policy', 'contract__stage', 'contract__plan', 'bras', 'acs'):
         for side in filter(line.drifts_at, line.sides):
             row = plan_row(line, side, line.intended_at(side), _reason(line))
@@ -120,10 +120,13 @@ def make_run(rows: list[EnforcementChange], kind: str, name: str, **fields) -> E
 
 
 def _approves_itself(contract) -> bool:
-    """The stage may ask for a person, or do without one; else it is as the policy says."""
-    if contract.stage is not None and contract.stage.approval != ApprovalChoices.POLICY:
-        return contract.stage.approval == ApprovalChoices.AUTO
-    return bool(contract.policy and contract.policy.auto_approve)
+    """The stage in force may ask for a person, or do without one; else it is as the policy says."""
+    if contract.policy is None:
+        return False
+    force = contract.policy.in_force(contract.stage)
+    if force is not None and force.approval != ApprovalChoices.POLICY:
+        return force.approval == ApprovalChoices.AUTO
+    return contract.policy.auto_approve
 
 
 def _reason(line: AccessLine) -> str:

@@ -1,5 +1,6 @@
 from django.db import models
 from django.db.models import Case, F, When
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
 from utilities.querysets import RestrictedQuerySet
@@ -141,6 +142,11 @@ class Contract(LifecycleModel, PrimaryModel):
 
     def get_status_color(self):
         return ContractStatusChoices.colors.get(self.status)
+
+    @property
+    def note(self) -> str:
+        """The standing note in the reader's language; `standing_note` is the same to every program."""
+        return gettext(self.standing_note) if self.standing_note else ''
 
     def serialize_object(self, exclude=None):
         """What the change log keeps: without the balance, whose readers are fewer than the log's."""

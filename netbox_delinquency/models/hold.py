@@ -74,6 +74,8 @@ class Hold(LifecycleModel, PrimaryModel):
         policy = self.contract.policy
         if policy is None or not policy.trust_days:
             raise ValidationError({'kind': _("The contract's policy gives no trust unlock: set its days there.")})
+        if self._state.adding and self.starts_at > timezone.now() + timedelta(minutes=5):
+            raise ValidationError({'starts_at': _('A trust unlock begins when it is given: what follows it is fixed.')})
         if self.ends_at - self.starts_at > timedelta(days=policy.trust_days):
             text = _('A trust unlock lasts at most {days} days by policy {policy}.')
             raise ValidationError({'ends_at': text.format(days=policy.trust_days, policy=policy)})

@@ -3,10 +3,11 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from netbox.models import NetBoxModel, PrimaryModel
+from utilities.exceptions import AbortRequest
 
 from ..choices import ApprovalChoices, ChannelChoices, ClockChoices, StageActionChoices, ThrottleToChoices
 from ..policy.calendar import normal_days
-from ..policy.ladder import RESTRICTING, LadderError, check_ladder
+from ..policy.ladder import RESTRICTING, check_ladder
 from .calendar import validate_days
 
 __all__ = ('DelinquencyPolicy', 'GraceRule', 'PolicyStage')
@@ -119,7 +120,18 @@ class DelinquencyPolicy(PrimaryModel):
         if not isinstance(self.articles, dict):
             raise ValidationError({'articles': _('Give an object: the rule, and what it stands on.')})
         if self.pk:
-            _check(self, list(self.stages.all()))
+            check_ladder(self.min_notice_days, self.throttle_is_suspension, list(self.stages.all()))
+
+    def in_force(self, stage):
+        """The stage whose action is on the line of a contract at `stage`: the last one so far that restricts."""
+        reached = [rung for rung in self.stages.all() if stage is not None and rung.position <= stage.position]
+        return next((rung for rung in reversed(reached) if rung.is_restricting), None)
+
+    def delete(self, *args, **kwargs):
+        if count := self.contracts.count():
+            text = _('{count} contracts have this policy: give them another one first, then delete it.')
+            raise AbortRequest(text.format(count=count))
+        return super().delete(*args, **kwargs)
 
 
 class PolicyStage(NetBoxModel):
@@ -196,7 +208,8 @@ class PolicyStage(NetBoxModel):
         if self.start_from and self.start_until and self.start_from >= self.start_until:
             raise ValidationError({'start_until': _('The window ends after it begins: correct one of the times.')})
         if self.policy_id and self.after_days and self.action:
-            _check(self.policy, [*self.policy.stages.exclude(pk=self.pk), self])
+            stages = [*self.policy.stages.exclude(pk=self.pk), self]
+            check_ladder(self.policy.min_notice_days, self.policy.throttle_is_suspension, stages)
 
     def save(self, *args, **kwargs):
         if self.position is None:
@@ -207,12 +220,11 @@ class PolicyStage(NetBoxModel):
     def is_restricting(self) -> bool:
         return self.action in RESTRICTING
 
-
-def _check(policy, stages) -> None:
-    try:
-        check_ladder(policy.min_notice_days, policy.throttle_is_suspension, stages)
-    except LadderError as error:
-        raise ValidationError(str(error)) from error
+    def delete(self, *args, **kwargs):
+        if count := self.policy.contracts.filter(stage=self).count():
+            text = _('{count} contracts stand on this stage: move them to another policy first, then delete it.')
+            raise AbortRequest(text.format(count=count))
+        return super().delete(*args, **kwargs)
 
 
 class GraceRule(NetBoxModel):

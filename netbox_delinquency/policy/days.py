@@ -24,13 +24,14 @@ def holidays_of(calendar: Calendar, years: Iterable[int]) -> set[date]:
 
 
 @transaction.atomic
-def ensure_start_days(today: date, rebuild: Calendar | None = None) -> int:
-    """Write what is missing, for every calendar and set of closed days in use; all anew for `rebuild`.
+def ensure_start_days(today: date, anew: bool = False) -> int:
+    """Write what is missing, for every calendar and set of closed days in use; all of it `anew` where asked.
 
-    Returns the number of days written. One call at a time writes.
+    Returns the number of days written. One call at a time writes. A newer `holidays` library may know of a holiday
+    that was made law since: so they are written anew from time to time.
     """
-    if rebuild is not None:
-        StartDay.objects.filter(calendar=rebuild).delete()
+    if anew:
+        StartDay.objects.all().delete()
     closed = {
         days
         for pair in DelinquencyPolicy.objects.values_list('no_start_days', 'no_contact_days')

@@ -145,9 +145,10 @@ CONTRACTS = (
       LEFT JOIN LATERAL (
           SELECT min(notice.delivered_at) AS delivered_at
             FROM netbox_delinquency_notice notice
-           WHERE notice.contract_id = placed.id AND notice.kind = 'suspension' AND notice.delivered_at <= %(now)s
+           WHERE placed.oldest_due_date IS NOT NULL AND notice.contract_id = placed.id
+             AND notice.kind = 'suspension' AND notice.delivered_at <= %(now)s
              AND notice.delivered_at >= placed.oldest_due_date::timestamp AT TIME ZONE placed.zone
-      ) notice ON placed.oldest_due_date IS NOT NULL
+      ) notice ON true
 ), first_rung AS (
     SELECT facts.*, rung.id AS first_id, rung.rank, rung.prev_id, rung.action, rung.clock AS clock_kind, rung.day,
            rung.prev_state, rung.needs_notice,
@@ -164,30 +165,31 @@ CONTRACTS = (
            rung.opens, rung.shuts, rung.closed, rung.prev_opens, rung.prev_shuts, rung.prev_closed
       FROM facts
       LEFT JOIN LATERAL (
-          SELECT rung.*, timing.day
+          SELECT rung.*, noticed.day
             FROM timed_rung rung
             CROSS JOIN LATERAL (
-                SELECT CASE WHEN rung.needs_notice
-                            THEN CASE WHEN facts.notice_on IS NOT NULL
-                                      THEN CASE WHEN timing.day IS NOT NULL
-                                                THEN greatest(timing.day, facts.notice_on + rung.min_notice_days) END
-                                 END
-                            ELSE timing.day END AS day
-                  FROM (
-                    SELECT CASE rung.clock
-                           WHEN 'due' THEN facts.oldest_due_date + rung.after_days + facts.extra_days
-                           WHEN 'notice' THEN facts.notice_on + rung.after_days
-                           WHEN 'previous' THEN
-                               CASE WHEN rung.rank <= facts.present_rank THEN facts.oldest_due_date
-                                    WHEN rung.rank = facts.present_rank + 1
-                                    THEN (facts.stage_since AT TIME ZONE facts.zone)::date + rung.after_days END
-                           END AS day
-                  ) timing
+                SELECT CASE rung.clock
+                       WHEN 'due' THEN facts.oldest_due_date + rung.after_days + facts.extra_days
+                       WHEN 'notice' THEN CASE WHEN facts.notice_on IS NOT NULL
+                            THEN greatest(facts.oldest_due_date + rung.after_days + facts.extra_days,
+                                          facts.notice_on + rung.after_days) END
+                       WHEN 'previous' THEN
+                            CASE WHEN rung.rank = facts.present_rank + 1 AND NOT facts.relieved
+                                 THEN (facts.stage_since AT TIME ZONE facts.zone)::date
+                                 ELSE facts.today END + rung.after_days
+                       END AS day,
+                       rung.clock = 'previous' AND rung.rank <= facts.present_rank AS has_run_out,
+                       CASE WHEN rung.needs_notice THEN facts.notice_on + rung.min_notice_days
+                            ELSE facts.oldest_due_date END AS noticed_on
             ) timing
-           WHERE rung.policy_id = facts.policy_id
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN timing.noticed_on IS NOT NULL AND timing.day IS NOT NULL
+                            THEN greatest(timing.day, timing.noticed_on) END AS day
+            ) noticed
+           WHERE facts.owes AND rung.policy_id = facts.policy_id
              AND NOT coalesce(
                  rung.id IS NOT NULL
-                 AND timing.day <= facts.today
+                 AND CASE WHEN timing.has_run_out THEN timing.noticed_on ELSE noticed.day END <= facts.today
                  AND (rung.min_arrears IS NULL OR facts.balance >= rung.min_arrears)
                  AND (rung.min_invoices IS NULL OR facts.unpaid_invoices >= rung.min_invoices)
                  AND (rung.rank <= facts.present_rank
@@ -197,7 +199,7 @@ CONTRACTS = (
                          AND (rung.opens IS NULL OR rung.opens <= facts.clock)
                          AND (rung.shuts IS NULL OR rung.shuts > facts.clock)), false)
            ORDER BY rung.rank LIMIT 1
-      ) rung ON facts.owes
+      ) rung ON true
 ), following AS (
     SELECT first_rung.*,
            CASE WHEN stays_relieved THEN prev_id ELSE first_id END AS next_id,
@@ -276,6 +278,12 @@ CONTRACTS = (
 
 COUNT = 'SELECT count(*) FROM moved'
 
+FROZEN = """)
+SELECT id, CASE WHEN late THEN %(late)s WHEN in_review THEN %(in_review)s WHEN exempt THEN %(is_exempt)s
+                ELSE %(on_hold)s END
+  FROM facts WHERE frozen
+"""
+
 # NetBox's own change log; only what moved is told, and nothing of what is owed.
 LOG = """, logged AS (
     INSERT INTO core_objectchange (time, user_name, request_id, action, changed_object_id, object_repr, message,
@@ -287,14 +295,16 @@ LOG = """, logged AS (
 )
 """
 
-# The rule is that of `ladder.intended_state`.
+CHANNEL = """CASE WHEN wanted IN ('bras', 'cpe') THEN wanted
+            WHEN wanted = 'both' AND line.bras_id IS NOT NULL AND line.acs_id IS NOT NULL THEN 'both'
+            WHEN wanted = 'cpe_else_bras' AND line.acs_id IS NOT NULL OR line.bras_id IS NULL THEN 'cpe'
+            ELSE 'bras' END"""
+
+# The rules are those of `intended.py`. A line that was reverted by hand stays so until something else is wanted of it.
 LINES = (
     'WITH '
     + RUNG
-    + """
-UPDATE netbox_delinquency_accessline line
-   SET intended_mode = intended.mode, intended_down_kbps = intended.down, intended_up_kbps = intended.up
-  FROM (
+    + """, intended AS (
       SELECT contract.id,
              CASE force.action WHEN 'throttle' THEN 'throttled' WHEN 'block' THEN 'blocked'
                                WHEN 'propose_termination' THEN 'blocked' ELSE 'normal' END AS mode,
@@ -305,17 +315,24 @@ UPDATE netbox_delinquency_accessline line
              CASE WHEN force.action = 'throttle' THEN CASE force.throttle_to
                   WHEN 'percent' THEN greatest(1, plan.up_kbps::bigint * force.throttle_percent / 100)::int
                   WHEN 'rate' THEN least(plan.up_kbps, force.throttle_up_kbps)
-                  ELSE plan.throttled_up_kbps END END AS up
+                  ELSE plan.throttled_up_kbps END END AS up,
+             coalesce(force.channel, 'any') AS wanted
         FROM netbox_delinquency_contract contract
         JOIN netbox_delinquency_serviceplan plan ON plan.id = contract.plan_id
         LEFT JOIN rung ON rung.id = contract.stage_id AND NOT contract.relieved
         LEFT JOIN netbox_delinquency_policystage force
           ON force.policy_id = rung.policy_id AND force.position = rung.force
        WHERE contract.status = 'active' {only_contracts}
-  ) intended
+)
+UPDATE netbox_delinquency_accessline line
+   SET intended_mode = intended.mode, intended_down_kbps = intended.down, intended_up_kbps = intended.up,
+       channel = {channel},
+       pinned = line.pinned AND (line.intended_mode, line.intended_down_kbps, line.intended_up_kbps)
+                                IS NOT DISTINCT FROM (intended.mode, intended.down, intended.up)
+  FROM intended
  WHERE line.contract_id = intended.id
-   AND (line.intended_mode, line.intended_down_kbps, line.intended_up_kbps)
-       IS DISTINCT FROM (intended.mode, intended.down, intended.up)
+   AND (line.intended_mode, line.intended_down_kbps, line.intended_up_kbps, line.channel)
+       IS DISTINCT FROM (intended.mode, intended.down, intended.up, {channel})
 """
 )
 
@@ -347,6 +364,30 @@ def parameters(now: datetime, contracts: Collection[int] | None = None) -> dict:
     }
 
 
+def frozen(now: datetime, contracts: Collection[int]) -> dict[int, str]:
+    """Why nothing may get harder for these contracts at `now`, by primary key; those that nothing spares are missing.
+
+    Asked once more before something is sent: a stage that was reached is kept while a hold stands, but what it wants
+    may not have been done yet. Writes nothing.
+    """
+    with connection.cursor() as cursor:
+        statement = CONTRACTS[: CONTRACTS.index('), first_rung AS (')] + FROZEN
+        only = 'AND contract.id = ANY(%(contracts)s)'
+        cursor.execute(statement.format(only_contracts=only, **TABLES), parameters(now, contracts))
+        return dict(cursor.fetchall())
+
+
+def plan_for_all(cursor, yes: bool = True) -> None:
+    """Settings of this transaction for a statement over all contracts, or back to those for few.
+
+    The planner takes the rungs and holds for far fewer than they are, and would loop where it must hash; compiling
+    the statement costs more than it gains.
+    """
+    wanted = {'work_mem': '128MB', 'enable_nestloop': 'off', 'enable_mergejoin': 'off', 'jit': 'off'}
+    for name, value in wanted.items():
+        cursor.execute(f'SET LOCAL {name} = {value!r}' if yes else f'SET LOCAL {name} TO DEFAULT')
+
+
 def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluation:
     """Put every active contract (or those with the given primary keys) where it belongs at `now`."""
     only = '' if contracts is None else 'AND contract.id = ANY(%(contracts)s)'
@@ -354,10 +395,8 @@ def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluat
     ensure_start_days(timezone.localdate(now))
     with transaction.atomic(), connection.cursor() as cursor:
         if contracts is None:
-            # The planner takes the rungs and holds for far fewer than they are, and would loop where it must hash;
-            # compiling the statement costs more than it gains.
-            cursor.execute("SET LOCAL work_mem = '128MB'; SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
+            plan_for_all(cursor)
         cursor.execute((CONTRACTS + LOG + COUNT).format(only_contracts=only, **TABLES), given)
         moved = cursor.fetchone()[0]
-        cursor.execute(LINES.format(only_contracts=only, **TABLES), given)
+        cursor.execute(LINES.format(only_contracts=only, channel=CHANNEL, **TABLES), given)
         return Evaluation(moved, cursor.rowcount)

@@ -5,18 +5,64 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..choices import ClockChoices, StageActionChoices
 from .calendar import next_allowed
-from .ladder import ContractFacts, Rules, Standing, clock_day, is_frozen, owes, stand, window_of
+from .ladder import (
+    ContractFacts,
+    Rules,
+    Stage,
+    Standing,
+    clock_day,
+    enough,
+    is_frozen,
+    local_day,
+    owes,
+    stand,
+    window_of,
+)
 
-__all__ = ('Explanation', 'Verdict', 'explain')
+__all__ = ('RULES', 'VERDICTS', 'Explanation', 'Verdict', 'explain')
+
+# The codes that an explanation uses, and how people read them.
+VERDICTS = {
+    'passes': gettext_lazy('passes'),
+    'waits': gettext_lazy('waits'),
+    'spares': gettext_lazy('spares'),
+}
+RULES = {
+    'debt': gettext_lazy('Something is due'),
+    'awaiting_clearing': gettext_lazy('Awaiting clearing'),
+    'min_arrears': gettext_lazy("The policy's minimum"),
+    'relief': gettext_lazy('A hold that gives access back'),
+    'hold': gettext_lazy('A hold against further steps'),
+    'exempt': gettext_lazy('Exempt by a grace rule'),
+    'review': gettext_lazy('Human review'),
+    'feed': gettext_lazy('Billing is heard in time'),
+    'stage': gettext_lazy('Present stage'),
+    'min_notice_days': gettext_lazy('Delivered notice'),
+    'throttle_is_suspension': gettext_lazy('Throttle is suspension'),
+    'stage_minimum': gettext_lazy("The stage's minimum"),
+    'clock': gettext_lazy('Clock of the next stage'),
+    'no_start_days': gettext_lazy('Days and hours of a start'),
+    'no_contact_days': gettext_lazy('Days and hours of contact'),
+    'next': gettext_lazy('What happens next'),
+}
+ACTIONS = dict(StageActionChoices)
+CLOCKS = dict(ClockChoices)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """`rule` is one of `RULES`, `verdict` one of `VERDICTS`; `facts` is a sentence in the language in use."""
+
     rule: str
     facts: str
-    verdict: str  # passes, waits, spares, none
+    verdict: str
     article: str = ''
 
 
@@ -30,51 +76,75 @@ def explain(facts: ContractFacts, rules: Rules, now: datetime, articles: Mapping
     """`articles` are the policy's: what each rule stands on, by the rule's name."""
     standing = stand(facts, rules, now)
     verdicts: list[Verdict] = []
+    none, yes, no = _('none'), _('yes'), _('no')
 
     def say(rule: str, read: object, verdict: str) -> None:
         verdicts.append(Verdict(rule, str(read), verdict, str(articles.get(rule, ''))))
 
-    say('debt', f'oldest due date {facts.oldest_due_date or "none"}', 'passes' if facts.oldest_due_date else 'spares')
-    say('awaiting_clearing', facts.awaiting_clearing, 'spares' if facts.awaiting_clearing else 'passes')
+    def local(moment: datetime | None, unknown: str = none) -> str:
+        return moment.astimezone(ZoneInfo(facts.zone)).isoformat(' ', 'minutes') if moment else unknown
+
+    def say_notice(stage: Stage) -> None:
+        if rules.needs_notice(stage) or stage.clock == 'notice':
+            read = _('{action}: {days} days after delivery; notice delivered: {moment}').format(
+                action=ACTIONS[stage.action], days=rules.min_notice_days or 0, moment=local(facts.notice_at)
+            )
+            say('min_notice_days', read, 'passes' if facts.notice_at else 'waits')
+
+    due = facts.oldest_due_date
+    say('debt', _('oldest due date: {day}').format(day=due or none), 'passes' if due else 'spares')
+    say('awaiting_clearing', yes if facts.awaiting_clearing else no, 'spares' if facts.awaiting_clearing else 'passes')
     if rules.min_arrears is not None or rules.min_invoices is not None:
         # The sum itself stays behind its own permission.
-        say('min_arrears', f'at least {rules.min_arrears or 0}, {rules.min_invoices or 1} unpaid invoices',
-            'passes' if owes(facts, rules) else 'spares')  # fmt: skip
+        read = _minimum(rules.min_arrears, rules.min_invoices)
+        say('min_arrears', read, 'passes' if enough(facts, rules.min_arrears, rules.min_invoices) else 'spares')
     for name, until in (('relief', facts.relief_until), ('hold', facts.freeze_until)):
-        say(name, f'until {until.isoformat()}' if until else 'none', 'spares' if until else 'passes')
-    say('exempt', facts.exempt, 'spares' if facts.exempt else 'passes')
-    say('review', facts.in_review, 'waits' if facts.in_review else 'passes')
-    say('feed', 'late' if facts.feed_is_late else 'heard in time', 'waits' if facts.feed_is_late else 'passes')
-    following = standing.next_stage
+        read = _('until {moment}').format(moment=local(until)) if until else none
+        say(name, read, ('spares' if name == 'relief' else 'waits') if until else 'passes')
+    say('exempt', yes if facts.exempt else no, 'spares' if facts.exempt else 'passes')
+    say('review', _('asked for') if facts.in_review else none, 'waits' if facts.in_review else 'passes')
+    say('feed', _('late') if facts.feed_is_late else _('heard in time'), 'waits' if facts.feed_is_late else 'passes')
+
+    following, present = standing.next_stage, standing.stage
+    if present is not None:
+        since = facts.stage_since if present == facts.stage else None
+        read = _('{action}, since {moment}').format(action=ACTIONS[present.action], moment=local(since, _('now')))
+        say('stage', read, 'spares' if standing.relieved else 'passes')
+        if present != following:
+            say_notice(present)
     if following is None or not owes(facts, rules):
         return Explanation(standing, tuple(verdicts))
+
     ladder = sorted(facts.stages, key=lambda stage: stage.position)
     rank = ladder.index(following) + 1
-    present = ladder.index(facts.stage) + 1 if facts.stage in ladder else 0
-    day = clock_day(facts, rules, following, rank, present)
-    today = now.astimezone(window_zone(facts)).date()
-    if rules.needs_notice(following):
-        read = facts.notice_at.isoformat() if facts.notice_at else 'none delivered'
-        say('min_notice_days', f'{rules.min_notice_days} days; notice {read}', 'passes' if facts.notice_at else 'waits')
+    held = ladder.index(facts.stage) + 1 if facts.stage in ladder else 0
+    today = local_day(now, facts.zone)
+    day = clock_day(facts, rules, following, rank, held, today)
+    say_notice(following)
     if following.action == 'throttle':
-        say('throttle_is_suspension', rules.throttle_is_suspension, 'passes')
-    say('clock', f'{following.after_days} days since {following.clock}, {facts.extra_days} extra: {day or "not known"}',
-        'passes' if day is not None and day <= today else 'waits')  # fmt: skip
+        say('throttle_is_suspension', yes if rules.throttle_is_suspension else no, 'passes')
+    if following.min_arrears is not None or following.min_invoices is not None:
+        is_enough = enough(facts, following.min_arrears, following.min_invoices)
+        say('stage_minimum', _minimum(following.min_arrears, following.min_invoices),
+            'passes' if is_enough else 'waits')  # fmt: skip
+    read = _('{action}: {days} days since {clock}, grace of {extra} days: {day}').format(
+        action=ACTIONS[following.action], days=following.after_days, clock=str(CLOCKS[following.clock]).lower(),
+        extra=facts.extra_days, day=day or _('not known'),
+    )  # fmt: skip
+    say('clock', read, 'passes' if day is not None and day <= today else 'waits')
     window, next_day = window_of(facts, rules, following)
     at = next_allowed(now, window, next_day)
-    hours = f'{window.start or "00:00"} to {window.until or "24:00"} {window.zone}'
-    say(
-        'no_start_days',
-        f'{hours}; next open {at.isoformat() if at else "not known"}',
-        'passes' if at == now else 'waits',
-    )
-    earliest = standing.next_action_at or standing.next_action_on or 'not known'
-    say('next', f'{following.action} at the earliest {earliest}',
-        'waits' if is_frozen(facts) or standing.next_action_at is None else 'passes')  # fmt: skip
+    read = _('{start} to {end} ({zone}); the next open moment is {moment}').format(
+        start=f'{window.start or "00:00"}'[:5], end=f'{window.until or "24:00"}'[:5], zone=window.zone,
+        moment=local(at, _('not known')),
+    )  # fmt: skip
+    is_contact = following.action not in ('throttle', 'block', 'propose_termination')
+    say('no_contact_days' if is_contact else 'no_start_days', read, 'passes' if at == now else 'waits')
+    earliest = local(standing.next_action_at, str(standing.next_action_on or _('not known')))
+    read = _('{action}, at the earliest {moment}').format(action=ACTIONS[following.action], moment=earliest)
+    say('next', read, 'waits' if is_frozen(facts) or standing.next_action_at is None else 'passes')
     return Explanation(standing, tuple(verdicts))
 
 
-def window_zone(facts: ContractFacts):
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo(facts.zone)
+def _minimum(arrears: object, invoices: int | None) -> str:
+    return _('at least {sum}, and {count} unpaid invoices').format(sum=arrears or 0, count=invoices or 1)

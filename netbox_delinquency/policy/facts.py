@@ -97,7 +97,8 @@ def facts_of(pk: int, now: datetime) -> tuple[ContractFacts, Rules]:
 
 def may_start(contract: Contract, mode: str, now: datetime) -> bool:
     """Whether taking access away (`mode` throttled or blocked) may start at `now` by the contract's policy."""
-    policy, stage = contract.policy, contract.stage
+    policy = contract.policy
+    stage = policy and policy.in_force(contract.stage)
     if policy is None or stage is None:
         return True
     place = contract.calendar or policy.calendar

@@ -11,17 +11,21 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from nornir_tasks.change import AccessState
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
+from ..choices import StageActionChoices
 from .calendar import NextDay, Window, any_day, moment_of, next_allowed
 
-FEED_IS_LATE = 'The billing feed is late: no step up is taken until it is heard again.'
-ON_HOLD = 'A hold stands: no step up is taken while it does.'
-IN_REVIEW = 'A person is asked to look at it: no step up is taken until then.'
-IS_EXEMPT = 'Exempt by a grace rule: nothing is restricted.'
-NO_NOTICE = 'No valid notice is known to be delivered: nothing is restricted without one.'
-TOO_LITTLE = 'Less is owed than the stage asks for.'
-NO_CALENDAR = 'The calendar does not reach that day: nothing is restricted without it.'
+# Notes are kept as they stand here, whatever the language, and translated where they are shown.
+FEED_IS_LATE = gettext_noop('The billing feed is late: no step up is taken until it is heard again.')
+ON_HOLD = gettext_noop('A hold stands: no step up is taken while it does.')
+IN_REVIEW = gettext_noop('A person is asked to look at it: no step up is taken until then.')
+IS_EXEMPT = gettext_noop('Exempt by a grace rule: nothing is restricted.')
+NO_NOTICE = gettext_noop('No valid notice is known to be delivered: nothing is restricted without one.')
+TOO_LITTLE = gettext_noop('Less is owed than the stage asks for.')
+NO_CALENDAR = gettext_noop('The calendar does not reach that day: nothing is restricted without it.')
 
 ACTIONS = ('remind', 'notice', 'warn', 'throttle', 'block', 'propose_termination')
 RESTRICTING = ('throttle', 'block', 'propose_termination')
@@ -30,7 +34,7 @@ RESTRICTING = ('throttle', 'block', 'propose_termination')
 RELIEVING = ('dispute', 'payment_agreement', 'trust_unlock', 'court_order', 'essential_service', 'awaiting_clearing')
 
 
-class LadderError(ValueError):
+class LadderError(ValidationError):
     """Stages that do not make a lawful ladder; the text names the rule and the remedy."""
 
 
@@ -108,32 +112,37 @@ class Standing:
 def check_ladder(min_notice_days: int | None, throttle_is_suspension: bool, stages: Sequence) -> None:
     """Raises `LadderError` where stages overlap, are out of order, or skip a notice the policy asks for."""
     ladder = sorted(stages, key=lambda stage: stage.position)
-    weight, days = '', 0
+    labels = dict(StageActionChoices)
+    weight, days = '', {'due': 0, 'notice': 0}
     for place, stage in enumerate(ladder):
         if stage.clock == 'previous' and place == 0:
-            raise LadderError('The first stage has no previous one: count its days from the due date or the notice.')
-        if stage.clock == 'due':
-            if stage.after_days == days:
-                raise LadderError(f'The policy already has a stage on that day ({days}): give one of them another.')
-            if stage.after_days < days:
-                raise LadderError(
-                    f'Stages are out of order: {stage.after_days} days come after {days}. Order them by their days.'
-                )
-            days = stage.after_days
+            raise LadderError(_('The first stage has no previous one: count its days from the due date or the notice.'))
+        if stage.clock in days:
+            last = days[stage.clock]
+            if stage.after_days == last:
+                text = _('The policy already has a stage on that day ({days}): give one of them another.')
+                raise LadderError(text.format(days=last))
+            if stage.after_days < last:
+                text = _('Stages are out of order: {days} days come after {last}. Order them by their days.')
+                raise LadderError(text.format(days=stage.after_days, last=last))
+            days[stage.clock] = stage.after_days
         if stage.action in RESTRICTING:
             if weight and ACTIONS.index(stage.action) < ACTIONS.index(weight):
-                raise LadderError(
-                    f'Stages are out of order: "{stage.action}" is softer than "{weight}" before it. Swap them.'
-                )
+                text = _('Stages are out of order: "{action}" is softer than "{other}" before it. Swap them.')
+                raise LadderError(text.format(action=labels[stage.action], other=labels[weight]))
             weight = stage.action
         is_suspension = stage.action in RESTRICTING and (stage.action != 'throttle' or throttle_is_suspension)
         if stage.clock == 'notice' and is_suspension:
             if min_notice_days is None:
-                raise LadderError('A stage counts from the notice, but the policy asks for none: set its notice days.')
-            if stage.after_days < min_notice_days:
                 raise LadderError(
-                    f'"{stage.action}" {stage.after_days} days after the notice skips the lawful {min_notice_days}: '
-                    f'set {min_notice_days} days or more.'
+                    _('A stage counts from the notice, but the policy asks for none: set its notice days.')
+                )
+            if stage.after_days < min_notice_days:
+                text = _(
+                    '"{action}" {days} days after the notice skips the lawful {lawful}: set {lawful} days or more.'
+                )
+                raise LadderError(
+                    text.format(action=labels[stage.action], days=stage.after_days, lawful=min_notice_days)
                 )
 
 
@@ -144,34 +153,49 @@ def local_day(moment: datetime, zone: str) -> date:
 def owes(facts: ContractFacts, rules: Rules) -> bool:
     if facts.oldest_due_date is None or facts.awaiting_clearing:
         return False
-    return _enough(facts, rules.min_arrears, rules.min_invoices)
+    return enough(facts, rules.min_arrears, rules.min_invoices)
 
 
-def _enough(facts: ContractFacts, arrears: Decimal | None, invoices: int | None) -> bool:
+def enough(facts: ContractFacts, arrears: Decimal | None, invoices: int | None) -> bool:
     """An unknown balance is none: what is not known restricts nobody."""
     if arrears is not None and (facts.open_balance or 0) < arrears:
         return False
     return invoices is None or facts.unpaid_invoices >= invoices
 
 
-def clock_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, present: int) -> date | None:
-    """The first day on which a stage may be taken by its clock and its notice; None where that is not known."""
-    day: date | None
-    after = timedelta(days=stage.after_days)
-    notice = local_day(facts.notice_at, facts.zone) if facts.notice_at else None
+def clock_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, present: int, today: date) -> date | None:
+    """The first day on which a stage may be taken by its clock and its notice; None where that is not known.
+
+    `rank` is the stage's place on the ladder, `present` that of the one where the contract stands (0: on none). What
+    counts from a stage that is only taken now counts from today.
+    """
     assert facts.oldest_due_date
-    if stage.clock == 'due':
-        day = facts.oldest_due_date + after + timedelta(days=facts.extra_days)
-    elif stage.clock == 'notice':
-        day = notice and notice + after
-    elif rank <= present:
-        day = facts.oldest_due_date
-    else:
-        is_next = rank == present + 1 and facts.stage_since is not None
-        day = local_day(facts.stage_since, facts.zone) + after if is_next and facts.stage_since else None
-    if day is not None and rules.needs_notice(stage):
-        day = max(day, notice + timedelta(days=rules.min_notice_days or 0)) if notice else None
-    return day
+    after = timedelta(days=stage.after_days)
+    # Grace is time: neither of the two clocks that begin with the debt comes sooner than the debt's own with it.
+    day = facts.oldest_due_date + after + timedelta(days=facts.extra_days)
+    notice = local_day(facts.notice_at, facts.zone) if facts.notice_at else None
+    if stage.clock == 'notice':
+        if notice is None:
+            return None
+        day = max(day, notice + after)
+    elif stage.clock == 'previous':
+        since = facts.stage_since if rank == present + 1 and not facts.relieved else None
+        day = (local_day(since, facts.zone) if since else today) + after
+    return _noticed(rules, stage, notice, day)
+
+
+def _noticed(rules: Rules, stage: Stage, notice: date | None, day: date) -> date | None:
+    if not rules.needs_notice(stage):
+        return day
+    return max(day, notice + timedelta(days=rules.min_notice_days or 0)) if notice else None
+
+
+def _kept_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, present: int, today: date) -> date | None:
+    """The same, of a stage that is held already: what once counted from the previous one has run out."""
+    if stage.clock == 'previous' and rank <= present and facts.oldest_due_date:
+        notice = local_day(facts.notice_at, facts.zone) if facts.notice_at else None
+        return _noticed(rules, stage, notice, facts.oldest_due_date)
+    return clock_day(facts, rules, stage, rank, present, today)
 
 
 def window_of(facts: ContractFacts, rules: Rules, stage: Stage) -> tuple[Window, NextDay]:
@@ -209,8 +233,8 @@ def stand(facts: ContractFacts, rules: Rules, now: datetime) -> Standing:
         return next_allowed(now, *window_of(facts, rules, stage)) == now
 
     def is_reached(rank: int, stage: Stage) -> bool:
-        day = clock_day(facts, rules, stage, rank, present)
-        if day is None or day > today or not _enough(facts, stage.min_arrears, stage.min_invoices):
+        day = _kept_day(facts, rules, stage, rank, present, today)
+        if day is None or day > today or not enough(facts, stage.min_arrears, stage.min_invoices):
             return False
         return rank <= present or (may_climb and is_open(stage))
 
@@ -227,7 +251,7 @@ def stand(facts: ContractFacts, rules: Rules, now: datetime) -> Standing:
     if first > len(ladder):
         return Standing(target, None, None)
     following = ladder[first - 1]
-    return _next(facts, rules, now, target, following, clock_day(facts, rules, following, first, present))
+    return _next(facts, rules, now, target, following, clock_day(facts, rules, following, first, present, today))
 
 
 def _next(
@@ -242,7 +266,7 @@ def _next(
         return Standing(target, following, on, note, at, relieved)
 
     if not relieved:
-        if not _enough(facts, following.min_arrears, following.min_invoices):
+        if not enough(facts, following.min_arrears, following.min_invoices):
             return standing(TOO_LITTLE)
         if (rules.needs_notice(following) or following.clock == 'notice') and facts.notice_at is None:
             return standing(NO_NOTICE)
@@ -262,10 +286,3 @@ def _next(
     at = next_allowed(moment, *window_of(facts, rules, following))
     note = ON_HOLD if ends else NO_CALENDAR if at is None else ''
     return standing(note, at)
-
-
-def intended_state(action: str | None, throttled: AccessState) -> AccessState:
-    """How a line of a contract on a stage with that action should be; `throttled` is its plan's reduced state."""
-    if action == 'throttle':
-        return throttled
-    return AccessState.blocked() if action in ('block', 'propose_termination') else AccessState.normal()

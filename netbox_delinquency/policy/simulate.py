@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from ..models import Calendar, Contract, DelinquencyPolicy
+from ..models import Contract, DelinquencyPolicy
 from .calendar import moment_of
 from .days import ensure_start_days
-from .evaluate import CONTRACTS, TABLES, parameters
+from .evaluate import CONTRACTS, TABLES, parameters, plan_for_all
 
 __all__ = ('MOST_DAYS', 'Day', 'SimulationError', 'simulate')
 
 MOST_DAYS = 366
 MOVES = """SELECT coalesce(old_state, 'normal'), coalesce(new_state, 'normal'), count(*)
              FROM moved WHERE old_state IS DISTINCT FROM new_state GROUP BY 1, 2"""
+
+# Nothing is paid, so a contract only moves when its next action is due, or when a hold begins.
+DUE = """AND (contract.next_action_at <= %(now)s OR contract.id IN (
+             SELECT contract_id FROM netbox_delinquency_hold WHERE starts_at > %(since)s AND starts_at <= %(now)s))"""
+NEXT = """SELECT least((SELECT min(next_action_at) FROM simulated_contract),
+                      (SELECT min(hold.starts_at) FROM netbox_delinquency_hold hold
+                         JOIN simulated_contract contract ON contract.id = hold.contract_id
+                        WHERE hold.starts_at > %(now)s))"""
+SECOND = timedelta(seconds=1)
+
+
+# What of a stage's action is seen from outside: one that proposes termination stays blocked.
+STATES = {'normal': 'normal', 'throttle': 'throttled', 'block': 'blocked', 'propose_termination': 'blocked'}
 
 
 class SimulationError(ValueError):
@@ -38,6 +52,9 @@ def simulate(policy: DelinquencyPolicy, now: datetime, until: date) -> list[Day]
     today = timezone.localdate(now)
     if not today <= until <= today + timedelta(days=MOST_DAYS):
         raise SimulationError(f'until: give a day from {today} to {today + timedelta(days=MOST_DAYS)}')
+    tables = {**TABLES, 'contract': 'simulated_contract', 'late': 'false'}
+    statement = CONTRACTS + MOVES
+    days = {today + timedelta(days=offset): Counter[str]() for offset in range((until - today).days + 1)}
     with transaction.atomic(), connection.cursor() as cursor:
         ensure_start_days(today)
         cursor.execute('DROP TABLE IF EXISTS simulated_contract')
@@ -47,32 +64,45 @@ def simulate(policy: DelinquencyPolicy, now: datetime, until: date) -> list[Day]
             [policy.pk],
         )
         cursor.execute('ANALYZE simulated_contract')
-        tables = {**TABLES, 'contract': 'simulated_contract', 'late': 'false'}
-        statement = (CONTRACTS + MOVES).format(only_contracts='', **tables)
-        days = []
-        for offset in range((until - today).days + 1):
-            day = today + timedelta(days=offset)
-            moved = {'throttle': 0, 'block': 0, 'normal': 0}
-            for moment in sorted(_moments(policy, day) | ({now} if day == today else set())):
-                if moment < now:
-                    continue
-                cursor.execute(statement, parameters(moment))
-                for old, new, count in cursor.fetchall():
-                    if old != 'propose_termination' or new == 'normal':
-                        moved['block' if new == 'propose_termination' and old != 'block' else new] = (
-                            moved.get(new, 0) + count
-                        )
-            days.append(Day(day, moved['throttle'], moved['block'], moved['normal']))
+
+        def step(moment: datetime, only: str, since: datetime) -> datetime | None:
+            """Evaluate the copies at a moment; returns when the next of them is due."""
+            given = {**parameters(moment), 'since': since}
+            cursor.execute(statement.format(only_contracts=only, **tables), given)
+            for old, new, count in cursor.fetchall():
+                if STATES[old] != STATES[new]:
+                    days[timezone.localdate(moment)][STATES[new]] += count
+            cursor.execute(NEXT, given)
+            return cursor.fetchone()[0]
+
+        plan_for_all(cursor, True)
+        due, last = step(now, '', now), now
+        plan_for_all(cursor, False)
+        cursor.execute('CREATE INDEX ON simulated_contract (next_action_at)')
+        cursor.execute('ANALYZE simulated_contract')
+        for moment in _moments(policy, now, until):
+            if due is not None and due <= moment:
+                due, last = step(moment, DUE, last), moment
         cursor.execute('DROP TABLE simulated_contract')
-    return days
+    return [Day(day, count['throttled'], count['blocked'], count['normal']) for day, count in days.items()]
 
 
-def _moments(policy: DelinquencyPolicy, day: date) -> set[datetime]:
-    """The moments of a day at which something can begin: midnights and the openings of windows, in every zone."""
-    times = {time(), policy.start_from, policy.contact_from, *policy.stages.values_list('start_from', flat=True)} - {
-        None
+def _moments(policy: DelinquencyPolicy, now: datetime, until: date) -> list[datetime]:
+    """The moments up to that day's end at which something may have begun or come to its end, in every zone in use:
+    midnights, the openings of windows, and the last second of each."""
+    contracts = Contract.objects.filter(policy=policy, status='active').order_by()
+    zones = {timezone.get_default_timezone_name(), policy.calendar and policy.calendar.time_zone}
+    zones |= set(contracts.values_list('calendar__time_zone', flat=True).distinct())
+    zones |= set(contracts.values_list('time_zone', flat=True).distinct())
+    opens = {time(), policy.start_from, policy.contact_from, *policy.stages.values_list('start_from', flat=True)}
+    shuts = {time(), policy.start_until, policy.contact_until, *policy.stages.values_list('start_until', flat=True)}
+    today = timezone.localdate(now)
+    days = [today + timedelta(days=offset) for offset in range((until - today).days + 2)]
+    moments = {
+        moment_of(day, at, zone) - before
+        for zone in zones - {None, ''}
+        for times, before in ((opens, timedelta()), (shuts, SECOND))
+        for at in times - {None}
+        for day in days
     }
-    zones = {timezone.get_default_timezone_name(), *Calendar.objects.values_list('time_zone', flat=True)}
-    own = Contract.objects.filter(policy=policy).exclude(time_zone='').order_by()
-    zones |= set(own.values_list('time_zone', flat=True).distinct())
-    return {moment_of(day, at, zone) for zone in zones for at in times}
+    return sorted(moment for moment in moments if now < moment and timezone.localdate(moment) <= until)

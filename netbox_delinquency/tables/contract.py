@@ -22,6 +22,7 @@ class ContractTable(PrimaryModelTable):
     awaiting_clearing = columns.BooleanColumn()
     stage = tables.Column(linkify=True)
     next_stage = tables.Column(linkify=True)
+    standing_note = tables.Column(accessor='note', order_by=('standing_note',))
     line_count = counted(AccessLine, _('Lines'), contract_id='pk')
     tags = tags(Contract)
 

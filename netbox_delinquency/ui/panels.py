@@ -115,7 +115,7 @@ class ContractStandingPanel(ModelPanel):
     next_action_at = attrs.DateTimeAttr('next_action_at')
     relieved = attrs.BooleanAttr('relieved')
     review_requested_at = attrs.DateTimeAttr('review_requested_at')
-    standing_note = attrs.TextAttr('standing_note')
+    note = attrs.TextAttr('note', label=_('Standing note'))
 
 
 class LinePanel(ModelPanel):

@@ -5,11 +5,13 @@ from ..models import AccessLine, Contract
 from ..ui import panels
 from ..ui.base import page, table_of
 from .base import DetailView, ListView, register_crud
+from .care import RequestReview, TrustUnlock
 
 
 @register_model_view(Contract)
 class ContractView(DetailView):
-    queryset = Contract.objects.all()
+    queryset = Contract.objects.select_related('policy', 'stage__policy')
+    actions = (TrustUnlock, RequestReview, *DetailView.actions)
     layout = page(
         panels.ContractPanel(),
         panels.ContractFactsPanel(),

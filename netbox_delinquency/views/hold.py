@@ -4,11 +4,13 @@ from ..models import Hold
 from ..ui import panels
 from ..ui.base import page
 from .base import DetailView, register_crud
+from .care import EndHold
 
 
 @register_model_view(Hold)
 class HoldView(DetailView):
     queryset = Hold.objects.all()
+    actions = (EndHold, *DetailView.actions)
     layout = page(panels.HoldPanel())
 
 

@@ -1,25 +1,30 @@
 """The pages that show what policy does: why a contract stands where it does, and what a policy would do."""
 
+from copy import copy
 from datetime import date, timedelta
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import ProtectedError
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from netbox.context import current_request
 from netbox.views import generic
+from utilities.exceptions import AbortRequest
 from utilities.views import ViewTab, register_model_view
 
 from ..models import Calendar, Contract, DelinquencyPolicy
 from ..policy.apply_preset import create_policy, differences
-from ..policy.explain import explain
+from ..policy.explain import RULES, VERDICTS, explain
 from ..policy.facts import facts_of
 from ..policy.presets import PresetError, load_preset, load_presets
 from ..policy.simulate import SimulationError, simulate
 from ..ui.chart import simulation_chart
 
-__all__ = ('ContractExplainView', 'PolicyPresetsView', 'PolicySimulateView', 'PreviewedEditView')
+__all__ = ('ContractExplainView', 'PolicyPresetsView', 'PolicySimulateView', 'PreviewedDeleteView', 'PreviewedEditView')
 
 DAYS = 60
 
@@ -33,7 +38,11 @@ class ContractExplainView(generic.ObjectView):
     def get_extra_context(self, request, instance):
         now = timezone.now()
         facts, rules = facts_of(instance.pk, now)
-        return {'explanation': explain(facts, rules, now, instance.policy.articles if instance.policy else {})}
+        explanation = explain(facts, rules, now, instance.policy.articles if instance.policy else {})
+        rows = [
+            (RULES[found.rule], found.facts, VERDICTS[found.verdict], found.article) for found in explanation.verdicts
+        ]
+        return {'standing': explanation.standing, 'rows': rows}
 
 
 @register_model_view(DelinquencyPolicy, 'simulate')
@@ -53,21 +62,25 @@ class PolicySimulateView(generic.ObjectView):
         return {'days': days, 'chart': simulation_chart(days), 'until': until}
 
 
-def preview_of(form, policy_of) -> dict | None:
-    """What a change would do to the contracts of its policy, and what happens without it; None: no contract has it.
+def preview_of(policy: int | None, change) -> dict | None:
+    """What `change()` would do to the contracts of that policy, and what happens without it; None: no contract has it.
 
-    The change is made and rolled back; only copies of the contracts are evaluated.
+    The change is made and rolled back, outside of the request: no change log and no event rule hears of it. Only
+    copies of the contracts are evaluated.
     """
     now = timezone.now()
     until = timezone.localdate(now) + timedelta(days=DAYS)
-    pk = policy_of(form.instance).pk
-    if pk is None or not Contract.objects.filter(policy=pk, status='active').exists():
+    if policy is None or not Contract.objects.filter(policy=policy, status='active').exists():
         return None
-    before = simulate(DelinquencyPolicy.objects.get(pk=pk), now, until)
-    with transaction.atomic():
-        form.instance.save()
-        after = simulate(DelinquencyPolicy.objects.get(pk=pk), now, until)
-        transaction.set_rollback(True)
+    before = simulate(DelinquencyPolicy.objects.get(pk=policy), now, until)
+    request = current_request.set(None)
+    try:
+        with transaction.atomic():
+            change()
+            after = simulate(DelinquencyPolicy.objects.get(pk=policy), now, until)
+            transaction.set_rollback(True)
+    finally:
+        current_request.reset(request)
     return {
         'before': simulation_chart(before),
         'after': simulation_chart(after),
@@ -75,21 +88,48 @@ def preview_of(form, policy_of) -> dict | None:
     }
 
 
+def show_preview(request, obj, preview: dict):
+    fields = [(name, value) for name, values in request.POST.lists() for value in values]
+    back = obj.get_absolute_url() if obj.pk else reverse('plugins:netbox_delinquency:delinquencypolicy_list')
+    return render(
+        request, 'netbox_delinquency/preview.html', {'object': obj, 'fields': fields, 'back': back, **preview}
+    )
+
+
+def policy_of(instance) -> int | None:
+    """The policy that a policy, or something of one, belongs to."""
+    return getattr(instance, 'policy_id', instance.pk)
+
+
 class PreviewedEditView(generic.ObjectEditView):
-    """Editing what contracts are bound by shows what follows before it is saved."""
+    """Editing, or adding to, what contracts are bound by shows what follows before it is saved."""
 
     def post(self, request, *args, **kwargs):
         if '_confirmed' in request.POST:
             return super().post(request, *args, **kwargs)
         instance = self.alter_object(self.get_object(**kwargs), request, args, kwargs)
-        if instance.pk and self.has_permission():
+        if self.has_permission():
             form = self.form(data=request.POST, files=request.FILES, instance=instance)
             if form.is_valid():
-                preview = preview_of(form, lambda found: getattr(found, 'policy', found))
+                # A copy: a new object that was saved and rolled back would keep its key.
+                preview = preview_of(policy_of(form.instance), copy(form.instance).save)
                 if preview is not None:
-                    fields = [(name, value) for name, values in request.POST.lists() for value in values]
-                    context = {'object': self.get_object(**kwargs), 'fields': fields, **preview}
-                    return render(request, 'netbox_delinquency/preview.html', context)
+                    return show_preview(request, self.get_object(**kwargs), preview)
+        return super().post(request, *args, **kwargs)
+
+
+class PreviewedDeleteView(generic.ObjectDeleteView):
+    """Taking away from what contracts are bound by shows what follows, too."""
+
+    def post(self, request, *args, **kwargs):
+        instance = self.get_object(**kwargs)
+        if '_confirmed' not in request.POST and self.has_permission():
+            try:
+                preview = preview_of(policy_of(instance), self.get_object(**kwargs).delete)
+            except (AbortRequest, ProtectedError):
+                preview = None  # refused, and told so, below
+            if preview is not None:
+                return show_preview(request, instance, preview)
         return super().post(request, *args, **kwargs)
 
 

@@ -7,7 +7,9 @@ from ..models import Contract, DelinquencyPolicy, GraceRule, PolicyStage
 from ..ui import panels
 from ..ui.base import page, table_of
 from .base import DetailView, register_crud
-from .ladder_pages import PreviewedEditView
+from .ladder_pages import PreviewedDeleteView, PreviewedEditView
+
+PREVIEWED = {'Edit': PreviewedEditView, 'Delete': PreviewedDeleteView}
 
 
 @register_model_view(DelinquencyPolicy)
@@ -54,6 +56,6 @@ __all__ = (
         ),
         bases={'Edit': PreviewedEditView},
     ),
-    *register_crud(__name__, PolicyStage, bases={'Edit': PreviewedEditView}),
-    *register_crud(__name__, GraceRule),
+    *register_crud(__name__, PolicyStage, bases=PREVIEWED),
+    *register_crud(__name__, GraceRule, bases=PREVIEWED),
 )

@@ -7,7 +7,7 @@ judgement of outcomes; a driver only knows how its kind of box is read and writt
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -148,3 +148,8 @@ class Driver(ABC):
 def lines_of(findings: Sequence[Finding]) -> list[str]:
     """Every line that the findings want added, in order, each once."""
     return list(dict.fromkeys(line for finding in findings if not finding.ok for line in finding.add))
+
+
+def unsent(changes: Iterable[AccessChange]) -> dict[str, Reply]:
+    """The answer to rows that `Driver.stop` came before."""
+    return {change.key: Reply(None, sent=False) for change in changes}

@@ -4,6 +4,7 @@
 - `GET /ROUTER` the whole truth: rows of every menu, service of every subscriber, counters;
 - `GET /ROUTER/service` only what every subscriber gets, stored and live (`?restricted=` names the list that blocks);
 - `GET /ROUTER/commands` every console line seen;
+- `GET /ROUTER/touched` by subscriber, how often a console changed what is theirs;
 - `POST /ROUTER/settings` any of `delay latency session_cap reconnect_after stays_offline faults`;
 - `POST /ROUTER/do` `{"action": "connect" | "disconnect", "name": …}`, `{"action": "drop"}` all SSH connections,
   `{"action": "duplicate", "name": …}` a second secret of that name, `{"action": "run", "line": …}` a console line.
@@ -71,6 +72,8 @@ def handle(routers: Mapping[str, Listening], method: str, target: str, body: dic
         return act(listening, **body)
     if what == 'commands':
         return router.commands
+    if what == 'touched':
+        return router.touched
     services = {row['name']: router.service(row['name'], restricted) for row in router.rows('ppp secret')}
     if what == 'service':
         return services

@@ -1,0 +1,48 @@
+"""What a person does for a contract: give a trust unlock, ask for a review, end a hold before its time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from ..choices import HoldKindChoices
+from ..models import Contract, Hold
+from ..signals import reevaluate
+
+__all__ = ('end_hold', 'give_trust_unlock', 'set_review')
+
+
+@transaction.atomic
+def give_trust_unlock(contract: Contract, reason: str, user, now: datetime, days: int | None = None) -> Hold:
+    """Give access back for `days` (the policy's, where none are given); what follows is the stage of now.
+
+    Raises `ValidationError` where the policy's days, gap or uses a year do not allow it, or nothing is restricted.
+    """
+    # The contract's row is the lock: of two that ask at once, one is within the gap of the other.
+    contract = Contract.objects.select_for_update(of=('self',)).select_related('policy').get(pk=contract.pk)
+    days = days or (contract.policy and contract.policy.trust_days) or 1
+    hold = Hold(
+        contract=contract, kind=HoldKindChoices.TRUST, reason=reason, approver=user, starts_at=now,
+        ends_at=now + timedelta(days=days),
+    )  # fmt: skip
+    hold.full_clean()
+    hold.save()
+    return hold
+
+
+@transaction.atomic
+def set_review(contract: Contract, requested: bool, now: datetime) -> None:
+    """Send the automatic decision to a person; until that is ended nothing gets harder."""
+    contract.advance(review_requested_at=now if requested else None)
+    reevaluate(contract.pk)
+    contract.refresh_from_db()
+
+
+def end_hold(hold: Hold, reason: str, now: datetime) -> None:
+    """End a hold that stands; its contract is evaluated at once. Raises `ValidationError` for one that does not."""
+    if not hold.is_active(now):
+        raise ValidationError(_('Hold {hold} does not stand any more: there is nothing to end.').format(hold=hold))
+    hold.advance(ended_at=now, end_reason=reason)
