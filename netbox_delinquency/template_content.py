@@ -7,6 +7,7 @@ from netbox.ui.panels import ObjectsTablePanel
 from .choices import LineStatusChoices
 from .models import AccessLine, EnforcementPoint
 from .ui import counts, panels
+from .ui.banner import stopped_banner
 from .ui.base import CountsPanel
 
 
@@ -82,4 +83,15 @@ class DeviceContent(HostContent):
         return panels.CpePanel(exclude=hidden).render({**self.context, 'object': line})
 
 
-template_extensions = (DeviceContent, VirtualMachineContent)
+class StoppedContent(PluginTemplateExtension):
+    """A banner on the pages of runs, of points and of the settings while the switch holds enforcement."""
+
+    models = tuple(
+        f'netbox_delinquency.{model}' for model in ('enforcementrun', 'enforcementpoint', 'enforcementsettings')
+    )
+
+    def alerts(self):
+        return stopped_banner()
+
+
+template_extensions = (DeviceContent, VirtualMachineContent, StoppedContent)

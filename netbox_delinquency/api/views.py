@@ -15,6 +15,7 @@ from ..models import (
     EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
+    EnforcementSettings,
     GraceRule,
     Hold,
     Notice,
@@ -166,3 +167,12 @@ class GraceRuleViewSet(NetBoxModelViewSet):
     serializer_class = serializers.GraceRuleSerializer
     filterset_class = filtersets.GraceRuleFilterSet
     field_prefetches = {('display',): ('policy', 'for_tag')}
+
+
+class EnforcementSettingsViewSet(NetBoxModelViewSet):
+    queryset = EnforcementSettings.objects.all()
+    serializer_class = serializers.EnforcementSettingsSerializer
+
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        EnforcementSettings.ensured()

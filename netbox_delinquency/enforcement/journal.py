@@ -19,6 +19,7 @@ from ..models.state import state_fields
 from ..policy.evaluate import frozen
 from ..policy.facts import may_start
 from .errors import RunRefusedError
+from .revert import may_revert_to, should_pin
 
 # A run that has written nothing for so long is taken for dead, and its claims with it.
 DEAD_AFTER = timedelta(seconds=90)
@@ -28,7 +29,7 @@ OBSERVATION = [
     column
     for side in LineChannelChoices.SIDES
     for column in (*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', IN_DOUBT[side], BASELINE[side])
-]
+] + ['pinned']
 
 
 class DatabaseJournal:
@@ -94,6 +95,8 @@ class DatabaseJournal:
                 row.before = result.before.as_dict()
             row.after = result.after.as_dict() if result.after else None
             _observe(lines[row.line_id], row, result, now)
+            if should_pin(row, lines[row.line_id]):
+                lines[row.line_id].pinned = True
         EnforcementChange.objects.bulk_update(
             rows.values(), ['outcome', 'message', 'finished_at', 'before', 'after'], batch_size=500
         )
@@ -192,6 +195,11 @@ def why_not(row: EnforcementChange, line: AccessLine, now: datetime, spared: str
         return f'moved: the line is now at {point}'
     if point.status != PointStatusChoices.ACTIVE:
         return f'{point} is in {point.get_status_display().lower()}'
+    if row.run.reverts_id is not None:
+        if row.desired is None or may_revert_to(row.desired, line, row.channel):
+            return _why_not_harder(row, contract, now)
+    elif line.pinned and intended.is_harder_than(AccessState.normal()):
+        return 'pinned: the line was reverted by hand; unpin it, and policy takes hold again'
     if row.desired == intended:
         return _why_not_harder(row, contract, now, spared)
     if intended == AccessState.normal():
@@ -201,7 +209,7 @@ def why_not(row: EnforcementChange, line: AccessLine, now: datetime, spared: str
 
 def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime, spared: str) -> str:
     source = contract.source
-    is_harder = row.desired.is_harder_than(row.expected or AccessState.normal())
+    is_harder = row.desired is not None and row.desired.is_harder_than(row.expected or AccessState.normal())
     if is_harder and not source.enabled:
         return f'frozen: billing source {source} is disabled'
     if is_harder and source.is_late(now):

@@ -24,6 +24,7 @@ __all__ = (
     'EnforcementChangeType',
     'EnforcementPointType',
     'EnforcementRunType',
+    'EnforcementSettingsType',
     'GraceRuleType',
     'HoldType',
     'NoticeType',
@@ -123,6 +124,11 @@ class EnforcementRunType(PrimaryObjectType):
     approver: UserType | None
     reverts: Annotated['EnforcementRunType', HERE] | None
     changes: list[Annotated['EnforcementChangeType', HERE]]
+
+
+@model_type(models.EnforcementSettings)
+class EnforcementSettingsType(PrimaryObjectType):
+    pass
 
 
 @model_type(models.EnforcementChange)

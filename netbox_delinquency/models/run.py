@@ -57,7 +57,7 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
         verbose_name=_('wave done at'), blank=True, null=True, editable=False,
         help_text=_('Its last row is closed; it is watched for a while before the next wave begins'),
     )  # fmt: skip
-    halt_reason = models.CharField(verbose_name=_('why it is paused'), max_length=500, blank=True, editable=False)
+    halt_reason = models.CharField(verbose_name=_('why it waits'), max_length=500, blank=True, editable=False)
     reverts = models.ForeignKey(
         'self', on_delete=models.PROTECT, related_name='reverted_by', blank=True, null=True, editable=False,
         verbose_name=_('reverts'), help_text=_('The run whose lines this one puts back as they were'),

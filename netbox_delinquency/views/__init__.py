@@ -11,4 +11,5 @@ from .point import *
 from .policy import *
 from .run import *
 from .run_actions import *
+from .settings import *
 from .subscriber import *

@@ -9,4 +9,5 @@ from .plan import *
 from .point import *
 from .policy import *
 from .run import *
+from .settings import *
 from .subscriber import *
