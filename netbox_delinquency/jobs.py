@@ -12,15 +12,18 @@ from core.exceptions import JobFailed
 from django.utils import timezone
 from netbox.jobs import JobRunner, system_job
 
+from nornir_tasks.cpes import list_cpes, look_at
 from nornir_tasks.drivers.base import lines_of
+from nornir_tasks.errors import EnforcementError
 from nornir_tasks.preparing import check_point
 
 from .billing.ingest import work_inbox
 from .choices import EventStatusChoices, RunKindChoices, RunStatusChoices
 from .enforcement.errors import RunRefusedError
 from .enforcement.execute import execute_run, is_abandoned
+from .enforcement.learn import learn_cpes
 from .enforcement.plan import plan_runs, unplanned_lines
-from .models import BillingEvent, EnforcementPoint, EnforcementRun
+from .models import AccessLine, BillingEvent, EnforcementPoint, EnforcementRun
 from .policy.days import ensure_start_days
 from .policy.evaluate import evaluate
 from .retention import purge
@@ -71,6 +74,44 @@ class CheckPoint(JobRunner):
         self.job.data = {'findings': [asdict(finding) for finding in findings], 'lines': lines_of(findings)}
         if any(finding.required and not finding.ok for finding in findings):
             raise JobFailed
+
+
+class LearnCpes(JobRunner):
+    """Match the devices of an ACS to lines by serial number."""
+
+    class Meta:
+        name = 'Learn CPEs'
+
+    def run(self, point: int, **kwargs) -> None:
+        acs = EnforcementPoint.objects.get(pk=point)
+        try:
+            devices = list_cpes(acs.as_point())
+        except EnforcementError as error:
+            self.logger.warning(str(error))
+            raise JobFailed from None
+        mine = AccessLine.objects.restrict(self.job.user, 'change') if self.job.user else None
+        learned = learn_cpes(acs, devices, mine)
+        self.job.data = learned.as_dict()
+        for kind in ('ambiguous', 'unmatched'):
+            if found := len(getattr(learned, kind)):
+                self.logger.warning('%d %s: see the data of this job', found, kind)
+        self.logger.info('%d lines have their CPE now, %d had it', len(learned.filled), learned.known)
+
+
+class LookAtCpe(JobRunner):
+    """Ask a line's ACS how its CPE is; what came of it is in the job's data, for the page of the device."""
+
+    class Meta:
+        name = 'CPE'
+
+    def run(self, line: int, **kwargs) -> None:
+        found = AccessLine.objects.select_related('acs').get(pk=line)
+        try:
+            self.job.data = look_at(found.acs.as_point(), found.cwmp_id).as_dict()
+        except EnforcementError as error:
+            self.job.data = {'failure': str(error)}
+            self.logger.warning(str(error))
+            raise JobFailed from None
 
 
 @system_job(interval=1)
@@ -168,6 +209,27 @@ def enqueue_check(point: EnforcementPoint, user=None):
         notifications=JobNotificationChoices.NOTIFICATION_NEVER,
         job_timeout=get_settings().job_timeout_seconds,
         point=point.pk,
+    )
+
+
+def enqueue_learn(point: EnforcementPoint, user=None):
+    """Have a worker learn an ACS's devices."""
+    return _enqueue_asking(LearnCpes, point, user, point=point.pk)
+
+
+def enqueue_look(line: AccessLine, user=None):
+    """Have a worker ask a line's CPE."""
+    return _enqueue_asking(LookAtCpe, line, user, line=line.pk)
+
+
+def _enqueue_asking(job: type[JobRunner], instance, user, **arguments):
+    return job.enqueue(
+        instance=instance,
+        user=user,
+        queue_name=ENFORCE_QUEUE,
+        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+        job_timeout=get_settings().job_timeout_seconds,
+        **arguments,
     )
 
 

@@ -6,7 +6,7 @@ from netbox.object_actions import ObjectAction
 
 from .choices import RunStatusChoices
 
-__all__ = ('ApproveRun', 'CancelRun', 'PlanLines', 'StartRun')
+__all__ = ('ApproveRun', 'CancelRun', 'PlanLines', 'ProfileLines', 'StartRun')
 
 
 class PlanLines(ObjectAction):
@@ -17,6 +17,16 @@ class PlanLines(ObjectAction):
     multi = True
     permissions_required = {'enforce'}
     template_name = 'netbox_delinquency/buttons/plan.html'
+
+
+class ProfileLines(ObjectAction):
+    """Set parameters at the CPEs of the selected lines: asks for them first, then plans a run."""
+
+    name = 'bulk_profile'
+    label = _('Set CPE Parameters')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/profile.html'
 
 
 class RunAction(ObjectAction):

@@ -24,6 +24,7 @@ from ..models import (
     Subscriber,
 )
 from . import serializers
+from .cpe_actions import LineActionsMixin, PointCpesMixin, ProfileActionsMixin
 from .point_actions import PointActionsMixin
 from .policy_actions import ContractActionsMixin, HoldActionsMixin, PolicyActionsMixin
 from .run_actions import RunActionsMixin
@@ -78,7 +79,7 @@ class ContractViewSet(ContractActionsMixin, NetBoxModelViewSet):
         return super().get_queryset().with_visible_balance(self.request.user)
 
 
-class EnforcementPointViewSet(PointActionsMixin, NetBoxModelViewSet):
+class EnforcementPointViewSet(PointCpesMixin, PointActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementPoint.objects.all()
     serializer_class = serializers.EnforcementPointSerializer
     filterset_class = filtersets.EnforcementPointFilterSet
@@ -88,7 +89,7 @@ class EnforcementPointViewSet(PointActionsMixin, NetBoxModelViewSet):
     }
 
 
-class AccessLineViewSet(NetBoxModelViewSet):
+class AccessLineViewSet(LineActionsMixin, NetBoxModelViewSet):
     queryset = AccessLine.objects.all()
     serializer_class = serializers.AccessLineSerializer
     filterset_class = filtersets.AccessLineFilterSet
@@ -112,7 +113,7 @@ class PolicyStageViewSet(NetBoxModelViewSet):
     field_prefetches = {('display',): ('policy',)}
 
 
-class EnforcementRunViewSet(RunActionsMixin, NetBoxModelViewSet):
+class EnforcementRunViewSet(ProfileActionsMixin, RunActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementRun.objects.all()
     serializer_class = serializers.EnforcementRunSerializer
     filterset_class = filtersets.EnforcementRunFilterSet

@@ -92,9 +92,7 @@ def open_rows(run: EnforcementRun) -> tuple[list, dict[str, list[AccessChange]]]
     changes: dict[str, list[AccessChange]] = defaultdict(list)
     rows = run.changes.filter(outcome='').select_related('line__contract__plan', 'line__bras', 'line__acs', 'point')
     for row in rows.order_by('line_id'):
-        target = row.line.as_target(row.channel)
-        change = AccessChange(str(row.pk), target, row.desired, row.reason, row.exact or {}, row.wave)
-        changes[row.point.name].append(change)
+        changes[row.point.name].append(row.as_change())
     points = EnforcementPoint.objects.filter(name__in=changes).select_related('device', 'virtual_machine')
     return [point.as_point() for point in points], changes
 

@@ -69,7 +69,7 @@ class DatabaseJournal:
         EnforcementChange.objects.bulk_update(sent.values(), ['sent_at', 'before'])
         # From here until it is read back nobody knows how the line stands: a payment that comes now plans a restore.
         for side in LineChannelChoices.SIDES:
-            lines = [row.line_id for row in sent.values() if row.channel == side]
+            lines = [row.line_id for row in sent.values() if row.channel == side and row.values is None]
             AccessLine.objects.filter(pk__in=lines).update(**{IN_DOUBT[side]: True})
         self._beat(now)
         return refused
@@ -195,8 +195,10 @@ def why_not(row: EnforcementChange, line: AccessLine, now: datetime, spared: str
         return f'moved: the line is now at {point}'
     if point.status != PointStatusChoices.ACTIVE:
         return f'{point} is in {point.get_status_display().lower()}'
+    if row.values is not None:
+        return ''  # it neither gives nor takes access
     if row.run.reverts_id is not None:
-        if row.desired is None or may_revert_to(row.desired, line, row.channel):
+        if may_revert_to(row.desired, line, row.channel):
             return _why_not_harder(row, contract, now)
     elif line.pinned and intended.is_harder_than(AccessState.normal()):
         return 'pinned: the line was reverted by hand; unpin it, and policy takes hold again'
@@ -227,6 +229,8 @@ def _observe(line: AccessLine, row: EnforcementChange, result: ChangeResult, now
 
     The baseline is taken from the journaled reading: of a resumed row the one from before it was first sent.
     """
+    if row.values is not None:
+        return  # what was read is not the line's access
     before = Reading.from_dict(row.before) if row.before else None
     if before is not None and before.observed == AccessState.normal() and before.detail:
         setattr(line, BASELINE[row.channel], dict(before.detail))

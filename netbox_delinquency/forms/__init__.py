@@ -7,5 +7,6 @@ from .notice import *
 from .plan import *
 from .point import *
 from .policy import *
+from .profile import *
 from .run import *
 from .subscriber import *

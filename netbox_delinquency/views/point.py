@@ -13,6 +13,7 @@ from ..models import AccessLine, EnforcementPoint
 from ..ui import counts, panels
 from ..ui.base import CountsPanel, page, table_of
 from .base import DetailView, named_devices, register_crud
+from .cpe import LearnCpesAction
 
 
 def line_counts(context):
@@ -57,7 +58,7 @@ class EnforcementPointCheckView(BaseObjectView):
 @register_model_view(EnforcementPoint)
 class EnforcementPointView(DetailView):
     queryset = EnforcementPoint.objects.all()
-    actions = (CheckPointAction, *DetailView.actions)
+    actions = (CheckPointAction, LearnCpesAction, *DetailView.actions)
     layout = page(
         panels.PointPanel(),
         panels.PointConnectionPanel(),

@@ -89,15 +89,19 @@ class Desired:
 
     def after(self, change: AccessChange[Any], levers: tuple[CpeValue, ...] = ()) -> Desired:
         """This, with the row's change in it. `levers` are for a restricted state. Raises `DesiredError`."""
-        if change.exact:
-            return Desired.from_detail(change.exact)
+        earlier = Desired.from_detail(change.exact)
         if not isinstance(change.desired, ValueSet):
+            # A return is to the earlier access and no further: a mass update that came since stays.
+            if change.exact:
+                return replace(self, access=earlier.access, levers=earlier.levers)
             return replace(self, access=change.desired, levers=levers)
         names = {item.name for item in change.target.values}
         held = sorted(names & {item.name for item in self.levers})
         if held:
             raise DesiredError(f"{held[0]} holds the line's present limit: change it when the line is normal")
-        kept = (*(item for item in self.kept if item.name not in names), *change.desired.values)
+        # And neither may a mass update that is undone bring a restriction back that was lifted since.
+        wanted = tuple(item for item in earlier.kept if item.name in names) if change.exact else change.desired.values
+        kept = (*(item for item in self.kept if item.name not in names), *wanted)
         return replace(self, kept=tuple(sorted(kept, key=lambda item: item.name)))
 
     def is_softer_than(self, change: AccessChange[Any]) -> bool:
@@ -147,6 +151,8 @@ def reading_of(status: ProfileStatus, values: tuple[CpeValue, ...]) -> Reading[A
     """
     desired = Desired.of(status)
     state, detail = desired.state(values), desired.as_detail()
+    if values:
+        detail['asked'] = ValueSet(values).as_dict()['values']
     if status.standing in UNDER_WAY:
         return Reading(state, None, detail)
     if status.standing not in GAVE_UP:
