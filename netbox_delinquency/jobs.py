@@ -15,7 +15,9 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from netbox.jobs import JobRunner, system_job
 
+from nornir_tasks.cpes import list_cpes, look_at
 from nornir_tasks.drivers.base import lines_of
+from nornir_tasks.errors import EnforcementError
 from nornir_tasks.preparing import check_point
 
 from .billing.ingest import lapse_clearing, work_inbox
@@ -26,6 +28,7 @@ from .enforcement.errors import RunRefusedError
 from .enforcement.execute import watch_points, work_point
 from .enforcement.halts import why_held
 from .enforcement.lanes import RESTORE, kinds_of, lane_of
+from .enforcement.learn import learn_cpes
 from .enforcement.plan import plan_runs, unplanned_lines
 from .enforcement.reconcile import points_to_read, reconcile_point
 from .models import AccessLine, BillingEvent, EnforcementPoint, EnforcementRun, EnforcementSettings
@@ -166,6 +169,44 @@ class Reconcile(PeriodicJob):
             waiting = ReconcilePoint.get_jobs(point).filter(status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES)
             if all(is_lost(job, now) for job in waiting):
                 enqueue_reconcile(point, percent=percent)
+
+
+class LearnCpes(JobRunner):
+    """Match the devices of an ACS to lines by serial number."""
+
+    class Meta:
+        name = 'Learn CPEs'
+
+    def run(self, point: int, **kwargs) -> None:
+        acs = EnforcementPoint.objects.get(pk=point)
+        try:
+            devices = list_cpes(acs.as_point())
+        except EnforcementError as error:
+            self.logger.warning(str(error))
+            raise JobFailed from None
+        mine = AccessLine.objects.restrict(self.job.user, 'change') if self.job.user else None
+        learned = learn_cpes(acs, devices, mine)
+        self.job.data = learned.as_dict()
+        for kind in ('ambiguous', 'unmatched'):
+            if found := len(getattr(learned, kind)):
+                self.logger.warning('%d %s: see the data of this job', found, kind)
+        self.logger.info('%d lines have their CPE now, %d had it', len(learned.filled), learned.known)
+
+
+class LookAtCpe(JobRunner):
+    """Ask a line's ACS how its CPE is; what came of it is in the job's data, for the page of the device."""
+
+    class Meta:
+        name = 'CPE'
+
+    def run(self, line: int, **kwargs) -> None:
+        found = AccessLine.objects.select_related('acs').get(pk=line)
+        try:
+            self.job.data = look_at(found.acs.as_point(), found.cwmp_id).as_dict()
+        except EnforcementError as error:
+            self.job.data = {'failure': str(error)}
+            self.logger.warning(str(error))
+            raise JobFailed from None
 
 
 @system_job(interval=1)
@@ -368,29 +409,13 @@ def enqueue_run(run: EnforcementRun, user=None):
 
 
 def enqueue_check(point: EnforcementPoint, user=None):
-    """Have a worker check a point: credentials, and the way to it, are the workers', not the web server's."""
-    return CheckPoint.enqueue(
-        instance=point,
-        user=user,
-        queue_name=ENFORCE_QUEUE,
-        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
-        job_timeout=get_settings().job_timeout_seconds,
-        point=point.pk,
-    )
+    """Have a worker check a point."""
+    return _enqueue_asking(CheckPoint, point, user, point=point.pk)
 
 
 def enqueue_reconcile(point: EnforcementPoint, user=None, *, percent: int | None = None, lines=None):
     """Have a worker read a point's lines back: these, by primary key, or the part of them longest unseen, or all."""
-    return ReconcilePoint.enqueue(
-        instance=point,
-        user=user,
-        queue_name=ENFORCE_QUEUE,
-        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
-        job_timeout=get_settings().job_timeout_seconds,
-        point=point.pk,
-        percent=percent,
-        lines=lines,
-    )
+    return _enqueue_asking(ReconcilePoint, point, user, point=point.pk, percent=percent, lines=lines)
 
 
 def enqueue_reconcile_of(lines: QuerySet[AccessLine], user=None) -> list[Job]:
@@ -402,6 +427,28 @@ def enqueue_reconcile_of(lines: QuerySet[AccessLine], user=None) -> list[Job]:
         if pks := list(here.order_by().values_list('pk', flat=True)):
             queued.append(enqueue_reconcile(point, user=user, lines=pks))
     return queued
+
+
+def enqueue_learn(point: EnforcementPoint, user=None):
+    """Have a worker learn an ACS's devices."""
+    return _enqueue_asking(LearnCpes, point, user, point=point.pk)
+
+
+def enqueue_look(line: AccessLine, user=None):
+    """Have a worker ask a line's CPE."""
+    return _enqueue_asking(LookAtCpe, line, user, line=line.pk)
+
+
+def _enqueue_asking(job: type[JobRunner], instance, user, **arguments):
+    """Queue what reads at a point: credentials, and the way to it, are the workers', not the web server's."""
+    return job.enqueue(
+        instance=instance,
+        user=user,
+        queue_name=ENFORCE_QUEUE,
+        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+        job_timeout=get_settings().job_timeout_seconds,
+        **arguments,
+    )
 
 
 def enqueue_inbox():

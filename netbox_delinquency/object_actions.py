@@ -6,7 +6,7 @@ from netbox.object_actions import ObjectAction
 
 from .choices import RunStatusChoices
 
-__all__ = ('ApproveRun', 'CancelRun', 'PlanLines', 'StartRun')
+__all__ = ('ApproveRun', 'CancelRun', 'PlanLines', 'ProfileLines', 'StartRun')
 
 
 class PlanLines(ObjectAction):
@@ -64,6 +64,16 @@ class RevertRows(ObjectAction):
     def render(cls, context, obj, **kwargs):
         may = context['request'].user.has_perm('netbox_delinquency.enforce_accessline')
         return super().render(context, obj, **kwargs) if may else ''
+
+
+class ProfileLines(ObjectAction):
+    """Set parameters at the CPEs of the selected lines: asks for them first, then plans a run."""
+
+    name = 'bulk_profile'
+    label = _('Set CPE Parameters')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/profile.html'
 
 
 class RunAction(ObjectAction):

@@ -25,6 +25,7 @@ from ..models import (
     Subscriber,
 )
 from . import serializers
+from .cpe_actions import PointCpesMixin, ProfileActionsMixin
 from .line_actions import LineActionsMixin
 from .point_actions import PointActionsMixin
 from .policy_actions import (
@@ -85,7 +86,7 @@ class ContractViewSet(ContractActionsMixin, NetBoxModelViewSet):
         return super().get_queryset().with_visible_balance(self.request.user)
 
 
-class EnforcementPointViewSet(PointActionsMixin, NetBoxModelViewSet):
+class EnforcementPointViewSet(PointCpesMixin, PointActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementPoint.objects.all()
     serializer_class = serializers.EnforcementPointSerializer
     filterset_class = filtersets.EnforcementPointFilterSet
@@ -95,7 +96,7 @@ class EnforcementPointViewSet(PointActionsMixin, NetBoxModelViewSet):
     }
 
 
-class AccessLineViewSet(LineActionsMixin, NetBoxModelViewSet):
+class AccessLineViewSet(CpeLineActionsMixin, LineActionsMixin, NetBoxModelViewSet):
     queryset = AccessLine.objects.all()
     serializer_class = serializers.AccessLineSerializer
     filterset_class = filtersets.AccessLineFilterSet
@@ -119,7 +120,7 @@ class PolicyStageViewSet(NetBoxModelViewSet):
     field_prefetches = {('display',): ('policy',)}
 
 
-class EnforcementRunViewSet(RunActionsMixin, NetBoxModelViewSet):
+class EnforcementRunViewSet(ProfileActionsMixin, RunActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementRun.objects.all()
     serializer_class = serializers.EnforcementRunSerializer
     filterset_class = filtersets.EnforcementRunFilterSet

@@ -135,7 +135,7 @@ class DatabaseJournal:
         EnforcementChange.objects.bulk_update(sent.values(), ['sent_at', 'before'])
         # From here until it is read back nobody knows how the line stands: a payment that comes now plans a restore.
         for side in LineChannelChoices.SIDES:
-            lines = [row.line_id for row in sent.values() if row.channel == side]
+            lines = [row.line_id for row in sent.values() if row.channel == side and row.values is None]
             AccessLine.objects.filter(pk__in=lines).update(**{IN_DOUBT[side]: True})
         self._beat(rows.values(), now)
         return refused | closed

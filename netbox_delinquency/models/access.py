@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
+from netbox.models.features import JobsMixin
 from utilities.querysets import RestrictedQuerySet
 
 from nornir_tasks.change import AccessState, AccessTarget
@@ -112,7 +113,7 @@ def unique_identity(point: str, field: str, label, empty: Q) -> models.UniqueCon
     )
 
 
-class AccessLine(LifecycleModel, PrimaryModel):
+class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
     """The link contract ↔ CPE ↔ BRAS ↔ ACS: who the line is on the wire, how it should stand, how it was last seen.
 
     Intended is written by policy, observed by read-back; neither by forms.

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -10,7 +12,7 @@ from netbox.models import NetBoxModel, PrimaryModel
 from netbox.models.features import JobsMixin
 from utilities.exceptions import AbortRequest
 
-from nornir_tasks.change import AccessState
+from nornir_tasks.change import AccessChange, AccessState, CpeValue, ValueSet
 
 from ..choices import AccessModeChoices, LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from .lifecycle import LifecycleModel
@@ -224,6 +226,16 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
     @property
     def expected(self) -> AccessState | None:
         return get_state(self, 'expected')
+
+    def as_change(self) -> AccessChange:
+        """This row as the network side takes it."""
+        target, desired, exact = self.line.as_target(self.channel), self.desired, self.exact or {}
+        if self.values is not None:
+            desired = ValueSet.from_dict({'values': self.values})
+            # A reverting row asks for none of its values; which they are is in what it returns to.
+            asked = exact.get('asked') or self.values
+            target = replace(target, values=tuple(CpeValue(*item) for item in asked))
+        return AccessChange(str(self.pk), target, desired, self.reason, exact, self.wave)
 
     def clean(self):
         super().clean()

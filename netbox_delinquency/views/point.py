@@ -14,6 +14,7 @@ from ..ui import counts, panels
 from ..ui.base import CountsPanel, page, table_of
 from ..ui.check import LastCheckPanel
 from .base import DetailView, named_devices, register_crud
+from .cpe import LearnCpesAction
 
 
 def line_counts(context):
@@ -58,7 +59,7 @@ class EnforcementPointCheckView(BaseObjectView):
 @register_model_view(EnforcementPoint)
 class EnforcementPointView(DetailView):
     queryset = EnforcementPoint.objects.all()
-    actions = (CheckPointAction, *DetailView.actions)
+    actions = (CheckPointAction, LearnCpesAction, *DetailView.actions)
     layout = page(
         panels.PointPanel(),
         panels.PointConnectionPanel(),
