@@ -89,7 +89,7 @@ def test_the_command_line_lists_plans_applies_and_verifies(running):
 def test_the_command_line_says_what_is_wrong_in_a_sentence(running):
     refused = running.cli('apply', '999999')
     assert refused.returncode == 2
-    assert 'NetBox refused (404)' in refused.stdout
+    assert 'there is no run 999999' in refused.stdout
     assert 'Traceback' not in refused.stdout + refused.stderr
     assert 'NAME=VALUE' in running.cli('lines', '--filter', 'drifting').stderr
     token, running.token = running.token, 'nbt_aaaaaaaaaaaa.bbbb'
