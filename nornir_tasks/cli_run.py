@@ -168,6 +168,11 @@ def show_plan(netbox: NetBox, run: Mapping[str, Any]) -> None:
     waves = Counter(row.wave for rows in changes.values() for row in rows)
     if len(waves) > 1:
         console.print('waves: ' + ', '.join(str(count) for _, count in sorted(waves.items())) + ' lines')
+    preview = netbox.preview(run['id'])
+    for warning in preview['warnings']:
+        console.print(f'[yellow]look[/yellow]: {escape(warning["text"])}')
+    for refusal in preview['refusals']:
+        console.print(f'[red]cannot be approved[/red]: {escape(refusal)}')
 
 
 def show_results(results: Sequence[ChangeResult], names: Mapping[str, str]) -> None:

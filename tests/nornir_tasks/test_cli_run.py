@@ -28,6 +28,17 @@ def test_a_run_is_applied_in_the_waves_of_its_plan(world):
     assert all(seen['latency_s'] > 0 for seen in world.netbox.seen)
 
 
+def test_a_plan_shows_what_one_should_know_before_approving_it(world):
+    world.netbox.cap = 5
+    world.netbox.want(BLOCKED)
+    shown = world.cli('plan').output
+    assert 'look: 8 homes are cut' in shown
+    assert 'cannot be approved: 8 rows are more than the cap of 5' in shown
+    run = world.netbox.runs[0]
+    assert 'more than the cap' in world.cli('approve', run['id'], run['plan_hash']).output
+    assert run['status'] == 'planned'
+
+
 def test_a_dry_run_sends_and_journals_nothing(world):
     run = world.approved()
     result = world.cli('apply', run, '--dry-run')
