@@ -100,6 +100,8 @@ def apply(
                 cancel=cancel,
                 deadline_s=deadline,
             )
+        for name in changes.keys() - {point.name for point in points}:
+            results.halted[name] = 'NetBox has no such enforcement point, or you may not see it'
         if not dry_run:
             netbox.act(run, 'finish')
     names = {change.key: name_of(change.target) for rows in changes.values() for change in rows}

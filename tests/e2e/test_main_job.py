@@ -70,7 +70,7 @@ def test_the_command_line_lists_plans_applies_and_verifies(running):
     assert service(running, 'bras-1', 20) == 'normal'
     assert running.cli('verify', '--bras', 'bras-1').returncode == 1
 
-    applied = running.cli('apply', str(run))
+    applied = running.cli('apply', str(run), '--soak', '0')
 
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert '2 applied' in applied.stdout

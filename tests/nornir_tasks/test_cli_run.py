@@ -119,6 +119,16 @@ def test_restoring_has_neither_waves_nor_a_breaker(world):
     assert '5 applied, 3 failed' in result.output
 
 
+def test_rows_of_a_point_that_one_may_not_see_stay_open_and_it_is_named(world):
+    run = world.approved()
+    del world.netbox.points[1]
+    result = world.cli('apply', run, '--soak', '0')
+    assert result.exit_code == 1
+    assert 'stopped at bras-2: NetBox has no such enforcement point, or you may not see it' in result.output
+    assert '4 rows are left open' in result.output
+    assert len(world.blocked) == 4
+
+
 def test_whoever_paid_since_the_approval_is_skipped(world):
     run = world.approved()
     world.netbox.want(NORMAL, 'bras-1-2')
