@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from nornir_tasks.breaker import Vitals
-from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, Reading
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, CpeValue, Reading, ValueSet
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.inventory import Point
 from nornir_tasks.journal import Claim
@@ -139,9 +139,10 @@ class NetBox:
                 continue
             change = AccessChange(
                 key=str(record['id']),
-                target=AccessTarget(**record['target']),
-                desired=AccessState.from_dict(record['desired']),
+                target=_target(record['target']),
+                desired=_desired(record),
                 reason=record['reason'],
+                exact=record.get('exact') or {},
                 wave=record.get('wave', 0),
             )
             changes.setdefault(record['point']['name'], []).append(change)
@@ -224,9 +225,20 @@ def as_point(record: Mapping[str, Any]) -> Point:
     )
 
 
+def _target(record: Mapping[str, Any]) -> AccessTarget:
+    return AccessTarget(**{**record, 'values': tuple(CpeValue(**item) for item in record.get('values', ()))})
+
+
+def _desired(record: Mapping[str, Any]) -> Any:
+    """A state, or for a row of a profile run the values that are to hold."""
+    if record.get('values') is None:
+        return AccessState.from_dict(record['desired'])
+    return ValueSet.from_dict(record)
+
+
 def _line(record: Mapping[str, Any]) -> Line:
     return Line(
-        target=AccessTarget(**record['target']),
+        target=_target(record['target']),
         point=record['point']['name'] if record['point'] else '',
         intended=AccessState.from_dict(record['intended']),
         observed=AccessState.from_dict(record['observed']) if record['observed'] else None,

@@ -11,9 +11,9 @@ from utilities.choices import ChoiceSet
 from utilities.views import get_action_url
 
 from ..choices import AccessModeChoices, LineStatusChoices, OutcomeChoices, RunStatusChoices
-from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
+from ..models import AccessLine, BillingSource, EnforcementChange, EnforcementPoint, EnforcementRun
 
-__all__ = ('Count', 'drifting', 'lines_by_intended_state', 'open_runs', 'rows_by_outcome')
+__all__ = ('Count', 'drifting', 'late_sources', 'lines_by_intended_state', 'open_runs', 'rows_by_outcome')
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,12 @@ def drifting(user, points: Iterable[EnforcementPoint] | None = None) -> Count:
 def open_runs(user) -> list[Count]:
     runs = EnforcementRun.objects.restrict(user, 'view').filter(status__in=RunStatusChoices.OPEN)
     return _count_by(runs, 'status', RunStatusChoices, lambda status: _url(EnforcementRun, status=status))
+
+
+def late_sources(user) -> list[Count]:
+    sources = BillingSource.objects.restrict(user, 'view').filter(enabled=True)
+    number = sum(source.late for source in sources)
+    return [Count(_('Late billing sources'), number, 'red', _url(BillingSource))] if number else []
 
 
 def rows_by_outcome(user, run: EnforcementRun) -> list[Count]:

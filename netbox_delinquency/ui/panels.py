@@ -2,6 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 from netbox.ui import attrs
+from netbox.ui.panels import ObjectPanel
 
 from ..models import (
     AccessLine,
@@ -14,9 +15,11 @@ from ..models import (
     EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
+    EnforcementSettings,
     GraceRule,
     Hold,
     Notice,
+    PlanChangeOrder,
     PolicyStage,
     ServicePlan,
     Subscriber,
@@ -27,8 +30,10 @@ __all__ = (
     'BalancePanel',
     'BillingEventPanel',
     'BillingSourcePanel',
+    'BreakerPanel',
     'CalendarDatePanel',
     'CalendarPanel',
+    'CapsPanel',
     'ChangePanel',
     'ChangeResultPanel',
     'ContractFactsPanel',
@@ -41,6 +46,7 @@ __all__ = (
     'LinePanel',
     'LineStatePanel',
     'NoticePanel',
+    'PlanChangeOrderPanel',
     'PlanPanel',
     'PointConnectionPanel',
     'PointPanel',
@@ -51,6 +57,8 @@ __all__ = (
     'RunPanel',
     'StagePanel',
     'SubscriberPanel',
+    'SwitchPanel',
+    'WavesPanel',
 )
 
 
@@ -91,6 +99,7 @@ class ContractFactsPanel(ModelPanel):
     oldest_due_date = attrs.DateTimeAttr('oldest_due_date', spec='date')
     unpaid_invoices = attrs.NumericAttr('unpaid_invoices')
     awaiting_clearing = attrs.BooleanAttr('awaiting_clearing')
+    notices_from = attrs.DateTimeAttr('notices_from')
     facts_at = attrs.DateTimeAttr('facts_at')
 
 
@@ -279,6 +288,42 @@ class RunApprovalPanel(ModelPanel):
     approved_at = attrs.DateTimeAttr('approved_at')
 
 
+class SwitchPanel(ObjectPanel):
+    """Whether enforcement is stopped, and the button that stops it or lets it go on."""
+
+    title = _('Enforcement')
+    template_name = 'netbox_delinquency/panels/switch.html'
+
+
+class CapsPanel(ModelPanel):
+    model = EnforcementSettings
+    title = _('Approval and caps')
+    four_eyes = attrs.BooleanAttr('four_eyes')
+    max_rows_per_run = attrs.NumericAttr('max_rows_per_run')
+    max_share_percent = attrs.NumericAttr('max_share_percent')
+    max_rows_per_hour = attrs.NumericAttr('max_rows_per_hour')
+    reconcile_percent = attrs.NumericAttr('reconcile_percent')
+    description = attrs.TextAttr('description')
+
+
+class WavesPanel(ModelPanel):
+    model = EnforcementSettings
+    title = _('Waves')
+    waves = attrs.TextAttr('waves', style='font-monospace')
+    soak_seconds = attrs.NumericAttr('soak_seconds')
+    deadline_minutes = attrs.NumericAttr('deadline_minutes')
+
+
+class BreakerPanel(ModelPanel):
+    model = EnforcementSettings
+    title = _('Breaker')
+    max_failed_percent = attrs.NumericAttr('max_failed_percent')
+    min_rows = attrs.NumericAttr('min_rows')
+    max_refused_percent = attrs.NumericAttr('max_refused_percent')
+    max_session_drop_percent = attrs.NumericAttr('max_session_drop_percent')
+    max_latency_factor = attrs.NumericAttr('max_latency_factor')
+
+
 class ChangePanel(ModelPanel):
     model = EnforcementChange
     run = attrs.RelatedObjectAttr('run', linkify=True)
@@ -310,6 +355,7 @@ class BillingSourcePanel(ModelPanel):
     credential = attrs.TextAttr('credential')
     heartbeat_minutes = attrs.NumericAttr('heartbeat_minutes')
     last_event_at = attrs.DateTimeAttr('last_event_at')
+    late = WarningAttr('late', label=_('Late: no step up is taken'))
     description = attrs.TextAttr('description')
 
 
@@ -353,6 +399,7 @@ class NoticePanel(ModelPanel):
     channel = attrs.ChoiceAttr('channel')
     sent_at = attrs.DateTimeAttr('sent_at')
     delivered_at = attrs.DateTimeAttr('delivered_at')
+    earliest = attrs.DateTimeAttr('earliest_suspension', label=_('Earliest lawful suspension'))
     asserted_by = attrs.TextAttr('asserted_by')
     description = attrs.TextAttr('description')
 
@@ -370,6 +417,18 @@ class HoldPanel(ModelPanel):
     ended_at = attrs.DateTimeAttr('ended_at')
     end_reason = attrs.TextAttr('end_reason')
     successor = attrs.RelatedObjectAttr('successor', linkify=True)
+    description = attrs.TextAttr('description')
+
+
+class PlanChangeOrderPanel(ModelPanel):
+    model = PlanChangeOrder
+    contract = attrs.RelatedObjectAttr('contract', linkify=True)
+    from_plan = attrs.RelatedObjectAttr('from_plan', linkify=True)
+    to_plan = attrs.RelatedObjectAttr('to_plan', linkify=True)
+    reason = attrs.TextAttr('reason')
+    offered_until = attrs.DateTimeAttr('offered_until', spec='date')
+    status = attrs.ChoiceAttr('status')
+    decided_at = attrs.DateTimeAttr('decided_at')
     description = attrs.TextAttr('description')
 
 

@@ -79,7 +79,7 @@ class EndHold(CareAction):
 
 
 class CareView(BaseObjectView):
-    """A form on one object, whose page it ends on. `act(obj, data)` does it and says so, or raises `ValidationError`."""
+    """A form on one object, whose page it ends on. `act(obj, data)` does it and says so, or is refused."""
 
     form_class: type[forms.Form] = ReasonForm
     permission = ''
