@@ -31,7 +31,7 @@ def seed(spec: dict[str, Any]) -> None:
     from dcim.models import DeviceRole, DeviceType, Manufacturer, Site
     from users.models import Token, User
 
-    from netbox_delinquency.models import BillingSource, DelinquencyPolicy, PolicyStage
+    from netbox_delinquency.models import BillingSource, DelinquencyPolicy, EnforcementSettings, PolicyStage
 
     user = User.objects.create_superuser('admin', password=spec['password'])
     token = Token(user=user)
@@ -56,6 +56,8 @@ def seed(spec: dict[str, Any]) -> None:
     }
     for after_days, action in ((15, 'throttle'), (30, 'block')):
         PolicyStage.objects.create(policy=kinds['policy'], after_days=after_days, action=action)
+    # A wave of a demo need not be watched for a minute.
+    EnforcementSettings(soak_seconds=1).save()
     if spec['lab']:
         seed_lab(spec['lab'], kinds)
     seed_routers(spec['routers'], kinds)

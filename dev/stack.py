@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,10 +24,10 @@ from typing import Any, TextIO
 import requests
 from standardwebhooks import Webhook
 
-from dev.instance import BIN, instance
+from dev.instance import BIN, instance, psql
 from dev.lab import Lab
 from dev.seed import SUBSCRIBERS
-from dev.services import HOME, ROOT, ServiceError, end_group, free_port, say
+from dev.services import HOME, ROOT, Postgres, Redis, ServiceError, end_group, free_port, say
 from nornir_tasks.netbox import NetBox
 
 ROUTERS = ('bras-1', 'bras-2', 'bras-3', 'bras-4')
@@ -66,7 +67,12 @@ class Stack:
     env: dict[str, str]
     log: Path  # of the web server and the workers
     secrets: dict[str, str]  # what must be found nowhere
+    redis: Redis
+    log_file: TextIO
+    open_: ExitStack  # ends whatever was started
+    worker_command: tuple[str, ...]
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
+    lanes: dict[int, tuple[str, ...]] = field(default_factory=dict)  # queues of each worker, by process id
 
     @property
     def netbox(self) -> NetBox:
@@ -94,8 +100,56 @@ class Stack:
                 'webhook-timestamp': str(int(now.timestamp())),
                 'webhook-signature': Webhook(self.signing_key).sign(event_id, now, body),
             },
-            timeout=10,
+            timeout=60,
         )
+
+    def sql(self, statement: str) -> str:
+        """Ask, or change, what is in NetBox's database, past NetBox."""
+        return psql(self.env, statement, self.env['DELINQUENCY_DEV_DATABASE'])
+
+    def configure(self, **values: Any) -> None:
+        """Change enforcement settings: `waves='rest', soak_seconds=0`."""
+        pairs = ', '.join(f"{name} = '{value}'" for name, value in values.items())
+        self.sql(f'UPDATE netbox_delinquency_enforcementsettings SET {pairs}')
+
+    def start_worker(self, *queues: str) -> subprocess.Popen[str]:
+        """A real NetBox worker of those queues."""
+        command = [*self.worker_command, *queues]
+        started = self.open_.enter_context(process(command, self.env, stdout=self.log_file, stderr=self.log_file))
+        self.workers.append(started)
+        self.lanes[started.pid] = queues
+        return started
+
+    def kill(self, worker: subprocess.Popen[str]) -> None:
+        """`kill -9` a worker with all its children."""
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        self.workers.remove(worker)
+
+    def revive(self) -> None:
+        """Start those workers again that ended by themselves, as their service manager would."""
+        for worker in [worker for worker in self.workers if worker.poll() is not None]:
+            end_group(worker)
+            self.workers.remove(worker)
+            self.start_worker(*self.lanes[worker.pid])
+
+    def restart_postgres(self) -> None:
+        """Restart the private PostgreSQL; one that was given only loses all its sessions with this database."""
+        if self.env['DATABASE_URL'] == Postgres().url:
+            Postgres().restart()
+        else:
+            name = self.env['DELINQUENCY_DEV_DATABASE']
+            ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            psql(self.env, ended)
+
+    def manage(self, *arguments: str) -> str:
+        """A management command; returns what it said."""
+        done = subprocess.run(
+            [str(BIN / 'netbox'), *arguments], env=self.env, cwd=ROOT, text=True, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise ServiceError(f'netbox {arguments[0]} failed:\n{done.stderr}')
+        return done.stdout
 
     def services(self, router: str) -> dict[str, dict[str, Any]]:
         """What every subscriber of a simulated router gets, by user name, from the router's own state."""
@@ -133,6 +187,7 @@ def process(command: list[str], env: dict[str, str], **options: Any) -> Iterator
 def stack(
     database: str,
     with_lab: bool = True,
+    worker_command: tuple[str, ...] = (str(BIN / 'netbox'), 'rqworker'),
     *,
     routers: Sequence[str] = ROUTERS,
     lines: int = SUBSCRIBERS,
@@ -149,7 +204,9 @@ def stack(
         simulator = open_.enter_context(_simulator(Path(folder), router_password, routers, lines, latency))
         signing_key = 'whsec_' + base64.b64encode(secrets.token_bytes(32)).decode()
         env = open_.enter_context(instance(database))
+        redis = open_.enter_context(Redis())
         env |= {
+            'REDIS_URL': redis.url,  # one that may be stopped without harm to anybody else
             'PYTHONUNBUFFERED': '1',
             'DELINQUENCY_CREDENTIAL_DEMO_BILLING': json.dumps({'secret': signing_key}),
             'DELINQUENCY_CREDENTIAL_DEMO_ROUTERS': json.dumps({'username': 'admin', 'password': router_password}),
@@ -168,16 +225,12 @@ def stack(
             url=f'http://127.0.0.1:{port}', token=spec['token'], password=spec['password'], signing_key=signing_key,
             control=simulator['control'], lab=lab, env=env, log=Path(log.name),
             secrets={'router password': router_password, 'signing key': signing_key.removeprefix('whsec_')},
+            redis=redis, log_file=log, open_=open_, worker_command=worker_command,
         )  # fmt: skip
         for lane in LANES:
-            running.workers.append(open_.enter_context(worker(env, log, lane)))
+            running.start_worker(lane)
         wait_until('NetBox answers', lambda: _answers(running.url), 300)
         yield running
-
-
-def worker(env: dict[str, str], log: TextIO, *queues: str):
-    """A real NetBox worker of those queues."""
-    return process([str(BIN / 'netbox'), 'rqworker', *queues], env, stdout=log, stderr=log)
 
 
 def _answers(url: str) -> bool:

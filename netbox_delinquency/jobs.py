@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
+from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from core.choices import JobNotificationChoices
+from core.choices import JobNotificationChoices, JobStatusChoices
 from core.exceptions import JobFailed
+from core.models import Job, ObjectType
 from django.utils import timezone
 from netbox.jobs import JobRunner, system_job
 
@@ -16,14 +18,19 @@ from nornir_tasks.drivers.base import lines_of
 from nornir_tasks.preparing import check_point
 
 from .billing.ingest import work_inbox
-from .choices import EventStatusChoices, RunKindChoices, RunStatusChoices
+from .choices import EventStatusChoices, OutcomeChoices, RunStatusChoices
+from .enforcement import control
+from .enforcement.conduct import begin_run, conduct, is_abandoned, waiting_points, waiting_runs
 from .enforcement.errors import RunRefusedError
-from .enforcement.execute import execute_run, is_abandoned
+from .enforcement.execute import watch_points, work_point
+from .enforcement.halts import why_held
+from .enforcement.lanes import RESTORE, kinds_of, lane_of
 from .enforcement.plan import plan_runs, unplanned_lines
 from .models import BillingEvent, EnforcementPoint, EnforcementRun
 from .policy.days import ensure_start_days
 from .policy.evaluate import evaluate
 from .retention import purge
+from .schedule import PeriodicJob, bury, ensure_system_jobs, is_lost
 from .settings import get_settings
 
 ENFORCE_QUEUE = 'netbox_delinquency.enforce'
@@ -31,6 +38,8 @@ RESTORE_QUEUE = 'netbox_delinquency.restore'
 
 # An event that lies in the inbox for so long was stored while the queue was down.
 FORGOTTEN_AFTER = timedelta(minutes=1)
+
+logger = logging.getLogger('netbox_delinquency.jobs')
 
 
 class WorkInbox(JobRunner):
@@ -44,17 +53,63 @@ class WorkInbox(JobRunner):
         contracts = work_inbox(now)
         # What takes access away waits for the evaluation of all contracts: one plan, not one for each event.
         for run in plan_runs(unplanned_lines().filter(contract__in=contracts), now, restores_only=True):
-            work_run(self, run.pk)
+            start_run(run.pk)
 
 
 class ExecuteRun(JobRunner):
-    """Execute an approved run."""
+    """Begin an approved run, whose points are jobs of their own; or take one up that is under way."""
 
     class Meta:
-        name = 'Enforcement run'
+        name = control.START
 
     def run(self, run: int, **kwargs) -> None:
-        work_run(self, run)
+        try:
+            start_run(run)
+        except RunRefusedError as error:
+            if points := waiting_points(EnforcementRun.objects.get(pk=run)):
+                enqueue_points(EnforcementRun.objects.get(pk=run), points)
+                return
+            self.logger.warning(str(error))
+            raise JobFailed from None
+
+
+class WorkPoint(JobRunner):
+    """Work off one point of a run, as far as the wave under way goes."""
+
+    class Meta:
+        name = 'Enforcement run at a point'
+
+    def run(self, run: int, point: int, **kwargs) -> None:
+        work = work_point(run, point)
+        if work.taken:
+            self.logger.info('another worker holds the point: it takes these rows up next')
+            return
+        if work.halt:
+            self.logger.info('halted: %s', work.halt)
+        counts = ', '.join(f'{count} {outcome}' for outcome, count in sorted(work.outcomes.items()))
+        self.logger.info('rows: %s', counts or 'none')
+        self.job.data = dict(work.outcomes)
+        carry_on(run)
+        # Whoever found this point taken has left its rows to us.
+        lane = lane_of(EnforcementRun.objects.values_list('kind', flat=True).get(pk=run))
+        for waiting in waiting_runs(point, kinds_of(lane)):
+            if not why_held(waiting, point):
+                enqueue_points(waiting, [point])
+        if set(work.outcomes) - {*OutcomeChoices.SUCCESS, OutcomeChoices.SKIPPED}:
+            raise JobFailed
+
+
+class ConductRun(JobRunner):
+    """After a wave has soaked: look at the points once more, and go on if they are well."""
+
+    class Meta:
+        name = 'Enforcement run: next wave'
+
+    def run(self, run: int, **kwargs) -> None:
+        watched = EnforcementRun.objects.get(pk=run)
+        if watched.status == RunStatusChoices.RUNNING:
+            watch_points(watched)
+        carry_on(run, watched=True)
 
 
 class CheckPoint(JobRunner):
@@ -74,25 +129,19 @@ class CheckPoint(JobRunner):
 
 
 @system_job(interval=1)
-class Housekeeping(JobRunner):
+class Housekeeping(PeriodicJob):
     """Take up what a dead worker or a queue that was down left behind."""
 
     class Meta:
         name = 'Delinquency: housekeeping'
 
     def run(self, *args, **kwargs) -> None:
-        now = timezone.now()
-        waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED)
-        if waiting.filter(received_at__lt=now - FORGOTTEN_AFTER).exists():
-            enqueue_inbox()
-        for run in EnforcementRun.objects.filter(status=RunStatusChoices.RUNNING):
-            if is_abandoned(run, now):
-                self.logger.warning('run "%s" was left by its worker: resuming it', run)
-                enqueue_run(run)
+        for sentence in take_up(timezone.now()):
+            self.logger.warning(sentence)
 
 
 @system_job(interval=1_440)
-class Retention(JobRunner):
+class Retention(PeriodicJob):
     """Forget what was settled long ago; the log of what was done to lines is kept for its own term."""
 
     class Meta:
@@ -104,7 +153,7 @@ class Retention(JobRunner):
 
 
 @system_job(interval=1_440)
-class RenewCalendars(JobRunner):
+class RenewCalendars(PeriodicJob):
     """Write the days on which something may start anew, from the calendars and holidays as they are now."""
 
     class Meta:
@@ -115,7 +164,7 @@ class RenewCalendars(JobRunner):
 
 
 @system_job(interval=get_settings().evaluate_minutes)
-class Evaluate(JobRunner):
+class Evaluate(PeriodicJob):
     """Put every contract where it belongs today, and plan what follows from it."""
 
     class Meta:
@@ -128,31 +177,148 @@ class Evaluate(JobRunner):
         for run in plan_runs(unplanned_lines(), now):
             self.logger.info('%s: %s, %s', run, run.kind, run.status)
             if run.status == RunStatusChoices.APPROVED:
-                enqueue_run(run)
+                start_run(run.pk)
 
 
-def work_run(job: JobRunner, pk: int) -> None:
-    """Execute a run within a job; its rows carry what happened, the job only the sums."""
-    outcomes: Counter[str] = Counter()
-    try:
-        run = execute_run(pk, lambda result: outcomes.update([str(result.outcome)]))
-    except RunRefusedError as error:
-        job.logger.warning(str(error))
-        raise JobFailed from None
-    job.logger.info('%s: %s', run, ', '.join(f'{count} {outcome}' for outcome, count in sorted(outcomes.items())))
-    if run.status != RunStatusChoices.COMPLETED:
-        raise JobFailed
+def start_run(pk: int) -> EnforcementRun:
+    """Begin an approved run here and now, and queue its points. Raises `RunRefusedError`."""
+    run = begin_run(pk, timezone.now())
+    carry_on(pk)
+    return run
+
+
+def resume_run(run: EnforcementRun, now: datetime) -> EnforcementRun:
+    """Resume a paused run, and queue what it waits for. Raises `RunRefusedError`."""
+    run = control.resume_run(run, now)
+    carry_on(run.pk)
+    enqueue_points(run, waiting_points(run))
+    return run
+
+
+def carry_on(pk: int, watched: bool = False) -> None:
+    """Take a run a step on, and queue what follows: the points of the next wave, or a look at it once this soaked."""
+    now = timezone.now()
+    orders = conduct(pk, now, watched=watched)
+    run = EnforcementRun.objects.get(pk=pk)
+    enqueue_points(run, orders.points)
+    if orders.look_at and ConductRun.name not in _queued_jobs(run):
+        ConductRun.enqueue(
+            instance=run,
+            schedule_at=orders.look_at if orders.look_at > now else None,
+            queue_name=_queue(run),
+            notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+            job_timeout=get_settings().job_timeout_seconds,
+            run=run.pk,
+        )
+
+
+def enqueue_points(run: EnforcementRun, points: Iterable[int]) -> None:
+    """Queue these points of a run, by primary key; none that has a job already which will come to it."""
+    names = dict(EnforcementPoint.objects.filter(pk__in=list(points)).values_list('pk', 'name'))
+    queued = _queued_jobs(run)
+    for pk, name in names.items():
+        title = point_job_name(name)
+        if title in queued:
+            continue
+        WorkPoint.enqueue(
+            instance=run,
+            name=title,
+            queue_name=_queue(run),
+            notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+            job_timeout=get_settings().job_timeout_seconds,
+            run=run.pk,
+            point=pk,
+        )
+
+
+def point_job_name(point: str) -> str:
+    return f'{WorkPoint.name}: {point}'
+
+
+def _queued_jobs(run: EnforcementRun) -> set[str]:
+    """Names of this run's jobs that have not begun; those that Redis lost are closed, and do not count."""
+    now, names = timezone.now(), set()
+    for job in _jobs_of(run).filter(status__in=(JobStatusChoices.STATUS_PENDING, JobStatusChoices.STATUS_SCHEDULED)):
+        if is_lost(job, now):
+            bury(job, now)
+        else:
+            names.add(job.name)
+    return names
+
+
+def bury_jobs(run: EnforcementRun, now: datetime) -> None:
+    """Close the rows of this run's jobs whose workers died."""
+    for job in _jobs_of(run).filter(status=JobStatusChoices.STATUS_RUNNING):
+        if is_lost(job, now):
+            bury(job, now)
+
+
+def _jobs_of(run: EnforcementRun):
+    return Job.objects.filter(object_type=ObjectType.objects.get_for_model(run), object_id=run.pk)
+
+
+def _queue(run: EnforcementRun) -> str:
+    return RESTORE_QUEUE if lane_of(run.kind) == RESTORE else ENFORCE_QUEUE
+
+
+def take_up(now: datetime) -> list[str]:
+    """Everything that was left behind is taken up again; what was, in sentences. May be called from anywhere, any time.
+
+    Raises `RedisError` while there is no Redis.
+    """
+    told = [f'system job "{name}" was lost: scheduled again' for name in ensure_system_jobs()]
+    waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED)
+    if waiting.filter(received_at__lt=now - FORGOTTEN_AFTER).exists():
+        enqueue_inbox()
+        told.append('billing events lay in the inbox')
+    for run in EnforcementRun.objects.filter(status=RunStatusChoices.APPROVED):
+        if _was_to_start(run, now):
+            told.append(f'run "{run}" was approved and never begun: starting it')
+            try:
+                start_run(run.pk)
+            except RunRefusedError as error:
+                told.append(str(error))
+    for run in EnforcementRun.objects.filter(status=RunStatusChoices.RUNNING):
+        if is_abandoned(run, now):
+            told.append(f'run "{run}" was left by {run.executor}: the workers take it over')
+            begin_run(run.pk, now)
+        carry_on(run.pk)
+    left = EnforcementRun.objects.filter(changes__outcome='', started_at__isnull=False)
+    for run in left.filter(status__in=(RunStatusChoices.RUNNING, RunStatusChoices.CANCELLED)).distinct():
+        bury_jobs(run, now)
+        if points := [point for point in waiting_points(run) if not why_held(run, point)]:
+            told.append(f'run "{run}" has rows left at {len(points)} points')
+            enqueue_points(run, points)
+    return told
+
+
+def _was_to_start(run: EnforcementRun, now: datetime) -> bool:
+    """True for an approved run that would have begun by now, had its job not been lost.
+
+    Of a run that a person planned, only where a person started it: a runbook of theirs may be about to.
+    """
+    if run.approved_at > now - FORGOTTEN_AFTER:
+        return False
+    if run.author_id is None and run.approver_id is None:
+        return True
+    started = _jobs_of(run).filter(name=ExecuteRun.name, status=JobStatusChoices.STATUS_PENDING)
+    lost = [job for job in started if is_lost(job, now)]
+    for job in lost:
+        bury(job, now)
+    return bool(lost)
 
 
 def enqueue_run(run: EnforcementRun, user=None):
-    """Queue an approved run on the lane of its kind. Raises `RunRefusedError` for one that is not approved."""
+    """Queue the start of an approved run, on the lane of its kind; of a running one, that it is looked after at once.
+
+    Raises `RunRefusedError` for any other.
+    """
     if run.status not in (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING):
         raise RunRefusedError(f'run "{run}" is {run.status}: only an approved one can be started')
-    queue = RESTORE_QUEUE if run.kind == RunKindChoices.RESTORE else ENFORCE_QUEUE
     return ExecuteRun.enqueue(
         instance=run,
         user=user,
-        queue_name=queue,
+        queue_name=_queue(run),
         notifications=JobNotificationChoices.NOTIFICATION_ON_FAILURE,
         job_timeout=get_settings().job_timeout_seconds,
         run=run.pk,

@@ -1,4 +1,4 @@
-"""What can be done with runs over REST: plan, approve, start, cancel; and the journal that a runbook keeps here.
+"""What can be done with runs over REST: plan, approve, start, pause, resume, cancel; and the journal of a runbook.
 
 A refusal that comes of the run's state is a 409 with the sentence; a body that cannot be read is a 400, never taken
 for an empty one.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -19,15 +20,18 @@ from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED, HTTP_409_CONFLICT
 
+from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import ChangeResult, Outcome, Reading
 
+from ..enforcement.conduct import begin_run, finish_run
+from ..enforcement.control import cancel_run, pause_run
 from ..enforcement.errors import RunRefusedError
-from ..enforcement.execute import begin_run, finish_run
 from ..enforcement.journal import DatabaseJournal
-from ..enforcement.plan import approve_run, cancel_run, plan_runs, unplanned_lines
+from ..enforcement.plan import approve_run, plan_runs, unplanned_lines
+from ..enforcement.progress import progress
 from ..filtersets import AccessLineFilterSet
-from ..jobs import enqueue_run
-from ..models import AccessLine, EnforcementRun
+from ..jobs import enqueue_run, resume_run
+from ..models import AccessLine, EnforcementPoint, EnforcementRun
 from .serializers import EnforcementRunSerializer
 
 __all__ = ('RunActionsMixin',)
@@ -47,7 +51,11 @@ ACTIONS = {
     'claim': EXECUTE,
     'sending': EXECUTE,
     'finished': EXECUTE,
+    'unsent': EXECUTE,
+    'vitals': EXECUTE,
     'finish': EXECUTE,
+    'pause': EXECUTE,
+    'resume': EXECUTE,
     'cancel': CANCEL,
 }
 
@@ -99,15 +107,50 @@ class ResultRequest(serializers.Serializer):
     before = ReadingField(allow_null=True)
     after = ReadingField(allow_null=True)
     message = serializers.CharField(allow_blank=True)
+    refused = serializers.BooleanField(default=False, help_text='The point said no')
 
 
 class FinishedRequest(serializers.Serializer):
     results = ResultRequest(many=True, allow_empty=False)
 
 
+class UnsentRequest(serializers.Serializer):
+    keys = serializers.ListField(child=serializers.CharField(), allow_empty=False)
+
+
+class VitalsRequest(serializers.Serializer):
+    point = serializers.CharField(max_length=100)
+    sessions = serializers.IntegerField(min_value=0, allow_null=True)
+    latency_s = serializers.FloatField(min_value=0, allow_null=True)
+
+
+class PauseRequest(serializers.Serializer):
+    reason = serializers.CharField(max_length=400)
+
+
 class ClaimAnswer(serializers.Serializer):
     refused = serializers.DictField(child=serializers.CharField())
     busy = serializers.ListField(child=serializers.CharField())
+    halt = serializers.CharField(allow_blank=True, help_text='Nothing was claimed: stop, and leave the rows open')
+
+
+class WaveAnswer(serializers.Serializer):
+    wave = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    done = serializers.IntegerField()
+
+
+class ProgressAnswer(serializers.Serializer):
+    status = serializers.CharField()
+    wave = serializers.IntegerField()
+    waves = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    done = serializers.IntegerField()
+    outcomes = serializers.DictField(child=serializers.IntegerField())
+    by_wave = WaveAnswer(many=True)
+    rate_per_s = serializers.FloatField(allow_null=True)
+    eta_s = serializers.IntegerField(allow_null=True)
+    halt_reason = serializers.CharField(allow_blank=True)
 
 
 class SendingAnswer(serializers.Serializer):
@@ -145,6 +188,12 @@ class RunActionsMixin:
         if not self.request.user.has_perm(permission, obj=run):
             raise PermissionDenied(f'You do not have the permission {permission} for this run.')
         return run
+
+    def _executor(self) -> str:
+        return f'runbook of {self.request.user.username}'
+
+    def _journal(self, pk) -> DatabaseJournal:
+        return DatabaseJournal(self._run(pk), self._executor())
 
     def _body(self, serializer_class) -> dict:
         serializer = serializer_class(data=self.request.data)
@@ -193,7 +242,7 @@ class RunActionsMixin:
     @document(None, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def cancel(self, request, pk):
-        """End a run that was not started."""
+        """End a run: what was not sent is closed, what was sent is read back."""
         run = self._run(pk)
         with _refusals():
             cancel_run(run, timezone.now())
@@ -205,7 +254,7 @@ class RunActionsMixin:
         """Take an approved run in hand, from a runbook."""
         run = self._run(pk)
         with _refusals():
-            run = begin_run(run.pk, f'runbook of {request.user.username}', timezone.now())
+            run = begin_run(run.pk, timezone.now(), executor=self._executor())
         return self._answer(run)
 
     @document(ClaimRequest, ClaimAnswer)
@@ -213,15 +262,15 @@ class RunActionsMixin:
     def claim(self, request, pk):
         """Claim rows before they are read and sent."""
         with _refusals():
-            claim = DatabaseJournal(self._run(pk)).claim_rows(self._body(ClaimRequest)['keys'])
-        return Response({'refused': claim.refused, 'busy': sorted(claim.busy)})
+            claim = self._journal(pk).claim_rows(self._body(ClaimRequest)['keys'])
+        return Response({'refused': claim.refused, 'busy': sorted(claim.busy), 'halt': claim.halt})
 
     @document(SendingRequest, SendingAnswer)
     @action(detail=True, methods=['post'])
     def sending(self, request, pk):
         """Journal rows that are about to be sent, each with its reading before."""
         with _refusals():
-            refused = DatabaseJournal(self._run(pk)).send_rows(self._body(SendingRequest)['before'])
+            refused = self._journal(pk).send_rows(self._body(SendingRequest)['before'])
         return Response({'refused': refused})
 
     @document(FinishedRequest, EnforcementRunSerializer)
@@ -230,13 +279,57 @@ class RunActionsMixin:
         """Close rows with what came of them."""
         body = self._body(FinishedRequest)
         results = [ChangeResult(**{**row, 'outcome': Outcome(row['outcome'])}) for row in body['results']]
+        journal = self._journal(pk)
+        with _refusals():
+            journal.finished(results)
+        return self._answer(journal.run)
+
+    @document(UnsentRequest)
+    @action(detail=True, methods=['post'])
+    def unsent(self, request, pk):
+        """Rows that were journaled as sent and were not: the work stopped before them."""
+        with _refusals():
+            self._journal(pk).unsend_rows(self._body(UnsentRequest)['keys'])
+        return Response({})
+
+    @document(VitalsRequest)
+    @action(detail=True, methods=['post'])
+    def vitals(self, request, pk):
+        """How a point is: before its first row, and after each batch."""
+        body = self._body(VitalsRequest)
+        get_object_or_404(EnforcementPoint, name=body['point'])
+        with _refusals():
+            self._journal(pk).vitals(body['point'], Vitals(body['sessions'], body['latency_s']))
+        return Response({})
+
+    @document(PauseRequest, EnforcementRunSerializer)
+    @action(detail=True, methods=['post'])
+    def pause(self, request, pk):
+        """Send nothing more until somebody resumes it."""
         run = self._run(pk)
         with _refusals():
-            DatabaseJournal(run).finished(results)
+            pause_run(run, self._body(PauseRequest)['reason'], timezone.now())
+        return self._answer(self._run(pk))
+
+    @document(None, EnforcementRunSerializer)
+    @action(detail=True, methods=['post'])
+    def resume(self, request, pk):
+        """Go on with a paused run, by the workers."""
+        with _refusals():
+            run = resume_run(self._run(pk), timezone.now())
         return self._answer(run)
+
+    @document(None, ProgressAnswer)
+    @action(detail=True, methods=['get'])
+    def progress(self, request, pk):
+        """How far a run is."""
+        return Response(asdict(progress(self.get_object(), timezone.now())))
 
     @document(None, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def finish(self, request, pk):
         """End a run whose rows are all closed."""
-        return self._answer(finish_run(self._run(pk), timezone.now()))
+        run = self._run(pk)
+        if run.executor != self._executor():
+            raise Refused(f'run "{run}" is being worked on by {run.executor}')
+        return self._answer(finish_run(run, timezone.now()))

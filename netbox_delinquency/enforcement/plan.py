@@ -16,6 +16,7 @@ from ..choices import ApprovalChoices, LineChannelChoices, LineStatusChoices, Ru
 from ..models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
 from ..models.access import is_covered, is_right
 from ..models.state import is_state, set_state
+from .control import cancel_run
 from .errors import RunRefusedError
 
 __all__ = ('approve_run', 'cancel_run', 'plan_hash', 'plan_runs', 'unplanned_lines')
@@ -156,12 +157,3 @@ def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver
         approved_at=now,
         approver=approver,
     )
-
-
-@transaction.atomic
-def cancel_run(run: EnforcementRun, now: datetime) -> None:
-    """End a run that has not started. Raises `RunRefusedError` for one that has."""
-    locked = EnforcementRun.objects.select_for_update().get(pk=run.pk)
-    if locked.status not in (RunStatusChoices.PLANNED, RunStatusChoices.APPROVED):
-        raise RunRefusedError(f'run "{run}" is {locked.status}: it can no longer be cancelled')
-    run.advance(status=RunStatusChoices.CANCELLED, finished_at=now)

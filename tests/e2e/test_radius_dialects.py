@@ -11,11 +11,11 @@ from unittest import mock, skipIf
 from django.test import TestCase, override_settings
 from users.models import User
 
-from netbox_delinquency.enforcement.execute import execute_run
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState, Mode
+from tests.plugin.engine import execute_run
 from tests.plugin.factories import make_contract, make_line, make_plan, make_point
 from tests.simulators.bng import bng
 from tests.simulators.dialects import PROVIDERS, SLOW, STATES, provider_network

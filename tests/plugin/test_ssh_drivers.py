@@ -9,17 +9,16 @@ from unittest import mock
 import pytest
 from core.models import Job
 from django.contrib.contenttypes.models import ContentType
-from django.test import override_settings
 from django.urls import reverse
 from django.utils import timezone
 
 from dev.lab import Lab
-from netbox_delinquency.enforcement.execute import execute_run
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs
 from netbox_delinquency.jobs import CheckPoint
 from netbox_delinquency.models import AccessLine, EnforcementChange
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState
+from tests.plugin.engine import execute_run
 from tests.simulators.console import console_box
 from tests.simulators.fixtures import PROFILES
 from tests.simulators.iosxr import IOSXRTerminal
@@ -43,7 +42,6 @@ CONSOLES = {
 }
 
 
-@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
 class SSHDriverTest(PluginAPITestCase):
     def setUp(self):
         super().setUp()
