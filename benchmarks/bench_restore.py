@@ -34,6 +34,7 @@ DATABASE = 'netbox_bench_restore'
 LATENCY_S = 0.02
 POLL_S = 0.01
 BLOCK_DAYS = 40
+WAVES = '1, 1%, 10%, rest'
 GIVE_UP_S = 60.0
 
 
@@ -134,13 +135,15 @@ class Bench:
             samples.wrong.append(f'{number}: read back as normal, but the router says {service[name]}')
 
     def run(self) -> tuple[Samples, Samples]:
-        # Nothing holds the large run back: the default waves without a pause, no caps.
-        self.stack.configure(soak_seconds=0, max_share_percent=100, max_rows_per_run=10**6, max_rows_per_hour=10**6)
+        # Nothing holds the large run back: no caps, and the default waves without a pause between them.
+        caps = {'max_share_percent': 100, 'max_rows_per_run': 10**6, 'max_rows_per_hour': 10**6}
+        self.stack.configure(**caps, soak_seconds=0, waves='rest')
         first = self.block([*self.idle, *self.busy], 'Lines that will be paid for')
         wait_until('the first run ends', lambda: self.ended(first), 300, 0.5)
         say(f'{len(self.idle) + len(self.busy)} lines are blocked: {self.outcomes(first)}')
         idle = self.pay(self.idle)
         say(f'idle: {idle}')
+        self.stack.configure(waves=WAVES)
         started = time.monotonic()
         second = self.block(self.others, 'The large one')
         wait_until('the large run starts', lambda: self.status(second) == 'running', 60, 0.2)
