@@ -342,11 +342,16 @@ class KeepingTest(CareTestCase):
         invoice = Invoice.objects.create(
             contract=self.contract, reference='I', is_open=False, due_date=due, occurred_at=now - 10 * DAY
         )
+        order = PlanChangeOrder.objects.create(
+            contract=self.contract, to_plan=make_plan(), reason='x', offered_until=timezone.localdate() - 100 * DAY
+        )
         assert sum(purge(now, 180, 1826).values()) == 0
+        order.advance(status='declined', decided_at=old)
         Invoice.objects.filter(pk=invoice.pk).update(occurred_at=now - 181 * DAY)
         counts = purge(now, 180, 1826)
         assert (counts['Invoice'], counts['Notice'], counts['Hold']) == (1, 1, 1)
         assert Hold.objects.get().kind == 'trust_unlock'
+        assert counts['PlanChangeOrder'] == 1
 
     def test_days_are_written_anew_where_a_date_moves_and_every_day(self):
         today = timezone.localdate()
