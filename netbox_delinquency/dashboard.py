@@ -4,6 +4,7 @@ from extras.dashboard.utils import register_widget
 from extras.dashboard.widgets import DashboardWidget
 
 from .ui import counts
+from .ui.banner import stopped_banner
 
 __all__ = ('EnforcementWidget',)
 
@@ -21,4 +22,5 @@ class EnforcementWidget(DashboardWidget):
             found.append(counts.drifting(request.user))
         found += counts.open_runs(request.user)
         found += counts.late_sources(request.user)
-        return render_to_string('netbox_delinquency/inc/counts.html', {'counts': found, 'empty': _('Nothing to show.')})
+        context = {'counts': found, 'empty': _('Nothing to show.')}
+        return stopped_banner() + render_to_string('netbox_delinquency/inc/counts.html', context)

@@ -6,7 +6,7 @@ from netbox.object_actions import ObjectAction
 
 from .choices import RunStatusChoices
 
-__all__ = ('ApproveRun', 'CancelRun', 'PlanLines', 'StartRun')
+__all__ = ('ApproveRun', 'CancelRun', 'PlanLines', 'ProfileLines', 'StartRun')
 
 
 class PlanLines(ObjectAction):
@@ -17,6 +17,63 @@ class PlanLines(ObjectAction):
     multi = True
     permissions_required = {'enforce'}
     template_name = 'netbox_delinquency/buttons/plan.html'
+
+
+class ReconcileLines(ObjectAction):
+    """Read the selected lines back."""
+
+    name = 'bulk_reconcile'
+    label = _('Read Selected')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'cyan', 'icon': 'magnify-scan'}
+
+
+class UnpinLines(ObjectAction):
+    """Let policy take hold of the selected lines again."""
+
+    name = 'bulk_unpin'
+    label = _('Unpin Selected')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'secondary', 'icon': 'pin-off'}
+
+
+class RevertRows(ObjectAction):
+    """Put the lines of the selected rows back as they were before."""
+
+    name = 'bulk_revert'
+    label = _('Revert Selected')
+    multi = True
+    permissions_required = {'view'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'orange', 'icon': 'undo-variant'}
+
+    @classmethod
+    def render(cls, context, obj, **kwargs):
+        may = context['request'].user.has_perm('netbox_delinquency.enforce_accessline')
+        return super().render(context, obj, **kwargs) if may else ''
+
+
+class ProfileLines(ObjectAction):
+    """Set parameters at the CPEs of the selected lines: asks for them first, then plans a run."""
+
+    name = 'bulk_profile'
+    label = _('Set CPE Parameters')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/profile.html'
 
 
 class RunAction(ObjectAction):

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, TruncDate
 
 from .choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
-from .models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice, PlanChangeOrder
+from .models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice, PlanChangeOrder, RunPoint
 
 __all__ = ('purge',)
 
@@ -41,7 +41,11 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
         Invoice.objects.filter(is_open=False, occurred_at__lt=before, contract__oldest_due_date__isnull=True),
         BillingEvent.objects.filter(received_at__lt=before).exclude(status=EventStatusChoices.RECEIVED),
         EnforcementChange.objects.filter(**done),
-        EnforcementRun.objects.filter(status__in=RunStatusChoices.ENDED, finished_at__lt=log_end, changes__isnull=True),
+        RunPoint.objects.filter(**done),
+        # One that a younger run reverts goes with that one.
+        EnforcementRun.objects.filter(
+            status__in=RunStatusChoices.ENDED, finished_at__lt=log_end, changes__isnull=True, reverted_by__isnull=True
+        ),
     )
     counts = {}
     for queryset in gone:

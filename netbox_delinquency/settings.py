@@ -20,7 +20,6 @@ class DelinquencySettings(BaseModel):
     job_timeout_seconds: int = Field(default=6 * 3_600, ge=60)
     retention_days: int = Field(default=180, ge=1, le=3_650)
     action_log_days: int = Field(default=1_826, ge=1, le=1_826)
-    parallel_points: int = Field(default=10, ge=1, le=100)
 
 
 def parse_settings(config: dict[str, Any]) -> DelinquencySettings:

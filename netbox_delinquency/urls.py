@@ -22,6 +22,7 @@ PATHS = {
     'holds': 'hold',
     'grace-rules': 'gracerule',
     'plan-change-orders': 'planchangeorder',
+    'settings': 'enforcementsettings',
 }
 
 urlpatterns = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nornir_tasks.change import AccessState, ChangeResult, Mode, Outcome, Reading
+from nornir_tasks.change import ChangeResult, Outcome, Reading
 
 WRONG = frozenset({Outcome.FAILED, Outcome.PARTIAL, Outcome.UNKNOWN})
 
@@ -18,18 +18,18 @@ WRONG = frozenset({Outcome.FAILED, Outcome.PARTIAL, Outcome.UNKNOWN})
 class BreakerLimits:
     """What a run may do at most before it stops itself. Percentages are 0 to 100; 100 never trips."""
 
-    max_failed_percent: float = 10.0  # wrong rows among those tried
+    max_failed_percent: float = 5.0  # wrong rows among those tried
     min_rows: int = 20  # rows tried before a share means anything
     max_session_drop_percent: float = 5.0  # of a point's sessions, beyond those that the run itself ended
     min_session_drop: int = 5  # fewer are homes that redial
     max_refused_percent: float = 20.0  # rows the point said no to (NAK) among those tried
-    max_latency_factor: float = 5.0  # how much slower a point may become
+    max_latency_factor: float = 10.0  # how much slower a point may become
     min_latency_s: float = 1.0  # answers faster than this (seconds) are never slow
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """How an enforcement point is: `sessions` it has, and how long it takes to answer. `None`: it cannot say."""
+    """How an enforcement point is: the `sessions` it has, and the seconds it took to say so. `None`: it cannot say."""
 
     sessions: int | None = None
     latency_s: float | None = None
@@ -37,21 +37,32 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Rows closed so far: `tried` are those not skipped, of which `wrong` (failed, partial, unknown) and `refused`."""
+    """Rows closed so far: `tried` are those not skipped, of which `wrong` (failed, partial, unknown) and `refused`.
+
+    `untouched` are those of the wrong ones to which nothing was sent (the point is dead, the line is not there).
+    """
 
     tried: int = 0
     wrong: int = 0
     refused: int = 0
+    untouched: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.tried + other.tried, self.wrong + other.wrong, self.refused + other.refused)
+        return Tally(
+            self.tried + other.tried,
+            self.wrong + other.wrong,
+            self.refused + other.refused,
+            self.untouched + other.untouched,
+        )
 
     @classmethod
     def of(cls, result: ChangeResult) -> Tally:
         """A row that was skipped says nothing: counting it would water the share of wrong ones down."""
         if result.outcome is Outcome.SKIPPED:
             return cls()
-        return cls(tried=1, wrong=int(result.outcome in WRONG), refused=int(result.refused))
+        # What was sent and cannot be read back is unknown, so a failure without a reading after was never sent.
+        untouched = result.outcome is Outcome.FAILED and result.after is None
+        return cls(1, int(result.outcome in WRONG), int(result.refused), int(untouched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +75,39 @@ class PointHealth:
     ended: int = 0
 
 
-def may_have_ended(desired: AccessState, before: Reading | None, after: Reading | None) -> bool:
-    """True where a row that was sent may have cost its line the session it had: blocked, not back yet, or unread."""
-    if before is None or before.live is None:
-        return False
-    return desired.mode is Mode.BLOCKED or after is None or after.live is None
+def may_have_ended(before: Reading | None, after: Reading | None) -> bool:
+    """True where a row that was sent may have cost its line the session that it had: gone, or not read since."""
+    return before is not None and before.live is not None and (after is None or after.live is None)
 
 
 def verdict(
-    limits: BreakerLimits, tally: Tally, points: Iterable[PointHealth] = (), first_wave: Tally | None = None
+    limits: BreakerLimits,
+    tally: Tally,
+    points: Iterable[PointHealth] = (),
+    first_wave: Tally | None = None,
+    *,
+    total: int = 0,
+    unit: str = 'rows',
 ) -> str:
     """Why the run must not go on, or '' where it may.
 
     `tally` is over all closed rows of the run; `first_wave` over those of its first wave, given once all are closed.
+    `total` is how many rows the run has. With it, rows that were not touched count by themselves, as a share of all:
+    the lines of one dead router fail in a moment, and would else be most of what is closed while the others work.
+    `unit` is what is counted, for the sentence.
     """
     if first_wave and 0 < first_wave.tried == first_wave.wrong:
-        return f'the whole first wave went wrong: {first_wave.wrong} of {first_wave.tried} rows'
-    if tally.tried >= limits.min_rows:
-        if _exceeds(tally.wrong, tally.tried, limits.max_failed_percent):
-            figures = _share(tally.wrong, tally.tried, limits.max_failed_percent)
-            return f'too many rows went wrong: {figures}'
+        return f'the whole first wave went wrong: {first_wave.wrong} of {first_wave.tried} {unit}'
+    untouched = tally.untouched if total else 0
+    if tally.tried - untouched >= limits.min_rows:
+        if _exceeds(tally.wrong - untouched, tally.tried - untouched, limits.max_failed_percent):
+            figures = _share(tally.wrong - untouched, tally.tried - untouched, limits.max_failed_percent)
+            return f'too many {unit} went wrong: {figures}'
         if _exceeds(tally.refused, tally.tried, limits.max_refused_percent):
             figures = _share(tally.refused, tally.tried, limits.max_refused_percent)
-            return f'too many rows were refused by their points: {figures}'
+            return f'too many {unit} were refused by their points: {figures}'
+    if untouched and tally.tried >= limits.min_rows and _exceeds(untouched, total, limits.max_failed_percent):
+        return f'too many {unit} could not be tried: {_share(untouched, total, limits.max_failed_percent)}'
     return next(filter(None, (_collateral(limits, health) for health in points)), '')
 
 

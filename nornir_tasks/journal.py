@@ -6,12 +6,15 @@ point. NetBox's workers pass a journal in the database, a runbook one over REST.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, ChangeResult, Reading
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,10 @@ class Journal(Protocol):
         ...
 
     def unsent(self, changes: Sequence[AccessChange]) -> None:
-        """These rows were journaled as sent, but the work stopped before them: they are open and unsent again."""
+        """These rows were claimed, and perhaps journaled as sent, but the work stopped before them.
+
+        They are open, unsent and nobody's again. A row that a dead worker had sent before stays as that one left it.
+        """
         ...
 
     def finished(self, results: Sequence[ChangeResult]) -> None:
@@ -96,7 +102,10 @@ class MemoryJournal:
 
 
 class ReportingJournal:
-    """Another journal, and a callback with every result once it is journaled (a progress bar)."""
+    """Another journal, and a callback with every result once it is journaled (a progress bar).
+
+    The callback comes from the threads of the points. One that raises is logged, and stops nothing.
+    """
 
     def __init__(self, journal: Journal, report: Callable[[ChangeResult], None]) -> None:
         self.journal = journal
@@ -110,4 +119,7 @@ class ReportingJournal:
     def finished(self, results: Sequence[ChangeResult]) -> None:
         self.journal.finished(results)
         for result in results:
-            self.report(result)
+            try:
+                self.report(result)
+            except Exception:
+                logger.exception('row %s: what it came to could not be reported', result.key)

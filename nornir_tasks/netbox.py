@@ -13,19 +13,21 @@ from typing import Any
 
 import pynetbox
 import requests
-from nornir.core.inventory import Inventory
-from pynetbox.core.query import AllocationError, Request, RequestError
+from pynetbox.core.query import AllocationError, ContentError, Request, RequestError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from nornir_tasks.breaker import Vitals
-from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, Reading
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, CpeValue, Reading, ValueSet
 from nornir_tasks.errors import ConfigurationError, EnforcementError
-from nornir_tasks.inventory import Point, as_inventory
+from nornir_tasks.inventory import Point
 from nornir_tasks.journal import Claim
 
 PAGE = 1000
 TIMEOUT = 30.0  # seconds without an answer
+PAGE_TIMEOUT = 120.0  # a thousand devices take a busy NetBox a while, and asking again makes it busier
+PAGE_WORKERS = 2  # pages asked for at a time
+NO_CONTENT = 204
 
 
 class NetBoxError(EnforcementError):
@@ -46,14 +48,15 @@ class Line:
 class _Session(requests.Session):
     """Every call has a time limit; a read is tried again, a write never (its answer may only have been lost)."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = TIMEOUT) -> None:
         super().__init__()
+        self.timeout = timeout
         retry = Retry(total=3, backoff_factor=0.5, status_forcelist=(502, 503, 504), allowed_methods=('GET',))
         for scheme in ('http://', 'https://'):
             self.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        return super().request(*args, **{'timeout': TIMEOUT, **kwargs})
+        return super().request(*args, **{'timeout': self.timeout, **kwargs})
 
 
 class NetBox:
@@ -75,12 +78,29 @@ class NetBox:
         """All rows of a list (`runs`, `changes`, …) by its filters, page after page."""
         try:
             yield from self._request(path, filters).get()
-        except (RequestError, requests.RequestException) as error:
+        except (RequestError, ContentError, requests.RequestException) as error:
             raise NetBoxError(_sentence(error)) from error
+
+    def every(self, path: str, **filters: Any) -> list[dict[str, Any]]:
+        """All rows of a list anywhere in NetBox's API (`dcim/devices`), its pages fetched beside each other."""
+        request = Request(
+            base=f'{self._api.base_url}/{path}',
+            http_session=_Session(PAGE_TIMEOUT),
+            token=self._api.token,
+            filters=filters,
+            limit=PAGE,
+            threading=True,
+            max_workers=PAGE_WORKERS,
+        )
+        try:
+            found = list(request.get())
+        except (RequestError, ContentError, requests.RequestException) as error:
+            raise NetBoxError(_sentence(error)) from error
+        return sorted(found, key=lambda record: (record['name'] or '', record.get('id', 0)))
 
     def points(self, **filters: Any) -> list[Point]:
         """Enforcement points, by the filters of their list (`name='bras-1'`, `status='active'`)."""
-        return [_point(record) for record in self.rows('enforcement-points', **filters)]
+        return [as_point(record) for record in self.rows('enforcement-points', **filters)]
 
     def lines(self, **filters: Any) -> list[Line]:
         """Access lines, by the filters of their list (`bras='bras-1'`, `drifting=True`)."""
@@ -103,6 +123,10 @@ class NetBox:
         answer: dict[str, Any] = self._post(f'runs/{pk}/{action}', dict(body or {}))
         return answer
 
+    def progress(self, pk: int) -> dict[str, Any]:
+        """How far a run is: status, wave, waves, rows, done, outcomes, rate_per_s, eta_s (seconds), halt_reason."""
+        return next(self.rows(f'runs/{pk}/progress'))
+
     def open_changes(self, pk: int) -> dict[str, list[AccessChange]]:
         """The rows of a run that are not closed yet, by point name."""
         changes: dict[str, list[AccessChange]] = {}
@@ -111,9 +135,10 @@ class NetBox:
                 continue
             change = AccessChange(
                 key=str(record['id']),
-                target=AccessTarget(**record['target']),
-                desired=AccessState.from_dict(record['desired']),
+                target=_target(record['target']),
+                desired=_desired(record),
                 reason=record['reason'],
+                exact=record.get('exact') or {},
                 wave=record.get('wave', 0),
             )
             changes.setdefault(record['point']['name'], []).append(change)
@@ -122,6 +147,10 @@ class NetBox:
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         try:
             return self._request(path).post(body)
+        except ContentError as error:
+            if error.req.status_code == NO_CONTENT:
+                return {}
+            raise NetBoxError(_sentence(error)) from error
         except (RequestError, AllocationError, requests.RequestException) as error:
             raise NetBoxError(_sentence(error)) from error
 
@@ -133,19 +162,6 @@ class NetBox:
             filters=dict(filters or {}),
             limit=PAGE,
         )
-
-
-class NetBoxInventory:
-    """Nornir inventory plugin `netbox_delinquency`: the active enforcement points, by the filters of their list.
-
-    Address and token come from the environment only: inventory options end up in Nornir's configuration and its logs.
-    """
-
-    def __init__(self, **filters: Any) -> None:
-        self.filters = {'status': 'active', **filters}
-
-    def load(self) -> Inventory:
-        return as_inventory(NetBox.from_environment().points(**self.filters))
 
 
 class NetBoxJournal:
@@ -189,7 +205,8 @@ class NetBoxJournal:
         pass
 
 
-def _point(record: Mapping[str, Any]) -> Point:
+def as_point(record: Mapping[str, Any]) -> Point:
+    """An enforcement point as REST gives it."""
     return Point(
         name=record['name'],
         driver=record['driver'],
@@ -200,13 +217,24 @@ def _point(record: Mapping[str, Any]) -> Point:
         parameters=record['parameters'],
         timeout=float(record['timeout']),
         batch_size=record['batch_size'],
-        rate_per_s=record.get('rate_per_s'),
+        rate_per_s=record.get('max_rows_per_second'),
     )
+
+
+def _target(record: Mapping[str, Any]) -> AccessTarget:
+    return AccessTarget(**{**record, 'values': tuple(CpeValue(**item) for item in record.get('values', ()))})
+
+
+def _desired(record: Mapping[str, Any]) -> Any:
+    """A state, or for a row of a profile run the values that are to hold."""
+    if record.get('values') is None:
+        return AccessState.from_dict(record['desired'])
+    return ValueSet.from_dict(record)
 
 
 def _line(record: Mapping[str, Any]) -> Line:
     return Line(
-        target=AccessTarget(**record['target']),
+        target=_target(record['target']),
         point=record['point']['name'] if record['point'] else '',
         intended=AccessState.from_dict(record['intended']),
         observed=AccessState.from_dict(record['observed']) if record['observed'] else None,

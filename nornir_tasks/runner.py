@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from nornir.core.plugins.runners import RunnerPlugin
 from nornir.plugins.runners import SerialRunner, ThreadedRunner
 
+from nornir_tasks.breaker import BreakerLimits
 from nornir_tasks.change import AccessChange, AccessTarget, ChangeResult, Reading
 from nornir_tasks.inventory import Point, nornir_for
 from nornir_tasks.journal import Journal, ReportingJournal
 from nornir_tasks.tasks import enforce, read_lines
+from nornir_tasks.waves import Waves
+from nornir_tasks.waves_runner import WavesRunner
 
 logger = logging.getLogger(__name__)
+
+
+class RunResults(list[ChangeResult]):
+    """One result a row that was closed; `halted` says, by point name, why the other rows were left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.halted: dict[str, str] = {}
 
 
 def run_changes(
@@ -23,21 +35,35 @@ def run_changes(
     *,
     parallel: int = 10,
     dry_run: bool = False,
-) -> list[ChangeResult]:
+    waves: Waves | None = None,
+    soak_s: float = 0.0,
+    breaker: BreakerLimits | None = None,
+    cancel: threading.Event | None = None,
+    deadline_s: float | None = None,
+) -> RunResults:
     """Drive all lines of `changes` (rows by point name) to where they should be; one result a row.
 
-    `parallel` points are worked at a time, each through one session. Never raises for a point or a row: a point whose
-    driver crashed has its rows closed as unknown, and the crash is in the log. Only rows that the journal itself
-    could not close (it raised) have no result; they are open in it, as after a death.
+    `parallel` points are worked at a time, each through one session. Rows go in the waves they have; where none has
+    any, in `waves` (`None`: all at once). Between two waves `soak_s` seconds pass. The `breaker` (`None`: none), the
+    `cancel` event and `deadline_s` (seconds for all of it) stop the run between two rows; rows that were not sent are
+    then left open in the journal, and `halted` of what is returned says why.
+
+    Never raises for a point or a row: a point whose driver crashed has its rows closed as unknown, and the crash is in
+    the log. Rows that the journal itself could not close (it raised) have no result either; they are open in it, as
+    after a death.
     """
-    results: list[ChangeResult] = []
+    results = RunResults()
     collecting = ReportingJournal(journal, results.append)
     wanted = [point for point in points if changes.get(point.name)]
+    runner = WavesRunner(
+        parallel, waves or Waves.all_at_once(), soak_s, breaker, deadline_s, keep_results=False, cancel=cancel
+    )
     with nornir_for(wanted, _runner(parallel), dry_run) as nornir:
-        answers = nornir.run(task=enforce, changes=changes, journal=collecting)
+        answers = nornir.with_runner(runner).run(task=enforce, changes=changes, journal=collecting)
     for name, answer in answers.items():
         if answer.exception is not None:
             logger.error('point %s: driver crashed', name, exc_info=answer.exception)
+    results.halted = dict(getattr(answers, 'halted', {}))
     return results
 
 

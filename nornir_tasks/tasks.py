@@ -12,16 +12,19 @@ from itertools import batched
 
 from nornir.core.task import Result, Task
 
+from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessTarget, ChangeResult, Outcome, Reading, Reply, judge
 from nornir_tasks.drivers import Driver, get_driver
 from nornir_tasks.errors import EnforcementError
 from nornir_tasks.inventory import Point
 from nornir_tasks.journal import Journal
+from nornir_tasks.stopping import Pace, Stop
 
 SETTLE_SECONDS = 5.0  # how long a session that we dropped may take to come back before it counts as offline
 SETTLE_PAUSE = 0.25
 BUSY_SECONDS = 60.0  # how long a line held by another run is waited for
 BUSY_PAUSE = 0.1
+ASK_SECONDS = 1.0  # how often the journal is asked, while rows are being sent, whether to halt
 
 
 def open_driver(task: Task) -> Driver:
@@ -41,13 +44,49 @@ def read_lines(task: Task, targets: Mapping[str, Sequence[AccessTarget]]) -> Res
     return Result(host=task.host, result=readings, failed=any(reading.error for reading in readings.values()))
 
 
-def enforce(task: Task, changes: Mapping[str, Sequence[AccessChange]], journal: Journal) -> Result:
+def take_vitals(driver: Driver) -> Vitals | None:
+    """How the point is; `None` where its driver cannot say. That the point failed to say is data: `Vitals()`."""
+    started = time.monotonic()
+    try:
+        sessions = driver.sessions()
+    except EnforcementError:
+        return Vitals()
+    return None if sessions is None else Vitals(sessions, time.monotonic() - started)
+
+
+def watch_point(task: Task, journal: Journal) -> Result:
+    """Take the point's vitals and journal them; changes nothing. `result` is `Vitals`, or `None`."""
+    try:
+        vitals = take_vitals(open_driver(task))
+    except EnforcementError:
+        vitals = Vitals()
+    try:
+        if vitals is not None:
+            journal.vitals(task.host.name, vitals)
+    finally:
+        journal.close()
+    return Result(host=task.host, result=vitals)
+
+
+def enforce(
+    task: Task, changes: Mapping[str, Sequence[AccessChange]], journal: Journal, stop: Stop | None = None
+) -> Result:
     """Drive this point's lines out of `changes` (by point name) to where they should be, journaling to `journal`.
 
-    `result` is `list[ChangeResult]`, one a row. A crash of the driver (not an `EnforcementError`, which is a point's
-    failure) closes the open rows as unknown and then reaches Nornir.
+    `result` is `list[ChangeResult]`, one a row that was closed; `halted` says why others were left open, where they
+    were. A crash of the driver (not an `EnforcementError`, which is a point's failure) closes the open rows as unknown
+    and then reaches Nornir.
     """
-    work = PointWork(lambda: open_driver(task), task.host.data['point'].batch_size, journal, task.is_dry_run())
+    point: Point = task.host.data['point']
+    work = PointWork(
+        lambda: open_driver(task),
+        point.batch_size,
+        journal,
+        task.is_dry_run(),
+        name=point.name,
+        rate_per_s=point.rate_per_s,
+        stop=stop,
+    )
     try:
         work.run(changes[task.host.name])
     finally:
@@ -57,53 +96,85 @@ def enforce(task: Task, changes: Mapping[str, Sequence[AccessChange]], journal: 
         result=work.results,
         changed=any(result.outcome is Outcome.APPLIED for result in work.results),
         failed=not all(result.outcome.is_success for result in work.results),
+        halted=work.halted,
     )
 
 
 class PointWork:
-    """read → compare → apply → read back for the rows of one point, in batches, each journaled before it is sent."""
+    """read → compare → apply → read back for the rows of one point, in batches, each journaled before it is sent.
 
-    def __init__(self, connect: Callable[[], Driver], batch_size: int, journal: Journal, dry_run: bool = False) -> None:
+    `halted` says why the work ended before its rows did: those without a result are open, and nothing was sent to them.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Driver],
+        batch_size: int,
+        journal: Journal,
+        dry_run: bool = False,
+        *,
+        name: str = '',
+        rate_per_s: float | None = None,
+        stop: Stop | None = None,
+    ) -> None:
         self.connect = connect
         self.batch_size = batch_size
         self.journal = journal
         self.dry_run = dry_run
+        self.name = name
+        self.pace = Pace(rate_per_s)
+        self.stop = stop or Stop()
         self.results: list[ChangeResult] = []
         self.dead: EnforcementError | None = None
+        self.halted = ''
+        self._left: set[str] = set()  # given back: surely not sent
+        self._looked = False
+        self._asked_at = 0.0
 
     def run(self, changes: Sequence[AccessChange]) -> None:
-        """Work all rows off, and leave none open: what a crash interrupts is unknown."""
+        """Work the rows off, and leave none open unless halted: what a crash interrupts is unknown."""
         try:
             self._work(changes)
-        finally:
-            closed = {result.key for result in self.results}
+        except BaseException:
+            known = self._left | {result.key for result in self.results}
             text = 'the run broke off at this point: read the line before trying again'
             self._close(
                 [
                     ChangeResult(change.key, Outcome.UNKNOWN, message=text)
                     for change in changes
-                    if change.key not in closed
+                    if change.key not in known
                 ]
             )
+            raise
 
     def _work(self, changes: Sequence[AccessChange]) -> None:
-        """Batch after batch. Rows whose line another run holds are tried again until `BUSY_SECONDS` have passed."""
-        waiting, deadline = list(changes), time.monotonic() + BUSY_SECONDS
+        """Batch after batch. Rows whose line another run holds are tried again for `BUSY_SECONDS`."""
+        waiting, patience = list(changes), None
         while waiting:
             busy: list[AccessChange] = []
-            for batch in batched(waiting, self.batch_size):
+            for batch in batched(waiting, self.pace.size(self.batch_size)):
+                if not self.stop.wait(self.pace.due_in):
+                    self.halted = self.stop.reason
+                    return
                 busy.extend(self._batch(batch))
+                if self.halted:
+                    return
             waiting = busy
-            if waiting and time.monotonic() > deadline:
+            patience = patience or time.monotonic() + BUSY_SECONDS
+            if waiting and time.monotonic() > patience:
                 text = 'another run is changing this line; plan it again when that one has ended'
                 self._close([ChangeResult(change.key, Outcome.SKIPPED, message=text) for change in waiting])
                 return
             if waiting:
-                time.sleep(BUSY_PAUSE)
+                self.stop.wait(BUSY_PAUSE)
 
     def _batch(self, batch: Sequence[AccessChange]) -> list[AccessChange]:
         """Work one batch off; returns the rows that were busy."""
         claim = self.journal.claim(batch)
+        self._asked_at = time.monotonic()
+        self.halted = claim.halt
+        if self.halted:
+            return []
         self._refuse(claim.refused)
         ours = [change for change in batch if change.key not in claim.refused and change.key not in claim.busy]
         if ours:
@@ -115,6 +186,9 @@ class PointWork:
             if self.dead:
                 raise self.dead
             driver = self.connect()
+            driver.stop = self._must_stop
+            if not self._looked:
+                self._look(driver)
             before = driver.read([change.target for change in changes])
         except EnforcementError as error:
             # A point that cannot be read now would cost every further batch the same timeout.
@@ -122,29 +196,41 @@ class PointWork:
             text = f'nothing was sent: {error}'
             self._close([ChangeResult(change.key, Outcome.FAILED, message=text) for change in changes])
             return
-        to_send = self._compare(changes, before)
-        if not to_send:
+        to_send = self._compare(driver, changes, before)
+        if to_send and self._must_stop():
+            self._give_back(to_send)
             return
-        refused = self.journal.sending(to_send, before)
-        self._refuse(refused)
-        to_send = [change for change in to_send if change.key not in refused]
+        if to_send:
+            refused = self.journal.sending(to_send, before)
+            self._refuse(refused)
+            to_send = [change for change in to_send if change.key not in refused]
         if not to_send:
             return
         replies = self._send(driver, to_send, before)
-        after = self._read_back(to_send, before)
+        sent = [change for change in to_send if replies[change.key].sent]
+        self._give_back([change for change in to_send if not replies[change.key].sent])
+        self.pace.spend(len(sent))
+        after = self._read_back(sent, before)
         self._close(
             [
                 judge(change, before[change.target.key], replies[change.key], after.get(change.target.key))
-                for change in to_send
+                for change in sent
             ]
         )
+        if not self.dead:
+            self._look(driver)
 
-    def _compare(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> list[AccessChange]:
+    def _compare(
+        self, driver: Driver, changes: Sequence[AccessChange], before: Mapping[str, Reading]
+    ) -> list[AccessChange]:
         """Close the rows that need or allow no sending; returns the others."""
         closed, to_send = [], []
         for change in changes:
             reading = before[change.target.key]
-            if reading.error:
+            if change.target.values and not driver.abilities.cpe_values:
+                text = f'the driver "{driver.name}" sets no parameters of a CPE: nothing was sent'
+                closed.append(ChangeResult(change.key, Outcome.FAILED, reading, message=text))
+            elif reading.error:
                 closed.append(ChangeResult(change.key, Outcome.FAILED, reading, message=reading.error))
             elif reading.is_(change.desired) and (not change.exact or dict(change.exact) == dict(reading.detail)):
                 closed.append(ChangeResult(change.key, Outcome.NOOP, reading, reading))
@@ -169,16 +255,41 @@ class PointWork:
         deadline = time.monotonic() + SETTLE_SECONDS
         while wanted:
             try:
-                after |= self.connect().read(list(wanted.values()))
+                driver = self.connect()
+                after |= driver.read(list(wanted.values()))
             except EnforcementError as error:
                 self.dead = error
                 return after | {key: Reading(error=f'read-back failed: {error}') for key in wanted}
             # A dropped session redials by itself: wait for those that were up.
             wanted = {key: wanted[key] for key in wanted if before[key].live is not None and _is_down(after[key])}
-            if not wanted or time.monotonic() > deadline:
+            if not wanted or not driver.redials or time.monotonic() > deadline:
                 return after
             time.sleep(SETTLE_PAUSE)
         return after
+
+    def _must_stop(self) -> bool:
+        """Asked between two rows: the run's own stop at once, the journal (paused, cancelled) every now and then."""
+        if not self.halted and time.monotonic() >= self._asked_at + ASK_SECONDS:
+            try:
+                self.halted = self.journal.claim(()).halt
+            except Exception as error:  # noqa: BLE001 - it may be any journal's; what is in flight must still be read
+                self.halted = f'the journal cannot be asked whether to go on: {error}'
+            self._asked_at = time.monotonic()
+        self.halted = self.halted or self.stop.reason
+        return bool(self.halted)
+
+    def _give_back(self, changes: Sequence[AccessChange]) -> None:
+        if changes:
+            self.halted = self.halted or 'the driver stopped by itself'
+            self.journal.unsent(changes)
+            self._left.update(change.key for change in changes)
+
+    def _look(self, driver: Driver) -> None:
+        """Before the first row, and after each batch: what is lost beside our own rows must be seen at once."""
+        self._looked = True
+        vitals = None if self.dry_run else take_vitals(driver)
+        if vitals is not None:
+            self.journal.vitals(self.name, vitals)
 
     def _refuse(self, reasons: Mapping[str, str]) -> None:
         self._close([ChangeResult(key, Outcome.SKIPPED, message=reason) for key, reason in reasons.items()])

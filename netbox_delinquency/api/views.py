@@ -15,6 +15,7 @@ from ..models import (
     EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
+    EnforcementSettings,
     GraceRule,
     Hold,
     Notice,
@@ -24,6 +25,8 @@ from ..models import (
     Subscriber,
 )
 from . import serializers
+from .cpe_actions import PointCpesMixin, ProfileActionsMixin
+from .line_actions import LineActionsMixin
 from .point_actions import PointActionsMixin
 from .policy_actions import (
     ContractActionsMixin,
@@ -83,7 +86,7 @@ class ContractViewSet(ContractActionsMixin, NetBoxModelViewSet):
         return super().get_queryset().with_visible_balance(self.request.user)
 
 
-class EnforcementPointViewSet(PointActionsMixin, NetBoxModelViewSet):
+class EnforcementPointViewSet(PointCpesMixin, PointActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementPoint.objects.all()
     serializer_class = serializers.EnforcementPointSerializer
     filterset_class = filtersets.EnforcementPointFilterSet
@@ -93,7 +96,7 @@ class EnforcementPointViewSet(PointActionsMixin, NetBoxModelViewSet):
     }
 
 
-class AccessLineViewSet(NetBoxModelViewSet):
+class AccessLineViewSet(CpeLineActionsMixin, LineActionsMixin, NetBoxModelViewSet):
     queryset = AccessLine.objects.all()
     serializer_class = serializers.AccessLineSerializer
     filterset_class = filtersets.AccessLineFilterSet
@@ -117,7 +120,7 @@ class PolicyStageViewSet(NetBoxModelViewSet):
     field_prefetches = {('display',): ('policy',)}
 
 
-class EnforcementRunViewSet(RunActionsMixin, NetBoxModelViewSet):
+class EnforcementRunViewSet(ProfileActionsMixin, RunActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementRun.objects.all()
     serializer_class = serializers.EnforcementRunSerializer
     filterset_class = filtersets.EnforcementRunFilterSet
@@ -179,3 +182,12 @@ class PlanChangeOrderViewSet(PlanChangeActionsMixin, NetBoxModelViewSet):
     serializer_class = serializers.PlanChangeOrderSerializer
     filterset_class = filtersets.PlanChangeOrderFilterSet
     field_prefetches = {('display',): ('contract', 'to_plan')}
+
+
+class EnforcementSettingsViewSet(NetBoxModelViewSet):
+    queryset = EnforcementSettings.objects.all()
+    serializer_class = serializers.EnforcementSettingsSerializer
+
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        EnforcementSettings.ensured()

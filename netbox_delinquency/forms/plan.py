@@ -3,8 +3,9 @@ from netbox.forms import PrimaryModelBulkEditForm, PrimaryModelFilterSetForm, Pr
 from utilities.forms.fields import TagFilterField
 from utilities.forms.rendering import FieldSet
 
-from ..models import ServicePlan
+from ..models import EnforcementPoint, ServicePlan
 from .base import OWNERSHIP, SEARCH, ParametersField, PrimaryImportForm, edit, field_of, filter_by
+from .parameters import ParametersFormMixin, Section
 
 __all__ = ('ServicePlanBulkEditForm', 'ServicePlanFilterForm', 'ServicePlanForm', 'ServicePlanImportForm')
 
@@ -13,17 +14,22 @@ FIELDS = ('name', *RATES, 'parameters', 'description', 'owner', 'comments', 'tag
 PARAMETERS_HELP = field_of(ServicePlan, 'parameters').help_text
 
 
-class ServicePlanForm(PrimaryModelForm):
-    fieldsets = (
+class ServicePlanForm(ParametersFormMixin, PrimaryModelForm):
+    """What each driver that is in use wants to know of a plan stands under its name."""
+
+    fieldsets_before = (
         FieldSet('name', 'description', 'tags', name=_('Service plan')),
         FieldSet(*RATES, name=_('Rates')),
-        FieldSet('parameters', name=_('Enforcement')),
     )
     parameters = ParametersField(label=_('Driver parameters'), help_text=PARAMETERS_HELP)
 
     class Meta:
         model = ServicePlan
         fields = FIELDS
+
+    def sections(self) -> list[Section]:
+        used = set(EnforcementPoint.objects.values_list('driver', flat=True)) | set(self.instance.parameters)
+        return [Section(driver, 'LineParameters', driver) for driver in sorted(used)]
 
 
 class ServicePlanImportForm(PrimaryImportForm):

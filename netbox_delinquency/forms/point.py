@@ -1,13 +1,15 @@
 from django.utils.translation import gettext_lazy as _
 from netbox.forms import PrimaryModelBulkEditForm, PrimaryModelFilterSetForm, PrimaryModelForm
-from utilities.forms import add_blank_choice
+from utilities.forms import add_blank_choice, get_field_value
 from utilities.forms.fields import ChoiceField, CSVChoiceField, MultipleChoiceField, TagFilterField
 from utilities.forms.rendering import FieldSet, TabbedGroups
+from utilities.forms.widgets import HTMXSelect
 
 from nornir_tasks.drivers import available_drivers
 
 from ..models import EnforcementPoint
 from .base import OWNERSHIP, SEARCH, ParametersField, PrimaryImportForm, choice, choose, edit, filter_by, refer
+from .parameters import ParametersFormMixin, Section
 
 __all__ = (
     'EnforcementPointBulkEditForm',
@@ -44,8 +46,8 @@ def drivers() -> list[tuple[str, str]]:
     return [(name, name) for name in available_drivers()]
 
 
-class EnforcementPointForm(PrimaryModelForm):
-    fieldsets = (
+class EnforcementPointForm(ParametersFormMixin, PrimaryModelForm):
+    fieldsets_before = (
         FieldSet('name', 'status', 'description', 'tags', name=_('Enforcement point')),
         FieldSet(
             TabbedGroups(
@@ -54,10 +56,15 @@ class EnforcementPointForm(PrimaryModelForm):
             ),
             name=_('Host'),
         ),
-        FieldSet('driver', 'address', 'port', 'credential', 'host_key', 'parameters', name=_('Connection')),
-        FieldSet('timeout', 'batch_size', *LIMITS, name=_('Limits')),
+        FieldSet('driver', 'address', 'port', 'credential', 'host_key', name=_('Connection')),
     )
-    driver = ChoiceField(label=_('Driver'), choices=lambda: add_blank_choice(drivers()), help_text=DRIVER_HELP)
+    fieldsets_after = (FieldSet('timeout', 'batch_size', *LIMITS, name=_('Limits')),)
+    driver = ChoiceField(
+        label=_('Driver'),
+        choices=lambda: add_blank_choice(drivers()),
+        help_text=DRIVER_HELP,
+        widget=HTMXSelect(),  # choosing another one brings its parameters
+    )
     device = choose(EnforcementPoint, 'device', selector=True)
     virtual_machine = choose(EnforcementPoint, 'virtual_machine', selector=True)
     parameters = ParametersField(label=_('Parameters'), help_text=PARAMETERS_HELP)
@@ -65,6 +72,10 @@ class EnforcementPointForm(PrimaryModelForm):
     class Meta:
         model = EnforcementPoint
         fields = FIELDS
+
+    def sections(self) -> list[Section]:
+        driver = get_field_value(self, 'driver')
+        return [Section(driver, 'PointParameters')] if driver else []
 
 
 class EnforcementPointImportForm(PrimaryImportForm):

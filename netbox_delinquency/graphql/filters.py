@@ -37,6 +37,7 @@ __all__ = (
     'EnforcementChangeFilter',
     'EnforcementPointFilter',
     'EnforcementRunFilter',
+    'EnforcementSettingsFilter',
     'GraceRuleFilter',
     'HoldFilter',
     'NoticeFilter',
@@ -244,6 +245,11 @@ class EnforcementRunFilter(PrimaryModelFilter):
     wave_done_at: DatetimeFilterLookup | None = filter_field()
     halt_reason: StrFilterLookup | None = filter_field()
     reverts_id: ID | None = filter_field()
+
+
+@model_filter(models.EnforcementSettings)
+class EnforcementSettingsFilter(PrimaryModelFilter):
+    stopped: FilterLookup[bool] | None = filter_field()
 
 
 @model_filter(models.EnforcementChange)

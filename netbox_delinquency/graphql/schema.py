@@ -32,6 +32,9 @@ class DelinquencyQuery:
     delinquency_enforcement_run: types.EnforcementRunType = strawberry_django.field()
     delinquency_enforcement_run_list: list[types.EnforcementRunType] = strawberry_django.field()
 
+    delinquency_enforcement_settings: types.EnforcementSettingsType = strawberry_django.field()
+    delinquency_enforcement_settings_list: list[types.EnforcementSettingsType] = strawberry_django.field()
+
     delinquency_enforcement_change: types.EnforcementChangeType = strawberry_django.field()
     delinquency_enforcement_change_list: list[types.EnforcementChangeType] = strawberry_django.field()
 

@@ -25,6 +25,7 @@ __all__ = (
     'EnforcementChangeType',
     'EnforcementPointType',
     'EnforcementRunType',
+    'EnforcementSettingsType',
     'GraceRuleType',
     'HoldType',
     'NoticeType',
@@ -130,6 +131,11 @@ class EnforcementRunType(PrimaryObjectType):
     approver: UserType | None
     reverts: Annotated['EnforcementRunType', HERE] | None
     changes: list[Annotated['EnforcementChangeType', HERE]]
+
+
+@model_type(models.EnforcementSettings)
+class EnforcementSettingsType(PrimaryObjectType):
+    pass
 
 
 @model_type(models.EnforcementChange)

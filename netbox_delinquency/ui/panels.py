@@ -2,6 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 from netbox.ui import attrs
+from netbox.ui.panels import ObjectPanel
 
 from ..models import (
     AccessLine,
@@ -14,6 +15,7 @@ from ..models import (
     EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
+    EnforcementSettings,
     GraceRule,
     Hold,
     Notice,
@@ -28,8 +30,10 @@ __all__ = (
     'BalancePanel',
     'BillingEventPanel',
     'BillingSourcePanel',
+    'BreakerPanel',
     'CalendarDatePanel',
     'CalendarPanel',
+    'CapsPanel',
     'ChangePanel',
     'ChangeResultPanel',
     'ContractFactsPanel',
@@ -53,6 +57,8 @@ __all__ = (
     'RunPanel',
     'StagePanel',
     'SubscriberPanel',
+    'SwitchPanel',
+    'WavesPanel',
 )
 
 
@@ -280,6 +286,42 @@ class RunApprovalPanel(ModelPanel):
     approved_hash = attrs.TextAttr('approved_hash', style='font-monospace text-break')
     approver = attrs.RelatedObjectAttr('approver')
     approved_at = attrs.DateTimeAttr('approved_at')
+
+
+class SwitchPanel(ObjectPanel):
+    """Whether enforcement is stopped, and the button that stops it or lets it go on."""
+
+    title = _('Enforcement')
+    template_name = 'netbox_delinquency/panels/switch.html'
+
+
+class CapsPanel(ModelPanel):
+    model = EnforcementSettings
+    title = _('Approval and caps')
+    four_eyes = attrs.BooleanAttr('four_eyes')
+    max_rows_per_run = attrs.NumericAttr('max_rows_per_run')
+    max_share_percent = attrs.NumericAttr('max_share_percent')
+    max_rows_per_hour = attrs.NumericAttr('max_rows_per_hour')
+    reconcile_percent = attrs.NumericAttr('reconcile_percent')
+    description = attrs.TextAttr('description')
+
+
+class WavesPanel(ModelPanel):
+    model = EnforcementSettings
+    title = _('Waves')
+    waves = attrs.TextAttr('waves', style='font-monospace')
+    soak_seconds = attrs.NumericAttr('soak_seconds')
+    deadline_minutes = attrs.NumericAttr('deadline_minutes')
+
+
+class BreakerPanel(ModelPanel):
+    model = EnforcementSettings
+    title = _('Breaker')
+    max_failed_percent = attrs.NumericAttr('max_failed_percent')
+    min_rows = attrs.NumericAttr('min_rows')
+    max_refused_percent = attrs.NumericAttr('max_refused_percent')
+    max_session_drop_percent = attrs.NumericAttr('max_session_drop_percent')
+    max_latency_factor = attrs.NumericAttr('max_latency_factor')
 
 
 class ChangePanel(ModelPanel):

@@ -3,6 +3,7 @@ from .billing import *
 from .calendar import *
 from .care import *
 from .contract import *
+from .cpe import *
 from .hold import *
 from .ladder_pages import *
 from .notice import *
@@ -12,4 +13,5 @@ from .point import *
 from .policy import *
 from .run import *
 from .run_actions import *
+from .settings import *
 from .subscriber import *

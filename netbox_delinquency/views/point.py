@@ -8,11 +8,13 @@ from netbox.views.generic.base import BaseObjectView
 from utilities.query import count_related
 from utilities.views import register_model_view
 
-from ..jobs import enqueue_check
+from ..jobs import CheckPoint, enqueue_check
 from ..models import AccessLine, EnforcementPoint
 from ..ui import counts, panels
 from ..ui.base import CountsPanel, page, table_of
+from ..ui.check import LastCheckPanel
 from .base import DetailView, named_devices, register_crud
+from .cpe import LearnCpesAction
 
 
 def line_counts(context):
@@ -49,7 +51,7 @@ class EnforcementPointCheckView(BaseObjectView):
         point = self.get_object(pk=pk)
         job = enqueue_check(point, user=request.user)
         messages.success(
-            request, _('The check of {point} is queued: what it finds is in the data of this job.').format(point=point)
+            request, _('The check of {point} is queued: what it finds is shown at the point.').format(point=point)
         )
         return redirect(job.get_absolute_url())
 
@@ -57,7 +59,7 @@ class EnforcementPointCheckView(BaseObjectView):
 @register_model_view(EnforcementPoint)
 class EnforcementPointView(DetailView):
     queryset = EnforcementPoint.objects.all()
-    actions = (CheckPointAction, *DetailView.actions)
+    actions = (CheckPointAction, LearnCpesAction, *DetailView.actions)
     layout = page(
         panels.PointPanel(),
         panels.PointConnectionPanel(),
@@ -66,6 +68,7 @@ class EnforcementPointView(DetailView):
             JSONPanel('parameters', title=_('Parameters')),
         ),
         bottom=(
+            LastCheckPanel(CheckPoint.name, title=_('Last check')),
             table_of('accessline', 'point_id', add='bras'),
             table_of('enforcementchange', 'point_id', exclude=('point',)),
         ),

@@ -69,6 +69,7 @@ class FreeRADIUSSession:
         return self.engine.begin()
 
     def close(self) -> None:
+        self.authorization.consoles.close()
         self.engine.dispose()
 
 

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from nornir_tasks.change import AccessState
+from nornir_tasks.change import AccessState, AccessTarget, Reading
+from nornir_tasks.connections.consoles import ConsoleParameters, Consoles
 from nornir_tasks.credentials import Credential, get_credential
 from nornir_tasks.drivers.base import DriverParameters
 from nornir_tasks.errors import ConfigurationError, CredentialMissingError, PointUnreachableError
 from nornir_tasks.inventory import Point
 from nornir_tasks.radius.client import Answer, Nas, Request, Stop, exchange, never
+from nornir_tasks.radius.dialects import dialect_choices
+from nornir_tasks.radius.retransmission import Retransmission
 
 PORT = 3799
 
@@ -24,11 +28,18 @@ PORT = 3799
 class NasParameters(DriverParameters):
     """How a NAS is told of a change. The same for all of a point's, unless one has its own."""
 
-    dialect: str = Field('generic', description='What kind of NAS: see the table of dialects')
+    dialect: str = Field(
+        'generic', description='What kind of NAS: see the table of dialects', json_schema_extra=dialect_choices
+    )
     coa_port: int = Field(PORT, ge=1, le=65535, description='UDP port of dynamic authorization (1700 is common too)')
     window: int = Field(32, ge=1, le=250, description='Requests under way at one NAS at a time')
-    live: Literal['coa', 'disconnect'] = Field(
-        'coa', description='"disconnect" ends every session, which comes back with the stored policy: the surest way'
+    live: Literal['coa', 'disconnect', 'console'] = Field(
+        'coa',
+        description='"disconnect" ends every session, which comes back with the stored policy: the surest way; '
+        '"console" does so at the console of the NAS',
+    )
+    console: ConsoleParameters | None = Field(
+        None, description='Console of the NAS, where its sessions are read back: what it says needs no trust'
     )
     trust_acknowledgement: bool = Field(
         False,
@@ -46,6 +57,12 @@ class NasParameters(DriverParameters):
     operator_name: str = Field('', description='Operator-Name for proxies (RFC 8559), such as 1example.net')
     operator_nas_identifier: str = Field('', description='Operator-NAS-Identifier for proxies (RFC 8559)')
 
+    @model_validator(mode='after')
+    def _has_the_console_it_uses(self) -> Self:
+        if self.live == 'console' and self.console is None:
+            raise ValueError('"live" is "console", but there is no "console"')
+        return self
+
 
 class DynamicAuthorization:
     """Sends requests to NASes. Holds secrets, so nothing of it is printed."""
@@ -56,15 +73,46 @@ class DynamicAuthorization:
         self.in_doubt: dict[str, str] = {}
         # Acknowledged and not provable: see `NasParameters.trust_acknowledgement`.
         self.unproven: dict[str, str] = {}
+        # What the console of a session's NAS said of it last; an error where it did not get to say it.
+        self.seen: dict[str, Reading] = {}
+        self.consoles = Consoles()
 
     def exchange(
-        self, nases: Mapping[str, NasParameters], requests: Mapping[str, Sequence[Request]], stop: Stop = never
+        self,
+        nases: Mapping[str, NasParameters],
+        requests: Mapping[str, Sequence[Request]],
+        stop: Stop = never,
+        retransmission: Retransmission | None = None,
     ) -> dict[str, list[Answer]]:
         """Send to all NASes at once; keys of both mappings are addresses. Raises `CredentialMissingError`."""
-        known = {name: _nas(name, nases[name], self._secret_of(nases[name])) for name in requests}
+        rules = retransmission or Retransmission()
+        known = {
+            name: replace(_nas(name, nases[name], self.secret_of(nases[name])), retransmission=rules)
+            for name in requests
+        }
         return asyncio.run(_exchange_all(known, requests, stop))
 
-    def _secret_of(self, nas: NasParameters) -> bytes:
+    def look(self, nas: str, console: ConsoleParameters, targets: Mapping[str, AccessTarget]) -> None:
+        """Read sessions (by key of the session) at the console of their NAS; what it said is in `seen`."""
+        readings = self.consoles.read(nas, console, list(targets.values()))
+        self.seen |= {key: readings[target.key] for key, target in targets.items()}
+
+    def shown(self, session: str) -> Reading | None:
+        """What the console showed of that session; `None` where there is no console, or it could not say."""
+        reading = self.seen.get(session)
+        return None if reading is None or reading.error else reading
+
+    def doubt(self, session: str) -> str:
+        """Why it cannot be said how that session stands; empty where it can."""
+        if self.shown(session):
+            return ''
+        text = self.in_doubt.get(session) or self.unproven.get(session) or ''
+        if text and session in self.seen:
+            text += f'; its console could not say either: {self.seen[session].error}'
+        return text
+
+    def secret_of(self, nas: NasParameters) -> bytes:
+        """The shared secret, as octets. Raises `CredentialMissingError`."""
         secret = get_credential(nas.credential).secret if nas.credential else self._secret
         if secret is None:
             raise CredentialMissingError(
@@ -123,6 +171,8 @@ class RadiusConnection:
         self._session = RadiusSession(point.address, point.port, get_credential(point.credential))
 
     def close(self) -> None:
+        if self._session is not None:
+            self._session.authorization.consoles.close()
         self._session = None
 
     @property

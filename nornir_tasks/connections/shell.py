@@ -20,6 +20,7 @@ from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
 
 MAX_OUTSTANDING = 30  # lines that a device's console buffers safely
 
+CONTROL = re.compile(r'[\x00-\x1f\x7f]')
 ANSI = re.compile(r'\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])')
 
 
@@ -63,6 +64,8 @@ class ShellClosedError(PointUnreachableError):
 
 def clean_line(line: str) -> str:
     """A line as it stands on the screen in the end: no ANSI sequences, redraws from column 0 carried out."""
+    if line.isprintable():
+        return line
     return ANSI.sub('', line).replace('\x08', '').rstrip('\r\n').rsplit('\r', 1)[-1]
 
 
@@ -101,22 +104,26 @@ class Shell:
         if prompt.setup:
             self.run(prompt.setup, timeout)
 
-    def run(self, commands: Sequence[str], timeout: float) -> list[str]:
+    def run(self, commands: Sequence[str], timeout: float, stop: Callable[[], bool] = lambda: False) -> list[str]:
         """The answer to each command, in order, lines joined by `\\n`, without echo and prompts.
 
-        `timeout` is seconds of silence. Answers are UTF-8 with `surrogateescape`. Raises `ShellTimeoutError` or
-        `ShellClosedError`, which say what was answered and what was sent; `ValueError` for a control character.
+        `stop` is asked before more is sent: once it says True, only what is under way is waited for, and there are
+        fewer answers than commands. `timeout` is seconds of silence. Answers are UTF-8 with `surrogateescape`. Raises
+        `ShellTimeoutError` or `ShellClosedError`, which say what was answered and what was sent; `ValueError` for a
+        control character.
         """
         for command in commands:
-            if any(ord(character) < 32 or ord(character) == 127 for character in command):
+            if CONTROL.search(command):
                 raise ValueError('a shell command may not hold control characters')
         if self.broken:
             raise ShellClosedError(f'{self.where}: the shell is closed', (), 0)
         progress = _Progress()
         if self.prompt.marked:
-            self._run_marked(commands, timeout, progress)
+            self._run_marked(commands, timeout, progress, stop)
         else:
             for command in commands:
+                if stop():
+                    break
                 self._run_prompted(command, timeout, progress)
         return progress.answers
 
@@ -124,7 +131,9 @@ class Shell:
         self.broken = True
         close_channel(self._channel)
 
-    def _run_marked(self, commands: Sequence[str], timeout: float, progress: _Progress) -> None:
+    def _run_marked(
+        self, commands: Sequence[str], timeout: float, progress: _Progress, stop: Callable[[], bool]
+    ) -> None:
         first = self._counter
         # The empty one at the end closes a last command that failed without printing its token.
         lines = [self._marked(command, first + index) for index, command in enumerate([*commands, ''])]
@@ -133,12 +142,18 @@ class Shell:
         gathered: list[str] = []
         sent = 0
         while len(answers) <= len(commands):
-            window = lines[sent : len(answers) + MAX_OUTSTANDING]
-            sent += len(window)
-            progress.sent = min(sent, len(commands))
-            self._send(window, timeout, progress)
-            while not self._lines:
+            if not self._lines:  # all that came is looked at first, so that what it makes room for goes in one piece
+                window = lines[sent : len(answers) + MAX_OUTSTANDING]
+                if window and sent < len(commands) and stop():
+                    commands = commands[:sent]
+                    lines = [*lines[:sent], self._marked('', first + sent)]
+                    window = lines[sent:]
+                sent += len(window)
+                progress.sent = min(sent, len(commands))
+                if window:
+                    self._send(window, timeout, progress)
                 self._receive(timeout, progress)
+                continue
             line = self._lines.popleft()
             token = self._token.search(line)
             if token:

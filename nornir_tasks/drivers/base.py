@@ -7,7 +7,7 @@ judgement of outcomes; a driver only knows how its kind of box is read and writt
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -61,6 +61,7 @@ class Abilities:
     read_back: bool = True  # says how a line stands, so that an acknowledgement need not be believed
     ttl: bool = False  # can put a limit of time on a change, after which the box undoes it by itself
     check: bool = False  # tells what the box lacks (`Driver.check`)
+    cpe_values: bool = False  # sets any parameter of a CPE (rows that desire a `ValueSet`)
     clear: bool = False  # ends one session, so that it comes back with the policy kept elsewhere
 
 
@@ -95,6 +96,7 @@ class Driver(ABC):
     abilities: ClassVar[Abilities]
     connection_name: ClassVar[str] = 'netbox_delinquency_ssh'
     parameters: DriverParameters  # of the point, as its `PointParameters`
+    redials: ClassVar[bool] = True  # a session that a change drops comes back by itself within seconds: wait for it
     stop: Callable[[], bool] = staticmethod(lambda: False)
 
     class PointParameters(DriverParameters):
@@ -146,3 +148,8 @@ class Driver(ABC):
 def lines_of(findings: Sequence[Finding]) -> list[str]:
     """Every line that the findings want added, in order, each once."""
     return list(dict.fromkeys(line for finding in findings if not finding.ok for line in finding.add))
+
+
+def unsent(changes: Iterable[AccessChange]) -> dict[str, Reply]:
+    """The answer to rows that `Driver.stop` came before."""
+    return {change.key: Reply(None, sent=False) for change in changes}

@@ -37,6 +37,9 @@ class CiscoIOSXRDriver(ConsoleDriver):
     )
     failure: ClassVar[re.Pattern[str]] = re.compile(r'^\s*% ?(?!No )')
     clock_command = 'show clock'
+    count_command = 'show subscriber session all summary'
+    # By state, in columns: PPPoE and both kinds of IP sessions.
+    count: ClassVar[re.Pattern[str]] = re.compile(r'^\s*activated\s+(\d+(?:\s+\d+)*)\s*$', re.MULTILINE)
     clear_needs = 'a task group with "execute bng", such as: taskgroup bng-operator task execute bng'
 
     def show_command(self, username: str) -> str:

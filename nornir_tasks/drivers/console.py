@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, cast
 
@@ -37,6 +37,8 @@ class ConsoleDriver(Driver):
     prompt: ClassVar[Prompt]
     failure: ClassVar[re.Pattern[str]]  # what a refused command prints, searched line by line
     clock_command: ClassVar[str]
+    count_command: ClassVar[str]  # prints how many sessions there are, without listing them
+    count: ClassVar[re.Pattern[str]]  # its first group holds the number, or several to be added up
     enter: ClassVar[tuple[str, ...]] = ()  # into the view where sessions are ended, and out of it again
     leave: ClassVar[tuple[str, ...]] = ()
     clear_needs: ClassVar[str] = ''  # what the login must be allowed to do, for a person to add
@@ -153,19 +155,24 @@ class ConsoleDriver(Driver):
     def send(self, commands: Mapping[str, tuple[str, ...]]) -> dict[str, Reply]:
         """Send each row's commands one after another, the rest of a row not after a refused one.
 
-        A row under way when the shell broke is unknown and never sent again; those after it are not sent. Raises
-        `EnforcementError` where nothing at all went out.
+        A row under way when the shell broke is unknown and never sent again; those after it are not sent, nor are those
+        that `stop` came before. Raises `EnforcementError` where nothing at all went out.
         """
         replies: dict[str, Reply] = {}
         if not commands:
             return replies
+        if self.stop():
+            return {key: Reply(None, sent=False) for key in commands}
         refused = self._send_row(self.enter)
         if not refused.accepted:
             return {key: Reply(False, f'nothing was sent: {refused.message}') for key in commands}
-        broken = ''
+        broken, stopped = '', False
         for key, lines in [*commands.items(), ('', self.leave)]:
             if broken:
                 replies[key] = Reply(False, f'not sent: {broken}')
+                continue
+            if key and (stopped := stopped or self.stop()):
+                replies[key] = Reply(None, sent=False)
                 continue
             try:
                 replies[key] = self._send_row(lines)
@@ -186,6 +193,15 @@ class ConsoleDriver(Driver):
             if said := self.complaint(answer):
                 return Reply(False, f'the box said to "{line}": {said}')
         return Reply(True)
+
+    def missing_names(self, names: Collection[str]) -> set[str]:
+        """Which of these names of policies the box surely does not have; none where it cannot be asked."""
+        return set()
+
+    def sessions(self) -> int | None:
+        (answer,) = self._ask([self.count_command])
+        found = self.count.search(answer)
+        return sum(map(int, found[1].split())) if found and not self.complaint(answer) else None
 
     # --- talking ---
 

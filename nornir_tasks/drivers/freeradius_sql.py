@@ -11,18 +11,19 @@ from datetime import datetime
 from typing import ClassVar
 
 from pydantic import Field, ValidationError, field_validator
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSession
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, lines_of
+from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, lines_of, unsent
 from nornir_tasks.drivers.radius_coa import check_dialect, fields_of
 from nornir_tasks.radius import tables
 from nornir_tasks.radius.attributes import Pair
-from nornir_tasks.radius.dialects import CONTROL, DialectError, get_dialect
+from nornir_tasks.radius.dialects import CONTROL, DialectError, dialect_choices, get_dialect
 from nornir_tasks.radius.policy import MAX_NAME, Judge, NewGroup, PolicyError, PolicyNames, StoredPolicy
+from nornir_tasks.radius.rights import missing_rights
 from nornir_tasks.radius.tables import Memory, User
 
 SAME_USER = 'another row of this batch is of the same user'
@@ -32,7 +33,11 @@ NEEDED = ('radusergroup', 'radreply', 'radcheck', 'radgroupreply', 'radgroupchec
 class FreeRADIUSPoint(DatabaseParameters):
     """Parameters of a FreeRADIUS database."""
 
-    dialect: str = Field('generic', description="Whose attributes the groups' replies are: see the table of dialects")
+    dialect: str = Field(
+        'generic',
+        description="Whose attributes the groups' replies are: see the table of dialects",
+        json_schema_extra=dialect_choices,
+    )
     blocked_group: str = Field('nbd-restricted', max_length=MAX_NAME, description='Group that leads to the notice page')
     throttled_group: str = Field(
         '', max_length=MAX_NAME, description='Group of throttled lines, where the plan has none'
@@ -96,6 +101,7 @@ class FreeRADIUSDriver(Driver):
         with self.connection.errors(), self.connection.begin() as connection:
             users = tables.read_users(connection, (target.username for target in asked))
             groups = tables.read_groups(connection, self._group_names(users.values(), own.values()))
+        self._look(asked, users)
         for target in asked:
             judge = Judge(self._names(own[target.key]), groups)
             try:
@@ -126,6 +132,9 @@ class FreeRADIUSDriver(Driver):
         stored = judge.state(policy)
         return Reading(stored, self._live(user, stored), policy.as_detail(), self._doubt(user))
 
+    def _look(self, targets: Sequence[AccessTarget], users: Mapping[str, User]) -> None:
+        """Ask elsewhere how the sessions stand; never here, where nothing but the database is known."""
+
     def _live(self, user: User, stored: AccessState) -> AccessState | None:
         """A session that we saw when we last wrote is as we left it; any other came up under the stored policy."""
         if not user.sessions:
@@ -141,7 +150,12 @@ class FreeRADIUSDriver(Driver):
     # Changing
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
-        """One transaction for all: either every row that is accepted is stored, or (an exception) none is."""
+        """One transaction for all: either every row that is accepted is stored, or (an exception) none is.
+
+        `stop` is asked once, before it.
+        """
+        if self.stop():
+            return unsent(changes)
         deciding = self._deciding
         replies: dict[str, Reply] = {}
         wanted: dict[str, StoredPolicy] = {}
@@ -230,23 +244,31 @@ class FreeRADIUSDriver(Driver):
                     names |= {f'{name or "nbd"}{suffix}' for name in tuple(names)}
         return names - {''}
 
+    def sessions(self) -> int | None:
+        """Sessions that are open in `radacct`, on all NASes."""
+        with self.connection.errors(), self.connection.begin() as connection:
+            return tables.count_sessions(connection)
+
     # Check and prepare
 
     def check(self, now: datetime) -> list[Finding]:
+        """The database, what the login may do there, the tables, and the groups that lines need; reads only."""
+        findings = [Finding('reachability', ok=True, message=f'{self.connection.where} answers, and took the login')]
         with self.connection.errors(), self.connection.engine.connect() as connection:
             present = set(inspect(connection).get_table_names())
             missing = [name for name in NEEDED if name not in present]
-            findings = [
-                Finding(
-                    'tables', not missing, f"missing: {', '.join(missing)}: load FreeRADIUS's schema" * bool(missing)
-                )
-            ]
+            why = f"missing: {', '.join(missing)}: load FreeRADIUS's schema" if missing else ''
+            findings.append(Finding('tables', not missing, why))
             ddl = ' '.join(str(CreateTable(tables.memory).compile(connection.engine)).split())
             there = tables.memory.name in present
             why = '' if there else 'the table that remembers what was replaced is missing'
             findings.append(Finding('memory', there, why, () if there else (ddl,)))
             if missing:
                 return findings
+            if there:
+                findings.append(self._rights(connection))
+                if not findings[-1].ok:
+                    return findings
             point = self.parameters
             groups = tables.read_groups(connection, {point.blocked_group, point.throttled_group} - {''})
         names = self._names(FreeRADIUSLine.model_validate({}))
@@ -255,6 +277,14 @@ class FreeRADIUSDriver(Driver):
         if point.throttled_group:
             findings.append(_check_group(point.throttled_group, groups, ()))
         return findings
+
+    def _rights(self, connection: Connection) -> Finding:
+        lacking = missing_rights(connection, self.parameters.create_groups)
+        if not lacking:
+            return Finding('privileges', ok=True, message='the login may read and write what it needs to')
+        login = connection.engine.url.username
+        grants = '; '.join(f'GRANT {", ".join(rights)} ON {table} TO {login}' for table, rights in lacking.items())
+        return Finding('privileges', ok=False, message=f'somebody with full rights must add: {grants}')
 
     def prepare(self, findings: Sequence[Finding]) -> list[Reply]:
         replies: list[Reply] = []

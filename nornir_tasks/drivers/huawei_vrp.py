@@ -13,7 +13,7 @@ looked up on the box before anything is sent that would have a user come back wi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar, Literal, cast
@@ -95,6 +95,8 @@ class HuaweiVRPDriver(ConsoleDriver):
     enter = ('system-view', 'aaa')
     leave = ('return',)
     clock_command = 'display clock'
+    count_command = 'display access-user | include Total users'
+    count: ClassVar[re.Pattern[str]] = re.compile(r'Total users\s*:\s*(\d+)', re.IGNORECASE)
     clear_needs = 'level 3, or task groups with execute on aaa-access: local-aaa-user … privilege level 3'
 
     class PointParameters(VRPPoint):
@@ -203,6 +205,13 @@ class HuaweiVRPDriver(ConsoleDriver):
         if state_of([group] if group else [], self.vrp.policies, self.fold).mode is not Mode.NORMAL:
             return line.user_group  # recorded while it was not normal
         return group
+
+    def missing_names(self, names: Collection[str]) -> set[str]:
+        """A name that is not listed in `policies` is taken for a QoS profile's."""
+        known = {self.fold(name): meaning.kind for name, meaning in self.vrp.policies.items()}
+        safe = [name for name in names if re.fullmatch(POLICY_NAME, name)]
+        pairs: set[tuple[str, str]] = {(known.get(self.fold(name), 'qos-profile'), name) for name in safe}
+        return {name for _, name in self._missing(pairs)}
 
     def _missing(self, names: set[tuple[str, str]]) -> set[tuple[str, str]]:
         wanted = sorted(names)

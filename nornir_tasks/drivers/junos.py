@@ -39,6 +39,8 @@ class JunosDriver(ConsoleDriver):
     )
     failure: ClassVar[re.Pattern[str]] = re.compile(r'^\s*(?:error:|syntax error|unknown command|missing argument)')
     clock_command = 'show system uptime | no-more'
+    count_command = 'show subscribers summary | no-more'
+    count: ClassVar[re.Pattern[str]] = re.compile(r'^\s*Active:\s*(\d+)\s*$', re.MULTILINE)
     clear_needs = 'a login class with permissions [ view clear ]'
 
     def show_command(self, username: str) -> str:

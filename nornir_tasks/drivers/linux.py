@@ -26,7 +26,7 @@ from pydantic import Field
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.drivers import linux_nft as nft
 from nornir_tasks.drivers import linux_tc as tc
-from nornir_tasks.drivers.base import Abilities, Driver, Finding, SSHPointParameters
+from nornir_tasks.drivers.base import Abilities, Driver, Finding, SSHPointParameters, unsent
 from nornir_tasks.drivers.linux_batch import Command, Output, run
 from nornir_tasks.drivers.linux_check import CHECKS, check_outputs
 from nornir_tasks.drivers.linux_plan import Line, Row, plan_row, reading_of
@@ -212,7 +212,12 @@ class LinuxDriver(Driver):
     # --- writing -----------------------------------------------------------------------------------------------
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
-        """One `tc -batch` and one atomic `nft -f` for all rows. A refused row is not sent, the others are."""
+        """One `tc -batch` and one atomic `nft -f` for all rows. A refused row is not sent, the others are.
+
+        All rows go out as one, so that `stop` is asked once, before them.
+        """
+        if self.stop():
+            return unsent(changes)
         replies: dict[str, Reply] = {}
         rows: dict[str, Row] = {}
         selectors: dict[str, Selector] = {}

@@ -45,6 +45,8 @@ class NokiaSROSDriver(ConsoleDriver):
     )
     failure: ClassVar[re.Pattern[str]] = re.compile(r'^\s*(?:Error:|(?:MINOR|MAJOR|CRITICAL): )')
     clock_command = 'show system time'
+    count_command = 'show service active-subscribers summary'
+    count: ClassVar[re.Pattern[str]] = re.compile(r'^\s*Total Count\s*:\s*(\d+)\s*$', re.MULTILINE)
     clear_needs = 'a profile that permits "clear service" and "show service"'
 
     class PointParameters(SROSPoint):

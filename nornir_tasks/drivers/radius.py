@@ -10,23 +10,27 @@ import ipaddress
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from itertools import batched
 from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from nornir_tasks.change import AccessChange, AccessState, Reading, Reply
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters
-from nornir_tasks.drivers.base import Abilities
+from nornir_tasks.drivers.base import Abilities, Finding
 from nornir_tasks.drivers.freeradius_sql import FreeRADIUSDriver, FreeRADIUSLine, FreeRADIUSPoint
+from nornir_tasks.drivers.radius_check import check_nases
 from nornir_tasks.drivers.radius_coa import check_dialect
 from nornir_tasks.radius import tables
 from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Answer, Verdict
-from nornir_tasks.radius.dialects import DialectError
+from nornir_tasks.radius.dialects import DialectError, values_for
 from nornir_tasks.radius.sessions import Session, Work, is_gone, plan_work, reply_of, send_work
-from nornir_tasks.radius.tables import Memory
+from nornir_tasks.radius.tables import Memory, User
 
 SETTLE_PAUSE = 0.2
+GROUP = 100  # rows that are stored in one transaction and whose sessions are told together
 
 
 class NamedNas(NasParameters):
@@ -61,7 +65,7 @@ class RadiusDriver(FreeRADIUSDriver):
 
     name: ClassVar[str] = 'radius'
     abilities: ClassVar[Abilities] = Abilities(
-        throttle=True, block=True, stored=True, live=True, redirect=True, ipv6=True, check=True
+        throttle=True, block=True, stored=True, live=True, redirect=True, ipv6=True, check=True, clear=True
     )
 
     class PointParameters(RadiusPoint):
@@ -69,21 +73,44 @@ class RadiusDriver(FreeRADIUSDriver):
 
     parameters: RadiusPoint
 
-    def _doubt(self, user: tables.User) -> str:
-        authorization = self.connection.authorization
-        key = user.sessions[0].key if user.sessions else ''
-        return authorization.in_doubt.get(key) or authorization.unproven.get(key) or ''
+    # What a NAS's console says of a session goes before what we wrote down of it, and before all doubt.
+
+    def _look(self, targets: Sequence[AccessTarget], users: Mapping[str, User]) -> None:
+        wanted: dict[str, dict[str, AccessTarget]] = {}
+        for target in targets:
+            sessions = users[target.username].sessions
+            if len(sessions) == 1 and self.parameters.of(sessions[0].nas).console:
+                asked = AccessTarget(target.key, username=target.username, ipv4=sessions[0].ipv4)
+                wanted.setdefault(sessions[0].nas, {})[sessions[0].key] = asked
+        for nas, asked_of in wanted.items():
+            console = self.parameters.of(nas).console
+            assert console is not None
+            self.connection.authorization.look(nas, console, asked_of)
+
+    def _live(self, user: User, stored: AccessState) -> AccessState | None:
+        shown = self.connection.authorization.shown(user.sessions[0].key) if user.sessions else None
+        return shown.live if shown else super()._live(user, stored)
+
+    def _doubt(self, user: User) -> str:
+        return self.connection.authorization.doubt(user.sessions[0].key) if user.sessions else ''
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
-        replies = super().apply(changes, before)
-        stored = [change for change in changes if replies[change.key].accepted]
+        """In groups of `GROUP`: a row whose policy is stored has its session told too, whatever `stop` says by then."""
+        replies: dict[str, Reply] = {}
+        for group in batched(changes, GROUP):
+            replies |= self._apply(group, before)
+        return replies
+
+    def _apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
+        replies = self._refused(changes)
+        replies |= super().apply([change for change in changes if change.key not in replies], before)
+        stored = {change.key: change for change in changes if replies[change.key].accepted}
         # Looked up after the policy was committed: whoever comes up from now on comes up right.
         with self.connection.errors(), self.connection.begin() as connection:
-            users = tables.read_users(connection, (change.target.username for change in stored))
+            users = tables.read_users(connection, (change.target.username for change in stored.values()))
         rows: list[Work] = []
-        memories: dict[str, Memory] = {}
-        nases: dict[str, NasParameters] = {}
-        for change in stored:
+        at_console: dict[str, Session] = {}
+        for change in stored.values():
             user, reading = users[change.target.username], before[change.target.key]
             if not user.sessions:
                 continue
@@ -95,30 +122,87 @@ class RadiusDriver(FreeRADIUSDriver):
             live = user.memory.state if session.unique == user.memory.session else reading.live
             if live == change.desired and not change.exact:
                 continue
-            nases[session.nas] = self.parameters.of(session.nas)
+            if self.parameters.of(session.nas).live == 'console':
+                at_console[change.key] = session
+                continue
             try:
                 rows.append(self._work(change, session, live))
             except (DialectError, AttributeValueError) as error:
                 replies[change.key] = Reply(False, f'stored, but nothing was sent to the session: {error}')
+        nases = {row.session.nas: self.parameters.of(row.session.nas) for row in rows}
         answers = send_work(self.connection.authorization, nases, rows)
-        states = {change.key: change for change in stored}
+        memories: dict[str, Memory] = {}
         for row in rows:
-            change, answer = states[row.key], answers[row.key]
+            change, answer = stored[row.key], answers[row.key]
             replies[row.key] = reply_of(answer)
             if (memo := self._learn(row, answer, change.desired, users[change.target.username].memory)) is not None:
                 memories[change.target.username] = memo
         if memories:
             with self.connection.errors(), self.connection.begin() as connection:
                 tables.write_memories(connection, memories)
-        self._settle([row.session for row in rows if row.disconnects and answers[row.key].verdict is Verdict.ACK])
+        replies |= self._end_at_console(at_console, stored)
+        ended = [session for key, session in at_console.items() if replies[key].accepted]
+        ended += [row.session for row in rows if row.disconnects and answers[row.key].verdict is Verdict.ACK]
+        self._settle(ended)
         return replies
 
+    def _refused(self, changes: Sequence[AccessChange]) -> dict[str, Reply]:
+        """Rows whose NAS has no such profile, where its console can tell: some put a line with such one offline."""
+        if not any(nas.console for nas in (self.parameters, *self.parameters.nas)):
+            return {}
+        with self.connection.errors(), self.connection.begin() as connection:
+            users = tables.read_users(connection, (change.target.username for change in changes))
+        wanted: dict[str, dict[str, str]] = {}
+        for change in changes:
+            for session in users[change.target.username].sessions:
+                if name := self._name(change, session.nas):
+                    wanted.setdefault(session.nas, {})[change.key] = name
+        replies: dict[str, Reply] = {}
+        for nas, names in wanted.items():
+            if console := self.parameters.of(nas).console:
+                missing = self.connection.authorization.consoles.missing(nas, console, set(names.values()))
+                text = 'nothing was stored or sent: NAS {} has no "{}"; add it there, or correct "names"'
+                replies |= {key: Reply(False, text.format(nas, name)) for key, name in names.items() if name in missing}
+        return replies
+
+    def _end_at_console(self, sessions: Mapping[str, Session], changes: Mapping[str, AccessChange]) -> dict[str, Reply]:
+        """End the sessions (by key of the change) at the consoles that just showed them."""
+        authorization = self.connection.authorization
+        replies: dict[str, Reply] = {}
+        wanted: dict[str, list[AccessChange]] = {}
+        before: dict[str, Reading] = {}
+        for key, session in sessions.items():
+            shown = authorization.shown(session.key)
+            if shown is None:
+                why = authorization.seen[session.key].error if session.key in authorization.seen else 'it is a new one'
+                replies[key] = Reply(False, f'stored; the session was not ended, its console did not show it: {why}')
+                continue
+            target = AccessTarget(changes[key].target.key, username=session.username)
+            wanted.setdefault(session.nas, []).append(AccessChange(key, target, changes[key].desired))
+            before[target.key] = shown
+        for nas, rows in wanted.items():
+            console = self.parameters.of(nas).console
+            assert console is not None
+            replies |= authorization.consoles.end(nas, console, rows, before)
+        return replies
+
+    def _nas_of(self, change: AccessChange, address: str) -> NasParameters:
+        """How the NAS is told of this line: what its plan calls the states goes before what the point does."""
+        own = FreeRADIUSLine.model_validate(dict(change.target.parameters))
+        nas = self.parameters.of(address)
+        return nas.model_copy(update={'names': {**nas.names, **own.names}})
+
+    def _name(self, change: AccessChange, address: str) -> str:
+        names = {str(mode): name for mode, name in self._nas_of(change, address).names.items()}
+        contracted = (change.target.down_kbps, change.target.up_kbps)
+        try:
+            return values_for(change.desired, contracted, names.get(str(change.desired.mode), '')).get('name', '')
+        except DialectError:
+            return ''  # it is refused, with the reason, where it is to be sent
+
     def _work(self, change: AccessChange, session: Session, live: AccessState | None) -> Work:
-        target = change.target
-        own = FreeRADIUSLine.model_validate(dict(target.parameters))
-        nas = self.parameters.of(session.nas)
-        nas = nas.model_copy(update={'names': {**nas.names, **own.names}})
-        contracted = (target.down_kbps, target.up_kbps)
+        contracted = (change.target.down_kbps, change.target.up_kbps)
+        nas = self._nas_of(change, session.nas)
         return plan_work(change.key, session, nas, live, change.desired, contracted, stored=True)
 
     def _learn(self, row: Work, answer: Answer, desired: AccessState, memo: Memory) -> Memory | None:
@@ -134,7 +218,8 @@ class RadiusDriver(FreeRADIUSDriver):
             return replace(memo, session=row.session.unique, state=desired)
         authorization.unproven[key] = (
             f'stored; NAS {row.session.nas} acknowledged the change of its session, which accounting cannot show: '
-            'set trust_acknowledgement once you have tested this NAS, or "live" to "disconnect"'
+            'name its "console" to have it read, set trust_acknowledgement once you have tested this NAS, or "live" '
+            'to "disconnect"'
         )
         return None
 
@@ -150,3 +235,17 @@ class RadiusDriver(FreeRADIUSDriver):
             if not wanted or time.monotonic() > deadline:
                 return
             time.sleep(SETTLE_PAUSE)
+
+    def check(self, now: datetime) -> list[Finding]:
+        """The database, and every NAS that has sessions in `radacct` or is named in the parameters."""
+        findings = super().check(now)
+        if any(finding.subject == 'tables' and not finding.ok for finding in findings):
+            return findings
+        with self.connection.errors(), self.connection.begin() as connection:
+            seen = tables.read_nases(connection)
+        if not seen:
+            text = 'radacct shows no open session, so no session can be changed: does accounting get there?'
+            findings.append(Finding('accounting', ok=False, message=text, required=False))
+        named = [nas.address for nas in self.parameters.nas]
+        nases = {address: self.parameters.of(address) for address in dict.fromkeys([*seen, *named])}
+        return findings + check_nases(self.connection.authorization, nases, now)

@@ -8,13 +8,15 @@ Use `radius` where FreeRADIUS's database can be reached.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from pydantic import Field, ValidationError, field_validator
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters, RadiusSession
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters
+from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
+from nornir_tasks.drivers.radius_check import check_nases
 from nornir_tasks.errors import ConfigurationError
 from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Verdict
@@ -45,7 +47,7 @@ class RadiusCoADriver(Driver):
 
     name: ClassVar[str] = 'radius_coa'
     abilities: ClassVar[Abilities] = Abilities(
-        throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True, read_back=False
+        throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True, read_back=False, check=True
     )
     connection_name: ClassVar[str] = 'netbox_delinquency_radius'
 
@@ -61,17 +63,30 @@ class RadiusCoADriver(Driver):
     parameters: NasParameters
 
     def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
-        return {target.key: self._read(target) for target in targets}
+        readings: dict[str, Reading] = {}
+        sessions: dict[str, Session] = {}
+        for target in targets:
+            try:
+                sessions[target.key] = self._session(target)
+            except ValidationError as error:
+                readings[target.key] = Reading(error=f'its parameters are wrong: {fields_of(error)}')
+            except DialectError as error:
+                readings[target.key] = Reading(error=str(error))
+        if (console := self.parameters.console) and sessions:
+            asked = {
+                sessions[target.key].key: AccessTarget(target.key, username=target.username, ipv4=target.ipv4)
+                for target in targets
+                if target.key in sessions
+            }
+            self.connection.authorization.look(self.connection.address, console, asked)
+        return readings | {key: self._read(session) for key, session in sessions.items()}
 
-    def _read(self, target: AccessTarget) -> Reading:
-        try:
-            session = self._session(target)
-        except ValidationError as error:
-            return Reading(error=f'its parameters are wrong: {fields_of(error)}')
-        except DialectError as error:
-            return Reading(error=str(error))
+    def _read(self, session: Session) -> Reading:
+        """What the console shows; else what this NAS acknowledged, where its word is taken."""
         authorization = self.connection.authorization
-        if text := authorization.in_doubt.get(session.key) or authorization.unproven.get(session.key):
+        if shown := authorization.shown(session.key):
+            return Reading(live=shown.live)
+        if text := authorization.doubt(session.key):
             return Reading(error=text)
         return Reading(live=self.connection.known.get(session.key))
 
@@ -86,15 +101,14 @@ class RadiusCoADriver(Driver):
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
         rows: list[Work] = []
-        port = {'coa_port': self.connection.port} if self.connection.port else {}
-        nas = self.parameters.model_copy(update=port)
+        nas = self._nas
         for change in changes:
             try:
                 rows.append(self._work(change, before[change.target.key], nas))
             except (DialectError, AttributeValueError) as error:
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
         by_key = {change.key: change for change in changes}
-        answers = send_work(self.connection.authorization, {self.connection.address: nas}, rows)
+        answers = send_work(self.connection.authorization, {self.connection.address: nas}, rows, self.stop)
         for row in rows:
             answer = answers[row.key]
             reply = reply_of(answer)
@@ -103,6 +117,20 @@ class RadiusCoADriver(Driver):
             if answer.verdict is Verdict.SILENCE:
                 self.connection.authorization.in_doubt[row.session.key] = 'it may or may not be changed'
         return replies
+
+    def sessions(self) -> int | None:
+        """As many as the console counts, where there is one."""
+        console, address = self.parameters.console, self.connection.address
+        return self.connection.authorization.consoles.driver(address, console).sessions() if console else None
+
+    def check(self, now: datetime) -> list[Finding]:
+        """Whether the NAS answers, to this secret and at this time; nothing is changed."""
+        return check_nases(self.connection.authorization, {self.connection.address: self._nas}, now)
+
+    @property
+    def _nas(self) -> NasParameters:
+        port = {'coa_port': self.connection.port} if self.connection.port else {}
+        return self.parameters.model_copy(update=port)
 
     def _work(self, change: AccessChange, before: Reading, nas: NasParameters) -> Work:
         target = change.target
@@ -119,8 +147,8 @@ class RadiusCoADriver(Driver):
             self.connection.known[session.key] = desired
         else:
             authorization.unproven[session.key] = (
-                'the NAS acknowledged it, which proves nothing, and cannot be asked: read the line elsewhere, '
-                'or set trust_acknowledgement once you have tested this NAS'
+                'the NAS acknowledged it, which proves nothing, and cannot be asked: name its "console" to have it '
+                'read there, or set trust_acknowledgement once you have tested this NAS'
             )
 
 

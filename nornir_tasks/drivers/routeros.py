@@ -22,7 +22,9 @@ from nornir_tasks.drivers.routeros_line import Line, RefusedError, RouterOSLine,
 from nornir_tasks.drivers.routeros_reading import read_line
 from nornir_tasks.drivers.routeros_steps import plan_steps
 from nornir_tasks.drivers.routeros_syntax import DONE, PROMPT, SAY_DONE, plain, quote
-from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
+from nornir_tasks.errors import EnforcementError, PointTimeoutError, PointUnreachableError
+
+SECOND_TRIES = 3  # each costs a time-out where it meets another command that hangs
 
 
 class RouterOSDriver(Driver):
@@ -42,6 +44,7 @@ class RouterOSDriver(Driver):
         """See `RouterOSLine`."""
 
     parameters: RouterOSPoint
+    _profiles: Mapping[str, Profile] | None = None
 
     def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
         readings: dict[str, Reading] = {}
@@ -64,6 +67,7 @@ class RouterOSDriver(Driver):
             self.parameters.restricted_list,
             self.parameters.ipv6,
         )
+        self._profiles = box.profiles
         for target in asked:
             line = Line(target, lines[target.key], self.parameters, box.profiles)
             try:
@@ -74,7 +78,8 @@ class RouterOSDriver(Driver):
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """Each change is one console line: the box counts what it matches, and stops at the first thing amiss."""
-        profiles = read_profiles(self._read_rows)
+        # Those that `before` was read with; a driver that has read nothing yet asks now.
+        profiles = self._profiles if self._profiles is not None else read_profiles(self._read_rows)
         replies: dict[str, Reply] = {}
         commands: dict[str, str] = {}
         for change in changes:
@@ -84,7 +89,34 @@ class RouterOSDriver(Driver):
                 replies[change.key] = Reply(False, f'its routeros parameters are wrong: {_fields(error)}')
             except (RefusedError, ValueError) as error:
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
-        return replies | self._send(commands)
+        behind: list[str] = []
+        replies |= self._send(commands, behind)
+        for _ in range(SECOND_TRIES if behind else 0):
+            waited = [change for change in changes if change.key in behind]
+            behind = []
+            replies |= self._send(self._untouched(waited, before, commands), behind)
+            if not behind:
+                break
+        return replies
+
+    def _untouched(
+        self, changes: Sequence[AccessChange], before: Mapping[str, Reading], commands: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Commands of those lines that read exactly as before: what was typed behind one that hung was never begun."""
+        try:
+            now = self.read([change.target for change in changes])
+        except EnforcementError:
+            return {}  # they stay unknown, and the engine's own reading says what there is to say
+        return {
+            change.key: commands[change.key]
+            for change in changes
+            if now[change.target.key] == before[change.target.key]
+        }
+
+    def sessions(self) -> int | None:
+        """PPP sessions; lines without PPP have none."""
+        (answer,) = self._read_rows(['/ppp active print count-only'])
+        return int(answer) if answer.strip().isdecimal() else None
 
     def check(self, now: datetime) -> list[Finding]:
         return check_router(self._read_rows, self.connection.username, self.parameters, now)
@@ -92,7 +124,7 @@ class RouterOSDriver(Driver):
     def prepare(self, findings: Sequence[Finding]) -> list[Reply]:
         replies: list[Reply] = []
         for line in lines_of(findings):
-            replies += self._send({line: f'{line}; {SAY_DONE}'}).values()
+            replies += self._send({line: f'{line}; {SAY_DONE}'}, []).values()
             if not replies[-1].accepted:
                 break
         return replies
@@ -113,10 +145,12 @@ class RouterOSDriver(Driver):
         except ShellClosedError:
             return self._shell().run(commands, self.connection.timeout)
 
-    def _send(self, commands: Mapping[str, str]) -> dict[str, Reply]:
-        """Rows that were under way when a shell broke are unknown and never sent again; later ones go on in a new one.
+    def _send(self, commands: Mapping[str, str], behind: list[str]) -> dict[str, Reply]:
+        """Rows that were under way when a shell broke are unknown; later ones go on in a new one. To `behind` are added
+        those of them that had been typed ahead behind another.
 
-        Two shells that break without an answer between them end it: the rest is not sent.
+        Two shells that break without an answer between them end it: the rest is not sent, and none is behind. Nor is
+        what `stop` came before.
         """
         replies: dict[str, Reply] = {}
         rest = list(commands.items())
@@ -124,7 +158,8 @@ class RouterOSDriver(Driver):
         while rest:
             message = ''
             try:
-                answers, sent = tuple(self._shell().run([text for _, text in rest], self.connection.timeout)), len(rest)
+                answers = tuple(self._shell().run([text for _, text in rest], self.connection.timeout, self.stop))
+                sent = len(answers)
             except (ShellTimeoutError, ShellClosedError) as error:
                 answers, sent, message = error.answers, error.sent, str(error)
                 barren = 0 if answers else barren + 1
@@ -136,9 +171,13 @@ class RouterOSDriver(Driver):
                 replies[key] = _reply(answer)
             for key, _ in rest[len(answers) : sent]:
                 replies[key] = Reply(None, message)
+            behind += [key for key, _ in rest[len(answers) + 1 : sent]]
             rest = rest[sent:]
+            if rest and not message:
+                return replies | {key: Reply(None, sent=False) for key, _ in rest}
             if barren > 1:
                 replies |= {key: Reply(False, f'not sent: {message}') for key, _ in rest}
+                behind.clear()
                 break
         return replies
 

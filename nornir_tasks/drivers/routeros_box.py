@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import batched
 
 from nornir_tasks.change import AccessState, AccessTarget
@@ -91,6 +92,7 @@ class Box:
         return self.entries.get(normal_address(address)) is False
 
 
+@lru_cache(maxsize=65536)
 def normal_address(text: str) -> str:
     """One spelling for an address or prefix; a host has no length. What is neither stays as it is."""
     try:

@@ -10,6 +10,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 
 from nornir_tasks.connections.shell import Prompt
 from nornir_tasks.drivers.routeros_prefix import ipv6_pattern
@@ -20,6 +21,13 @@ PROMPT = Prompt(
     re.compile(r'\[[^\]\r\n]*@[^\]\r\n]*\] ?(?:<SAFE> ?)?(?:/[^>\r\n]*)?> '),
     marked=lambda command, a, b: f'{command}; :put ("{a}"."{b}")' if command else f':put ("{a}"."{b}")',
 )
+# Values that RouterOS itself writes, never with a semicolon in them; every other one may hold anything.
+PLAIN = frozenset({
+    'address', 'burst-limit', 'burst-threshold', 'burst-time', 'disabled', 'dynamic', 'limit-at', 'max-limit',
+    'service', 'timeout',
+})  # fmt: skip
+ROW = re.compile(r'nbd-row:([0-9,]*);')
+ROWS = re.compile(r'nbd-rows:([0-9]+)')
 DONE = 'nbd-ok'
 SAY_DONE = ':put ("nbd-"."ok")'  # not joined, so that an echo of the line is no confirmation
 ESCAPED = {'"': '\\"', '\\': '\\\\', '$': '\\$', '?': '\\3F'}  # version 6 takes a typed ? as a call for help
@@ -48,43 +56,52 @@ def any_of(pairs: Iterable[tuple[str, str]]) -> str:
 
 def rows_command(menu: str, fields: Sequence[str], where: str = '') -> str:
     """Print rows of a menu so that no value, whatever it holds, can be taken for another (see `parse_rows`)."""
-    names = [f'v{index}' for index in range(len(fields))]
-    values = ''.join(f':local {name} [:tostr ($r->"{field}")];' for name, field in zip(names, fields, strict=True))
-    lengths = '.",".'.join(f'[:len ${name}]' for name in names)
-    texts = '.'.join(f'${name}' for name in names)
+    texts = [field for field in fields if field not in PLAIN]
+    values = ''.join(f':local v{number} [:tostr ($r->"{field}")];' for number, field in enumerate(texts))
+    names = [f'$v{number}' for number in range(len(texts))]
+    lengths = '.",".'.join(f'[:len {name}]' for name in names) or '""'
+    pieces = [lengths, '";"', *(f'($r->"{field}").";"' for field in fields if field in PLAIN), *names]
     condition = f' where {where}' if where else ''
     return (
         f':local n 0; :foreach r in=[/{menu} print as-value proplist={",".join(fields)}{condition}] '
-        f'do={{:set n ($n+1);{values}:put ("nbd-row:".{lengths}.";".{texts})}}; :put ("nbd-rows:".$n)'
+        f'do={{:set n ($n+1);{values}:put ("nbd-row:".{".".join(pieces)})}}; :put ("nbd-rows:".$n)'
     )
 
 
 def parse_rows(answer: str, fields: Sequence[str], menu: str) -> list[dict[str, str]]:
-    """Rows printed by `rows_command`: each line holds its values' byte lengths, then the values in one piece.
+    """Rows printed by `rows_command`: the byte lengths of all free texts, plain values each with a semicolon after it,
+    then the texts in one piece.
 
     A row that does not fit (a line break in a name) is left out, for no login can ask for it. Raises `EnforcementError`
     where the router did not count as many rows as there are: something is missing, or a name passes itself off as one.
     """
+    names = [*(field for field in fields if field in PLAIN), *(field for field in fields if field not in PLAIN)]
+    count_plain = sum(field in PLAIN for field in fields)
     rows: list[dict[str, str]] = []
     count = None
     seen = 0
     for line in answer.split('\n'):
-        if match := re.fullmatch(r'nbd-rows:([0-9]+)', line):
-            count = int(match[1])
-        elif match := re.match(r'nbd-row:([0-9,]+);', line):
+        if match := ROW.match(line):
             seen += 1
-            data = line[match.end() :].encode('utf-8', 'surrogateescape')
-            lengths = [int(length) for length in match[1].split(',')]
-            if len(lengths) != len(fields) or sum(lengths) != len(data):
-                continue
-            values = []
-            for length in lengths:
-                values.append(data[:length].decode('utf-8', 'replace'))
-                data = data[length:]
-            rows.append(dict(zip(fields, values, strict=True)))
+            *values, texts = line[match.end() :].split(';', count_plain)
+            values += _cut(texts, [int(length) for length in match[1].split(',') if length])
+            if len(values) == len(names):
+                rows.append(dict(zip(names, values, strict=True)))
+        elif match := ROWS.fullmatch(line):
+            count = int(match[1])
     if seen != count:
         raise EnforcementError(f'/{menu} could not be read: {plain(answer) or "no answer"}')
     return rows
+
+
+def _cut(text: str, lengths: Sequence[int]) -> list[str]:
+    """The pieces of those byte lengths; nothing where they are not exactly all of it."""
+    ends = list(accumulate(lengths, initial=0))
+    pieces = [slice(*pair) for pair in pairwise(ends)]
+    if text.isascii():
+        return [text[piece] for piece in pieces] if ends[-1] == len(text) else []
+    data = text.encode('utf-8', 'surrogateescape')
+    return [data[piece].decode('utf-8', 'replace') for piece in pieces] if ends[-1] == len(data) else []
 
 
 def plain(answer: str) -> str:

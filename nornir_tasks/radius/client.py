@@ -48,11 +48,15 @@ class Nas:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `attributes` are encoded, without those the client adds (Message-Authenticator, Event-Timestamp)."""
+    """One request; `attributes` are encoded, without those the client adds (Message-Authenticator, Event-Timestamp).
+
+    `skew` is added to the Event-Timestamp, in seconds; `None` leaves it out. Only who looks for a wrong clock sets it.
+    """
 
     code: Code
     attributes: bytes
     session: str
+    skew: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +215,10 @@ class _Exchange:
         request = self.requests[pending.index]
         identifier = pending.port.take(pending)
         pending.stamped = self.loop.time()
+        timestamp = None if request.skew is None else int(self.now()) + request.skew
         try:
             pending.packets[identifier] = build_request(
-                request.code, identifier, request.attributes, int(self.now()), self.nas.secret, self.nas.sign
+                request.code, identifier, request.attributes, timestamp, self.nas.secret, self.nas.sign
             )
         except PacketError:
             del pending.port.pending[identifier]

@@ -108,6 +108,11 @@ def get_dialect(name: str) -> Dialect:
         raise ConfigurationError(f'no RADIUS dialect "{name}"; there are: {", ".join(sorted(dialects()))}') from None
 
 
+def dialect_choices(schema: dict[str, Any]) -> None:
+    """For a JSON schema (`json_schema_extra`): the names there are to choose from."""
+    schema['enum'] = sorted(dialects())
+
+
 @cache
 def dialects() -> Mapping[str, Dialect]:
     loaded: dict[str, Any] = yaml.safe_load((files('nornir_tasks.radius') / 'dialects.yaml').read_text())

@@ -59,14 +59,16 @@ class Answered:
 
 
 def build_request(
-    code: Code, identifier: int, attributes: bytes, timestamp: int, secret: bytes, sign: bool = True
+    code: Code, identifier: int, attributes: bytes, timestamp: int | None, secret: bytes, sign: bool = True
 ) -> bytes:
-    """A request with its authenticators; `timestamp` (seconds since 1970) becomes the Event-Timestamp.
+    """A request with its authenticators; `timestamp` (seconds since 1970) becomes the Event-Timestamp; `None`: none.
 
     The Message-Authenticator comes first and is computed with a zero Request Authenticator, before the Request
     Authenticator, which covers it (RFC 5176 section 3.3). Raises `PacketError` where it would be too long.
     """
-    rest = attributes + bytes((EVENT_TIMESTAMP, 6)) + WORD.pack(timestamp & 0xFFFFFFFF)
+    rest = attributes
+    if timestamp is not None:
+        rest += bytes((EVENT_TIMESTAMP, 6)) + WORD.pack(timestamp & 0xFFFFFFFF)
     length = HEADER_LENGTH + len(rest) + (len(UNSIGNED) if sign else 0)
     if length > MAX_LENGTH:
         raise PacketError(f'the request would have {length} octets, {MAX_LENGTH} is the most')

@@ -181,5 +181,15 @@ def _values(group: str, reply: tuple[Pair, ...]) -> str:
     def quoted(text: str) -> str:
         return "'" + text.replace("'", "''") + "'"
 
-    rows = reply or (('<attribute>', '<value>'),)
-    return ', '.join(f"({quoted(group)}, {quoted(name)}, ':=', {quoted(value)})" for name, value in rows)
+    rows = with_operators(reply or (('<attribute>', '<value>'),))
+    return ', '.join(f"({quoted(group)}, {quoted(name)}, '{op}', {quoted(value)})" for name, op, value in rows)
+
+
+def with_operators(reply: tuple[Pair, ...]) -> list[Row]:
+    """The reply as rows. A second `:=` of the same attribute would replace the first, so that it is `+=`."""
+    seen: set[str] = set()
+    rows: list[Row] = []
+    for name, value in reply:
+        rows.append((name, '+=' if name in seen else ':=', value))
+        seen.add(name)
+    return rows

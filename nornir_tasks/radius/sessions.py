@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nornir_tasks.change import AccessState, Reply
@@ -41,6 +41,9 @@ class Work:
     @property
     def disconnects(self) -> bool:
         return any(request.code is Code.DISCONNECT_REQUEST for request in self.requests)
+
+
+HALTED = Answer(Verdict.NOT_SENT, message='not sent: the work was stopped')
 
 
 def identity(session: Session, parameters: NasParameters) -> list[Pair]:
@@ -101,9 +104,22 @@ def plan_work(
 
 
 def send_work(
-    authorization: DynamicAuthorization, nases: Mapping[str, NasParameters], rows: Sequence[Work]
+    authorization: DynamicAuthorization,
+    nases: Mapping[str, NasParameters],
+    rows: Sequence[Work],
+    halt: Callable[[], bool] = lambda: False,
 ) -> dict[str, Answer]:
-    """The last answer of each row, by key. A row's next request goes out when the one before was acknowledged."""
+    """The last answer of each row, by key. A row's next request goes out when the one before was acknowledged.
+
+    `halt` is asked before the first request and after each answer to one: once it says True no row is begun any more,
+    and those that were not have `HALTED`. What was begun is brought to its end.
+    """
+    if halt():
+        return dict.fromkeys((row.key for row in rows), HALTED)
+
+    def stop(answer: Answer) -> str:
+        return stop_sentence(answer) or (HALTED.message if halt() else '')
+
     answers: dict[str, Answer] = {}
     step = 0
     going = list(rows)
@@ -114,9 +130,10 @@ def send_work(
         for row in going:
             requests.setdefault(row.session.nas, []).append(row.requests[step])
             order.setdefault(row.session.nas, []).append(row)
-        for nas, found in authorization.exchange(nases, requests, stop_sentence).items():
+        for nas, found in authorization.exchange(nases, requests, stop_sentence if step else stop).items():
             for row, answer in zip(order[nas], found, strict=True):
-                answers[row.key] = _partial(answer, step)
+                halted = answer.verdict is Verdict.NOT_SENT and answer.message == HALTED.message
+                answers[row.key] = HALTED if halted else _partial(answer, step)
                 if sentence := stop_sentence(answer):
                     stops[nas] = sentence
         step += 1
@@ -151,11 +168,13 @@ def is_gone(answer: Answer) -> bool:
 
 
 def reply_of(answer: Answer) -> Reply:
+    if answer is HALTED:
+        return Reply(None, sent=False)
     accepted = {Verdict.ACK: True, Verdict.SILENCE: None}.get(answer.verdict, False)
     return Reply(accepted, answer.message)
 
 
 __all__ = (
-    'AttributeValueError', 'DialectError', 'Session', 'Work', 'identity', 'is_gone', 'plan_work', 'reply_of',
+    'HALTED', 'AttributeValueError', 'DialectError', 'Session', 'Work', 'identity', 'is_gone', 'plan_work', 'reply_of',
     'send_work', 'stop_sentence',
 )  # fmt: skip

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import batched
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, delete, func, insert, select
 from sqlalchemy.engine import RowMapping
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.radius.attributes import Pair
-from nornir_tasks.radius.policy import NewGroup, StoredPolicy
+from nornir_tasks.radius.policy import NewGroup, StoredPolicy, with_operators
 from nornir_tasks.radius.sessions import Session
 
 CHUNK = 500
@@ -117,11 +117,11 @@ class _Reader:
             self.similar.setdefault(_folded(name), []).append(name)
 
     def read(self) -> None:
-        for user, row in self._rows(radusergroup):
+        for user, row in self._rows(radusergroup, self.lock):
             user.groups.append((row['id'], row['groupname'], row['priority']))
-        for user, row in self._rows(radreply):
+        for user, row in self._rows(radreply, self.lock):
             user.replies.append((row['id'], row['attribute'], row['op'], row['value']))
-        for user, row in self._rows(radcheck):
+        for user, row in self._rows(radcheck, lock=False):  # never written, and a lock takes the right to write
             user.rejected |= row['attribute'] == 'Auth-Type' and row['value'] == 'Reject'
         self._read_sessions()
         self._read_memories()
@@ -134,9 +134,9 @@ class _Reader:
                     self.users[name].twins.add(found)
         return self.users.get(found)
 
-    def _rows(self, table: Table) -> Iterator[tuple[User, RowMapping]]:
+    def _rows(self, table: Table, lock: bool) -> Iterator[tuple[User, RowMapping]]:
         query = select(table).where(table.c.username.in_(self.chunk)).order_by(table.c.id)
-        for row in self.connection.execute(query.with_for_update() if self.lock else query).mappings():
+        for row in self.connection.execute(query.with_for_update() if lock else query).mappings():
             if (user := self._owner(row['username'])) is not None:
                 user.known = True
                 yield user, row
@@ -164,6 +164,18 @@ def _folded(name: str) -> str:
     """What MySQL's usual collations take for the same: without case, accents and trailing space."""
     bare = ''.join(mark for mark in unicodedata.normalize('NFKD', name) if not unicodedata.combining(mark))
     return bare.casefold().rstrip(' ')
+
+
+def read_nases(connection: Connection) -> list[str]:
+    """Addresses of the NASes that have open sessions, sorted."""
+    query = select(radacct.c.nasipaddress).where(radacct.c.acctstoptime.is_(None)).distinct()
+    return sorted({str(address).partition('/')[0] for address in connection.execute(query).scalars()})
+
+
+def count_sessions(connection: Connection) -> int:
+    """How many sessions are open in `radacct`."""
+    query = select(func.count()).select_from(radacct).where(radacct.c.acctstoptime.is_(None))
+    return int(connection.execute(query).scalar_one())
 
 
 def read_groups(connection: Connection, names: Collection[str]) -> dict[str, tuple[Pair, ...]]:
@@ -196,7 +208,10 @@ def write_group(connection: Connection, group: NewGroup) -> None:
             connection.execute(insert(table), copies)
     connection.execute(
         insert(radgroupreply),
-        [{'groupname': group.name, 'attribute': name, 'op': ':=', 'value': value} for name, value in group.reply],
+        [
+            {'groupname': group.name, 'attribute': name, 'op': operator, 'value': value}
+            for name, operator, value in with_operators(group.reply)
+        ],
     )
 
 

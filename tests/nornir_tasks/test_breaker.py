@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from nornir_tasks.breaker import BreakerLimits, PointHealth, Tally, Vitals, may_have_ended, verdict
 from nornir_tasks.change import AccessState, ChangeResult, Outcome, Reading
 
-LIMITS = BreakerLimits()
+LIMITS = BreakerLimits(max_failed_percent=10, max_latency_factor=5)
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
-THROTTLED = AccessState.throttled(1000, 500)
 
 limits = st.builds(
     BreakerLimits,
@@ -23,18 +22,19 @@ limits = st.builds(
     max_latency_factor=st.floats(1, 20),
     min_latency_s=st.floats(0, 5),
 )
-tallies = st.tuples(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200)).map(
-    lambda drawn: Tally(drawn[0], min(drawn[1], drawn[0]), min(drawn[2], drawn[0]))
+tallies = st.lists(st.integers(0, 200), min_size=4, max_size=4).map(
+    lambda drawn: Tally(drawn[0], min(drawn[1], drawn[0]), min(drawn[2], drawn[0]), min(drawn[3], drawn[1], drawn[0]))
 )
+totals = st.integers(0, 400)
 vitals = st.builds(Vitals, st.none() | st.integers(0, 2000), st.none() | st.floats(0, 60))
 healths = st.lists(st.builds(PointHealth, st.just('bras-1'), vitals, vitals, st.integers(0, 300)), max_size=3)
 
 
-@given(limits, tallies, healths, st.sampled_from(['wrong', 'refused']))
-def test_once_tripped_it_stays_tripped_when_more_goes_wrong(given_limits, tally, points, what):
-    if verdict(given_limits, tally, points) and getattr(tally, what) < tally.tried:
+@given(limits, tallies, healths, totals, st.sampled_from(['wrong', 'refused']))
+def test_once_tripped_it_stays_tripped_when_more_goes_wrong(given_limits, tally, points, total, what):
+    if verdict(given_limits, tally, points, total=total) and getattr(tally, what) < tally.tried:
         worse = replace(tally, **{what: getattr(tally, what) + 1})
-        assert verdict(given_limits, worse, points)
+        assert verdict(given_limits, worse, points, total=total)
 
 
 @given(limits, tallies, healths, st.data())
@@ -80,14 +80,31 @@ def test_a_first_wave_that_went_wrong_altogether_stops_at_once():
         (Outcome.NOOP, Tally(1)),
         (Outcome.OFFLINE, Tally(1)),
         (Outcome.PARTIAL, Tally(1, 1)),
-        (Outcome.FAILED, Tally(1, 1)),
+        (Outcome.FAILED, Tally(1, 1, untouched=1)),
         (Outcome.UNKNOWN, Tally(1, 1)),
         (Outcome.SKIPPED, Tally()),
     ],
 )
 def test_what_counts_as_wrong(outcome, tally):
     assert Tally.of(ChangeResult('1', outcome)) == tally
-    assert Tally.of(ChangeResult('1', outcome)) + Tally(9, 1, 1) == Tally(9 + tally.tried, 1 + tally.wrong, 1)
+    assert Tally.of(ChangeResult('1', outcome)) + Tally(9, 1, 1) == Tally(
+        9 + tally.tried, 1 + tally.wrong, 1, tally.untouched
+    )
+
+
+def test_a_failure_that_was_read_back_was_sent():
+    assert Tally.of(ChangeResult('1', Outcome.FAILED, after=Reading(stored=NORMAL))) == Tally(1, 1)
+
+
+def test_a_dead_router_does_not_stop_the_others_until_there_are_too_many():
+    half_way = Tally(tried=600, wrong=500, untouched=500)
+    assert verdict(LIMITS, half_way, total=10_000) == ''
+    assert 'went wrong: 500 of 600' in verdict(LIMITS, half_way)
+    more = Tally(tried=1600, wrong=1500, untouched=1500)
+    assert verdict(LIMITS, more, total=10_000) == (
+        'too many rows could not be tried: 1500 of 10000, 15.0 %; at most 10 %'
+    )
+    assert 'went wrong: 11 of 100, 11.0 %' in verdict(LIMITS, Tally(600, 511, untouched=500), total=10_000)
 
 
 def test_refusals_stop_a_run_even_where_the_lines_read_well():
@@ -122,10 +139,9 @@ def test_a_point_that_cannot_say_trips_nothing():
 
 def test_which_rows_may_have_ended_a_session():
     up, down = Reading(stored=NORMAL, live=NORMAL), Reading(stored=NORMAL)
-    assert may_have_ended(BLOCKED, up, up)
-    assert not may_have_ended(THROTTLED, up, Reading(stored=THROTTLED, live=THROTTLED))
-    assert may_have_ended(THROTTLED, up, Reading(stored=THROTTLED))
-    assert may_have_ended(THROTTLED, up, None)
-    assert may_have_ended(THROTTLED, up, Reading(error='no answer'))
-    assert not may_have_ended(BLOCKED, down, down)
-    assert not may_have_ended(BLOCKED, None, None)
+    assert not may_have_ended(up, Reading(stored=BLOCKED, live=BLOCKED))
+    assert may_have_ended(up, Reading(stored=BLOCKED))
+    assert may_have_ended(up, None)
+    assert may_have_ended(up, Reading(error='no answer'))
+    assert not may_have_ended(down, down)
+    assert not may_have_ended(None, None)

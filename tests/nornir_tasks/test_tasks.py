@@ -1,10 +1,15 @@
 """The engine's order and its judgement, against a point that keeps real state."""
 
+import threading
+import time
+
 import pytest
 
 from nornir_tasks import tasks
+from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Outcome
 from nornir_tasks.journal import Claim, MemoryJournal
+from nornir_tasks.stopping import Stop
 from nornir_tasks.tasks import PointWork
 from tests.simulators.memory import MemoryPoint
 
@@ -32,8 +37,8 @@ def change(username, desired=BLOCKED, **values):
     )
 
 
-def run(point, *changes, journal=None, batch_size=2, dry_run=False):
-    work = PointWork(point.driver, batch_size, journal or MemoryJournal(), dry_run)
+def run(point, *changes, journal=None, batch_size=2, dry_run=False, **options):
+    work = PointWork(point.driver, batch_size, journal or MemoryJournal(), dry_run, name='bras-1', **options)
     work.run(changes)
     return {result.key.removeprefix('change-'): result for result in work.results}
 
@@ -169,3 +174,160 @@ def test_a_session_that_redials_within_the_pause_is_read_once_it_is_back(point):
     work = PointWork(lambda: Redialling(point, {}), 2, MemoryJournal())
     work.run([change('a')])
     assert [str(result.outcome) for result in work.results] == ['applied']
+
+
+def halting(journal_type=MemoryJournal, after=1, reason='paused by the operator'):
+    """A journal that says halt once it was asked `after` times."""
+
+    class Halting(journal_type):
+        asked = 0
+
+        def claim(self, changes):
+            self.asked += 1
+            return Claim(halt=reason) if self.asked > after else Claim()
+
+    return Halting()
+
+
+def test_a_halt_ends_the_work_and_leaves_the_rows_open(point):
+    journal = halting()
+    work = PointWork(point.driver, 2, journal)
+    work.run([change(name) for name in 'abcde'])
+    assert work.halted == 'paused by the operator'
+    assert sorted(journal.results) == ['change-a', 'change-b']
+    assert [username for username, _ in point.sent] == ['a', 'b']
+    assert journal.asked == 2
+
+
+def test_the_journal_is_asked_between_rows_too(point, monkeypatch):
+    monkeypatch.setattr(tasks, 'ASK_SECONDS', 0.0)
+    journal = halting(after=3)  # the claim, before sending, and before the first row
+    work = PointWork(point.driver, 5, journal)
+    work.run([change(name) for name in 'abcde'])
+    assert [username for username, _ in point.sent] == ['a']
+    assert sorted(journal.results) == ['change-a']
+    assert sorted(journal.sent) == ['change-a'], 'the others were journaled as sent, and taken back'
+
+
+def test_a_stop_between_rows_reads_back_what_was_sent_and_takes_back_the_rest(point):
+    cancel = threading.Event()
+    point.after_row = lambda username: cancel.set() if username == 'c' else None
+    journal = MemoryJournal()
+    work = PointWork(point.driver, 5, journal, stop=Stop(cancel))
+    work.run([change(name) for name in 'abcde'])
+    assert work.halted == 'it was cancelled'
+    assert {key: str(result.outcome) for key, result in journal.results.items()} == {
+        'change-a': 'applied', 'change-b': 'applied', 'change-c': 'applied',
+    }  # fmt: skip
+    assert sorted(journal.sent) == ['change-a', 'change-b', 'change-c']
+    assert point.live['d'] == NORMAL
+
+
+def test_a_journal_that_cannot_be_asked_stops_the_sending_and_loses_no_answer(point, monkeypatch):
+    monkeypatch.setattr(tasks, 'ASK_SECONDS', 0.0)
+
+    class Gone(MemoryJournal):
+        def claim(self, changes):
+            if not changes and point.sent:
+                raise ConnectionError('no route to host')
+            return Claim()
+
+    journal = Gone()
+    work = PointWork(point.driver, 5, journal)
+    work.run([change(name) for name in 'abc'])
+    assert 'no route to host' in work.halted
+    assert [str(result.outcome) for result in work.results] == ['applied']
+    assert sorted(journal.sent) == ['change-a']
+
+
+def test_a_crash_after_a_stop_leaves_open_what_was_surely_not_sent(point):
+    stop = Stop()
+    point.after_row = lambda username: stop.pull('enough')
+
+    class Crashing(MemoryJournal):
+        def finished(self, results):
+            if len(self.results) == 0 and not hasattr(self, 'crashed'):
+                self.crashed = True
+                raise ZeroDivisionError
+            super().finished(results)
+
+    journal = Crashing()
+    work = PointWork(point.driver, 5, journal, stop=stop)
+    with pytest.raises(ZeroDivisionError):
+        work.run([change(name) for name in 'abc'])
+    assert {key: str(result.outcome) for key, result in journal.results.items()} == {'change-a': 'unknown'}
+
+
+def test_what_is_not_begun_at_the_deadline_stays_open(point):
+    point.after_row = lambda username: time.sleep(0.06)
+    journal = MemoryJournal()
+    work = PointWork(point.driver, 1, journal, stop=Stop(deadline_s=0.1))
+    work.run([change(name) for name in 'abcde'])
+    assert work.halted == 'its deadline of 0.1 s has passed'
+    assert 1 <= len(journal.results) < 5
+    assert set(journal.sent) == set(journal.results)
+
+
+def test_a_point_is_not_pressed_harder_than_its_rate(point):
+    started, sent = time.monotonic(), []
+    point.after_row = lambda username: sent.append(time.monotonic() - started)
+    run(point, *map(change, 'abcde'), batch_size=1, rate_per_s=20)
+    assert len(sent) == 5
+    assert all(moment >= row * 0.05 for row, moment in enumerate(sent)), sent
+
+
+def test_a_limit_is_no_burst_and_a_pause(point):
+    batches = []
+    point.before_apply = lambda: batches.append(len(point.sent))
+    run(point, *map(change, 'abc'), batch_size=100, rate_per_s=2)
+    assert batches == [0, 2]
+
+
+def test_rows_that_need_no_sending_cost_no_time(point):
+    started = time.monotonic()
+    run(point, *(change(name, NORMAL) for name in 'abcde'), rate_per_s=0.5)
+    assert time.monotonic() - started < 1
+
+
+def test_a_point_that_waits_for_its_rate_still_stops_at_once(point):
+    stop = Stop()
+    threading.Timer(0.2, lambda: stop.pull('cancelled')).start()
+    started = time.monotonic()
+    run(point, *map(change, 'abc'), rate_per_s=0.01, stop=stop)
+    assert time.monotonic() - started < 2
+    assert len(point.sent) == 1
+
+
+def test_vitals_are_taken_before_the_first_row_and_after_each_batch(point):
+    journal = MemoryJournal()
+    point.add('away', online=False)
+    point.before_apply = lambda: point.live.update(e=None)
+    run(point, *map(change, 'abc'), journal=journal)
+    assert [vitals.sessions for vitals in journal.seen['bras-1']] == [5, 4, 4]
+    assert all(vitals.latency_s is not None for vitals in journal.seen['bras-1'])
+
+
+def test_a_point_that_fails_to_tell_its_vitals_is_data_and_one_that_never_can_is_not_asked_about(point):
+    journal = MemoryJournal()
+    point.mute = True
+    assert outcomes(run(point, change('a'), journal=journal)) == {'a': 'applied'}
+    assert journal.seen == {}
+    point.mute, point.dead = False, True
+    assert tasks.take_vitals(type(MemoryPoint().driver())(point, {})) == Vitals()
+
+
+def test_a_dry_run_takes_no_vitals_and_can_be_stopped(point):
+    journal, stop = MemoryJournal(), Stop()
+    stop.pull('enough')
+    assert run(point, *map(change, 'abc'), journal=journal, dry_run=True, stop=stop) == {}
+    assert journal.seen == {}
+
+
+def test_the_first_reason_to_stop_is_the_one_that_counts():
+    cancel = threading.Event()
+    stop = Stop(cancel, deadline_s=1000)
+    assert stop.reason == ''
+    stop.pull('the breaker')
+    cancel.set()
+    assert stop.reason == 'the breaker'
+    assert not stop.wait(60)

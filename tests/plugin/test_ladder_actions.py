@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from netbox_delinquency.billing.ingest import process_event
 from netbox_delinquency.choices import EventStatusChoices
-from netbox_delinquency.enforcement.journal import why_not
+from netbox_delinquency.enforcement.facts import why_not
 from netbox_delinquency.models import (
     AccessLine,
     BillingEvent,

@@ -24,13 +24,13 @@ from pyrad.dictionary import Dictionary
 from pyrad.packet import AccessAccept, AccessRequest
 
 import nornir_tasks.radius
+from nornir_tasks.radius.attributes import dictionary
 from nornir_tasks.radius.packet import split_attributes
 from tests.simulators.freeradius import SECRET
 
 ZEROS = bytes(16)
 USER_NAME, FILTER_ID, SESSION_ID = 1, 11, 44
 VENDOR_SPECIFIC, MIKROTIK_RATE = 26, struct.pack('!IB', 14988, 8)
-CLOCK_WINDOW = 300
 MORE = """
 ATTRIBUTE User-Password 2 string encrypt=1
 ATTRIBUTE Acct-Status-Type 40 integer
@@ -38,6 +38,27 @@ ATTRIBUTE Acct-Terminate-Cause 49 integer
 VALUE Acct-Status-Type Start 1
 VALUE Acct-Status-Type Stop 2
 """
+
+
+def decode(packet: bytes) -> list[tuple[str, str]]:
+    """Names and values of a packet's attributes, as far as the dictionary knows them; a tag is left away."""
+    known = {
+        (dictionary().vendors.GetForward(attribute.vendor) if attribute.vendor else 0, attribute.code): attribute
+        for attribute in dictionary().attributes.values()
+    }
+    pairs = []
+    for _, number, value in split_attributes(packet):
+        vendor = 0
+        if number == VENDOR_SPECIFIC:
+            vendor, number, length = struct.unpack('!IBB', value[:6])
+            value = value[6 : 4 + length]
+        if (attribute := known.get((vendor, number))) is None:
+            continue
+        if attribute.has_tag and value[:1] <= b'\x1f':
+            value = value[1:]
+        text = str(int.from_bytes(value)) if attribute.type == 'integer' else value.decode(errors='replace')
+        pairs.append((attribute.name, text))
+    return pairs
 
 
 @dataclass
@@ -60,6 +81,9 @@ class BNG:
     port: int = 0
     server: tuple[int, int] | None = None  # ports of authentication and accounting
     redial_after: float = 0.1
+    clock_skew: float = 0  # seconds that its clock is ahead
+    clock_window: float = 300
+    wants_timestamp: bool = True  # drops a request without an Event-Timestamp, too
     lines: dict[str, Line] = field(default_factory=dict)
     refuse: dict[str, int | None] = field(default_factory=dict)  # by user name, an Error-Cause or none
     half: set[str] = field(default_factory=set)  # changes, then refuses without saying why
@@ -93,10 +117,18 @@ class BNG:
             answer = client.SendPacket(packet)
             if answer.code != AccessAccept:
                 return False
-            line.rate = answer.get('Mikrotik-Rate-Limit', [''])[0]
-            line.address_list = answer.get('Mikrotik-Address-List', [''])[0]
-        line.session_id = f'{name}-{time.monotonic_ns():x}'
+            if not self.grant(line, answer.raw_packet):
+                return False
+        else:
+            self.grant(line, bytes(20))
         self._account(line, 1)
+        return True
+
+    def grant(self, line: Line, accept: bytes) -> bool:
+        """Bring a session up with what an Access-Accept says; False where the box does not let it."""
+        given = dict(decode(accept))
+        line.rate, line.address_list = given.get('Mikrotik-Rate-Limit', ''), given.get('Mikrotik-Address-List', '')
+        line.session_id = f'{line.name}-{time.monotonic_ns():x}'
         return True
 
     def hang_up(self, name: str) -> None:
@@ -143,7 +175,7 @@ class BNG:
                     self._send(seen[key], peer)
                 continue
             seen[key] = b''
-            name = {number: value for _, number, value in split_attributes(data)}.get(USER_NAME, b'').decode()
+            name = self.name_of({number: value for _, number, value in split_attributes(data)})
             self.in_flight[name] += 1
             self.worst = max(self.worst, self.in_flight[name])
             if name in self.late:
@@ -166,6 +198,13 @@ class BNG:
             with contextlib.suppress(OSError):  # the test is over
                 self.sock.sendto(data, peer)  # type: ignore[arg-type]
 
+    def name_of(self, attributes: dict[int, bytes]) -> str:
+        """Whose session is meant: by User-Name, else by Acct-Session-Id."""
+        if USER_NAME in attributes:
+            return attributes[USER_NAME].decode()
+        wanted = attributes.get(SESSION_ID, b'').decode()
+        return next((line.name for line in self.lines.values() if wanted and line.session_id == wanted), '')
+
     def _fault(self, data: bytes) -> str:
         """Why a strict server drops the request."""
         zeroed = data[:4] + ZEROS + data[20:]
@@ -178,7 +217,9 @@ class BNG:
         if hmac.digest(self.secret, unsigned, 'md5') != data[22:38]:
             return 'Message-Authenticator'
         stamps = [struct.unpack('!I', value)[0] for _, number, value in attributes if number == 55]
-        if len(stamps) != 1 or abs(stamps[0] - time.time()) > CLOCK_WINDOW:
+        if not stamps and not self.wants_timestamp:
+            return ''
+        if len(stamps) != 1 or abs(stamps[0] - time.time() - self.clock_skew) > self.clock_window:
             return 'Event-Timestamp'
         return ''
 
@@ -189,19 +230,23 @@ class BNG:
         attributes = [(number, value) for _, number, value in split_attributes(data)]
         line = self.lines.get(name)
         wanted = dict(attributes).get(SESSION_ID)
+        if '' in self.refuse:  # whatever the session
+            return self._signed(data, code + 2, self.refuse[''])
         if line is None or not line.session_id or (wanted is not None and wanted.decode() != line.session_id):
             return self._signed(data, code + 2, 503)
         if name in self.refuse:
             return self._signed(data, code + 2, self.refuse[name])
-        if name not in self.lies:
-            self._apply(code, line, attributes)
+        cause = None if name in self.lies else self._apply(code, line, attributes)
+        if cause:
+            return self._signed(data, code + 2, cause)
         if name in self.deaf_but_does:
             return None
         if name in self.half:
             return self._signed(data, code + 2, None)
         return self._signed(data, code + 1, None)
 
-    def _apply(self, code: int, line: Line, attributes: list[tuple[int, bytes]]) -> None:
+    def _apply(self, code: int, line: Line, attributes: list[tuple[int, bytes]]) -> int | None:
+        """Carry it out; the Error-Cause where it refuses, having changed nothing."""
         line.changes += 1
         if code == 40:
             threading.Thread(target=self._reconnect, args=(line.name,), daemon=True).start()
@@ -210,6 +255,7 @@ class BNG:
                 line.rate = value[6:].decode()
             elif number == FILTER_ID:
                 line.filter = value.decode()
+        return None
 
     def _reconnect(self, name: str) -> None:
         """The acknowledgement is sent before the teardown, as seen in practice."""
@@ -228,7 +274,13 @@ class BNG:
 
 @contextlib.contextmanager
 def bng(family: int = socket.AF_INET, **values: object) -> Iterator[BNG]:
-    box = BNG(**values)  # type: ignore[arg-type]
+    with listening(BNG(**values), family) as box:  # type: ignore[arg-type]
+        yield box
+
+
+@contextlib.contextmanager
+def listening(box: BNG, family: int) -> Iterator[BNG]:
+    """Run a box in a thread on a port of its own."""
     box.sock = socket.socket(family, socket.SOCK_DGRAM)
     box.sock.bind(('::1' if family == socket.AF_INET6 else '127.0.0.1', 0))
     box.port = box.sock.getsockname()[1]

@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -29,6 +29,7 @@ class Session:
     number: int
     address: str
     policies: tuple[str, ...]
+    rates: dict[str, int] = field(default_factory=dict)  # numbers that RADIUS gave it, which no console shows
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Box:
     logins: int = 0
     connected: int = 0
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(16))
+    ended: Callable[[str], None] | None = None  # told of a cleared session in place of dialling again by itself
 
     def dial(self, username: str) -> Session | None:
         """The CPE dials in. A box that lacks one of its policies puts it offline, as Huawei does by default."""
@@ -71,7 +73,10 @@ class Box:
         for session in sessions:
             self.sessions.remove(session)
             self.cleared.append(session.username)
-            self.dial(session.username)
+            if self.ended:
+                self.ended(session.username)
+            else:
+                self.dial(session.username)
 
     def of(self, username: str) -> list[Session]:
         return [session for session in self.sessions if session.username == username]

@@ -31,6 +31,8 @@ class IOSXRTerminal(Terminal):
         if found := re.fullmatch(r'show subscriber session filter username (\S+) detail internal', line):
             sessions = self.box.of(found[1])
             return [text for item in sessions for text in self.detail(item)] or ['No matching sessions found']
+        if line == 'show subscriber session all summary':
+            return self.summary(len(self.box.sessions))
         if found := re.fullmatch(r'clear subscriber session identifier interface (\S+)', line):
             if not self.box.may_clear:
                 return ['% This command is not authorized']
@@ -41,6 +43,18 @@ class IOSXRTerminal(Terminal):
             self.box.clear(list(self.box.sessions))
             return []
         return INVALID
+
+    def summary(self, count: int) -> list[str]:
+        return [
+            'Session Summary Information for all nodes',
+            '',
+            '                PPPoE           IPSub           IPSub',
+            '                                (DHCP)          (PKT)',
+            '                ====            =====           =====',
+            'Session Counts by State:',
+            *(f'{state:<16}{number:<16}{0:<16}{0}' for state, number in (('initializing', 0), ('activated', count))),
+            f'Total:          {count:<16}{0:<16}{0}',
+        ]
 
     def interface(self, session: Session) -> str:
         return f'Bundle-Ether1.100.pppoe{session.number}'

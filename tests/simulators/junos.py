@@ -27,6 +27,10 @@ class JunosTerminal(Terminal):
             if not self.box.may_look:
                 return ['error: permission denied: subscribers']
             return [text for session in self.box.of(found[1]) for text in self.extensive(session)]
+        if line == 'show subscribers summary | no-more' and self.box.may_look:
+            count = len(self.box.sessions)
+            states = ['Subscribers by State', f'   Active: {count}', f'   Total: {count}', '']
+            return [*states, 'Subscribers by Client Type', f'   PPPoE: {count}', f'   Total: {count}']
         if found := re.fullmatch(r'clear network-access aaa subscriber username (\S+)', line):
             if not self.box.may_clear:
                 return ['                ^', 'unknown command.']

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,7 +27,11 @@ class MemoryPoint:
     refuses: set[str] = field(default_factory=set)
     hangs_after: int | None = None  # rows applied before it stops answering, for good
     deaf_after_apply: bool = False  # applies, and loses the answer
+    drops_sessions: bool = False  # a change ends the session
+    mute: bool = False  # does not say how many sessions it has
+    thinks_s: float = 0.0  # before it says so
     before_apply: Callable[[], None] = lambda: None
+    after_row: Callable[[str], None] = lambda username: None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, username: str, state: AccessState | None = None, online: bool = True) -> None:
@@ -56,6 +61,14 @@ class MemoryDriver(Driver):
         stored = self.connection.stored[username]
         return Reading(stored, self.connection.live[username], {'was': str(stored)})
 
+    def sessions(self) -> int | None:
+        time.sleep(self.connection.thinks_s)
+        if self.connection.dead:
+            raise PointUnreachableError('the point does not answer')
+        if self.connection.mute:
+            return None
+        return sum(state is not None for state in self.connection.live.values())
+
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         point = self.connection
         point.before_apply()
@@ -64,6 +77,9 @@ class MemoryDriver(Driver):
             if point.hangs_after is not None and count >= point.hangs_after:
                 point.dead = True
                 raise PointTimeoutError('the point stopped answering')
+            if self.stop():
+                replies[change.key] = Reply(None, sent=False)
+                continue
             username = change.target.username
             with point.lock:
                 point.sent.append((username, change.desired))
@@ -73,8 +89,9 @@ class MemoryDriver(Driver):
             if username not in point.lies_about:
                 point.stored[username] = change.desired
                 if point.live[username] is not None and username not in point.half_applies:
-                    point.live[username] = change.desired
+                    point.live[username] = None if point.drops_sessions else change.desired
             replies[change.key] = Reply(True)
+            point.after_row(username)
         if point.deaf_after_apply:
             raise PointTimeoutError('no answer in time')
         return replies

@@ -15,7 +15,7 @@ import contextlib
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class RouterConfig:
                     router.connect(values['name'])
         for queue in self.queues:
             router.add('queue simple', queue)
+        router.touched.clear()  # how it starts is nobody's change
         return router
 
 
@@ -125,6 +126,28 @@ class _Server(asyncssh.SSHServer):
         return accepted
 
 
+class _Output:
+    """What a console writes in one go travels in one packet, and arrives `latency` seconds later."""
+
+    def __init__(self, router: Router, send: Callable[[str], None]) -> None:
+        self.router = router
+        self.send = send
+        self.pending: list[str] = []
+
+    def write(self, text: str) -> None:
+        if not self.pending:
+            asyncio.get_running_loop().call_soon(self._depart)
+        self.pending.append(text)
+
+    def _depart(self) -> None:
+        text = ''.join(self.pending)
+        self.pending = []
+        if self.router.latency:
+            asyncio.get_running_loop().call_later(self.router.latency, self.send, text)
+        else:
+            self.send(text)
+
+
 async def _serve_process(router: Router, process: asyncssh.SSHServerProcess[bytes]) -> None:
     connection = process.get_extra_info('connection')
     options = LoginOptions.parse(process.get_extra_info('username'))
@@ -133,12 +156,7 @@ async def _serve_process(router: Router, process: asyncssh.SSHServerProcess[byte
         with contextlib.suppress(BrokenPipeError, ConnectionError):
             process.stdout.write(text.encode('utf-8', 'surrogateescape'))
 
-    def write(text: str) -> None:
-        if router.latency:
-            asyncio.get_running_loop().call_later(router.latency, send, text)
-        else:
-            send(text)
-
+    write = _Output(router, send).write
     try:
         if process.command is not None:
             with contextlib.suppress(UnfinishedError):

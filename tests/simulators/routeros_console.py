@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from tests.simulators.routeros_state import Fault, Router
 from tests.simulators.routeros_syntax import RouterOSSyntaxError, UnfinishedError
 
 BANNER = '\r\n\r\n  MikroTik RouterOS {version}       https://www.mikrotik.com/\r\n\r\n'
+TYPED = re.compile(rb'[\r\n?]|[^\x00-\x1f?]+')  # other control characters do nothing
 HELP = '\r\n<name> -- name of the item\r\n'
 
 
@@ -48,7 +50,7 @@ async def execute(router: Router, interpreter: Interpreter, line: str) -> list[s
     if pause:
         await asyncio.sleep(pause)
     if fault.action == 'hang':
-        await asyncio.Event().wait()
+        await router.never.wait()
     if fault.action == 'drop':
         raise DroppedError
     if fault.action == 'error':
@@ -75,15 +77,18 @@ class Console:
         self._waiting = 0
 
     def feed(self, data: bytes) -> None:
-        for byte in data:
-            if byte in b'\r\n':
-                if byte == 0x0D or self._typed:
+        for piece in TYPED.findall(data):
+            if piece in (b'\r', b'\n'):
+                if piece == b'\r' or self._typed:
                     self._enter()
-            elif byte == ord('?') and self.router.version < 7:
-                # Version 6 takes it as a call for help, wherever it is typed; it never becomes part of the line.
-                self.write(HELP)
-            elif byte >= 0x20:
-                self._typed.append(byte)
+            elif piece == b'?':
+                if self.router.version < 7:
+                    # Version 6 takes it as a call for help, wherever it is typed; it never becomes part of the line.
+                    self.write(HELP)
+                else:
+                    self._typed += piece
+            else:
+                self._typed += piece
 
     def _enter(self) -> None:
         counters = self.router.counters
@@ -97,7 +102,7 @@ class Console:
         self._lines.put_nowait(None)
 
     async def run(self) -> None:
-        """Returns when the other side has ended. Raises `DroppedError`."""
+        """Returns when the other side has ended, or typed `quit`. Raises `DroppedError`."""
         if self.options.detection:
             self.write('\x1b[9999B\x1bZ  \x1b[6n')
         version = next(self.router.rows('system resource'))['version']
@@ -108,6 +113,8 @@ class Console:
             while (line := await self._lines.get()) is not None:
                 prompt = '... ' if started else self._prompt()
                 self._echo(prompt, line)
+                if line == 'quit' and not started:
+                    return
                 try:
                     printed = await execute(self.router, self.interpreter, started + line)
                     started = ''

@@ -6,12 +6,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from tests.simulators.routeros_loops import WORDS, loop_body
 from tests.simulators.routeros_state import INDEXED, Router, RouterOSError, Row, as_text
 from tests.simulators.routeros_syntax import (
+    BUILTINS,
     Binary,
     Block,
     Builtin,
     EnterMenu,
+    Joined,
     MenuCommand,
     Not,
     Property,
@@ -49,35 +52,44 @@ class Interpreter:
     def _body(self, body: tuple[Any, ...], scope: dict[str, Any]) -> Any:
         value = None
         for statement in body:
-            value = self._statement(statement, scope)
+            value = self.statement(statement, scope)
         return value
 
-    def _statement(self, node: Any, scope: dict[str, Any]) -> Any:
+    def statement(self, node: Any, scope: dict[str, Any]) -> Any:
+        if type(node) is Builtin:
+            return BUILTIN[node.name](self, node, scope)
         if isinstance(node, Block):
             return self._body(node.body, scope)
         if isinstance(node, EnterMenu):
             self.menu = node.menu
             return None
-        if isinstance(node, Builtin):
-            return getattr(self, '_do_' + node.name)(node, scope)
         return self._menu_command(node, scope)
 
     # --- values ---
 
     def value(self, node: Any, scope: dict[str, Any]) -> Any:
-        if isinstance(node, Word):
-            return {'yes': True, 'true': True, 'no': False, 'false': False}.get(node.text, node.text)
-        if isinstance(node, Text):
-            return ''.join(part if isinstance(part, str) else as_text(self.value(part, scope)) for part in node.parts)
-        if isinstance(node, Variable):
-            return scope.get(node.name)
-        if isinstance(node, Substitution):
-            return self._body(node.body, dict(scope))
-        if isinstance(node, Not):
-            return not self.value(node.operand, scope)
-        if isinstance(node, Binary):
-            return self._binary(node, scope)
-        raise RouterOSError('syntax error')
+        evaluate = VALUES.get(type(node))
+        if evaluate is None:
+            raise RouterOSError('syntax error')
+        return evaluate(self, node, scope)
+
+    def _word(self, node: Word, scope: dict[str, Any]) -> Any:
+        return WORDS.get(node.text, node.text)
+
+    def _text(self, node: Text, scope: dict[str, Any]) -> str:
+        return ''.join([part if isinstance(part, str) else as_text(self.value(part, scope)) for part in node.parts])
+
+    def _variable(self, node: Variable, scope: dict[str, Any]) -> Any:
+        return scope.get(node.name)
+
+    def _substitution(self, node: Substitution, scope: dict[str, Any]) -> Any:
+        return self._body(node.body, dict(scope))
+
+    def _joined(self, node: Joined, scope: dict[str, Any]) -> str:
+        return ''.join([as_text(self.value(part, scope)) for part in node.parts])
+
+    def _not(self, node: Not, scope: dict[str, Any]) -> bool:
+        return not self.value(node.operand, scope)
 
     def _binary(self, node: Binary, scope: dict[str, Any]) -> Any:
         left = self.value(node.left, scope)
@@ -145,9 +157,12 @@ class Interpreter:
 
     def _do_foreach(self, node: Builtin, scope: dict[str, Any]) -> None:
         name = as_text(self.value(node.values[0], {}))
-        for item in self.value(node.named['in'], scope) or []:
+        items = self.value(node.named['in'], scope) or []
+        steps = loop_body(self, node.named['do'].body)
+        for item in items:
             scope[name] = item
-            self._body(node.named['do'].body, scope)
+            for step in steps:
+                step(scope)
 
     def _do_do(self, node: Builtin, scope: dict[str, Any]) -> Any:
         try:
@@ -295,5 +310,14 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     '+': lambda left, right: _number(left) + _number(right),
     '-': lambda left, right: _number(left) - _number(right),
     '*': lambda left, right: _number(left) * _number(right),
-    '.': lambda left, right: as_text(left) + as_text(right),
 }
+VALUES: dict[type, Callable[..., Any]] = {
+    Word: Interpreter._word,
+    Text: Interpreter._text,
+    Variable: Interpreter._variable,
+    Substitution: Interpreter._substitution,
+    Joined: Interpreter._joined,
+    Not: Interpreter._not,
+    Binary: Interpreter._binary,
+}
+BUILTIN = {name: getattr(Interpreter, f'_do_{name}') for name in BUILTINS if hasattr(Interpreter, f'_do_{name}')}

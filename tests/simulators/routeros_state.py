@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import itertools
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -150,9 +152,11 @@ class Router:
     commands: list[str] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     connected: int = 0
+    never: asyncio.Event = field(default_factory=asyncio.Event)  # what a hanging line waits for
     clock_skew: float = 0.0  # seconds that its clock is ahead
     gmt_offset: int = 0  # seconds, of its time zone
     lying: bool = False  # the present line is answered OK and does nothing
+    touched: Counter[str] = field(default_factory=Counter)  # subscriber → how often a command changed what is theirs
 
     def __post_init__(self) -> None:
         self.tables = {menu: Table() for menu in PROPERTIES if self.version >= 7 or not menu.startswith('ipv6')}
@@ -162,6 +166,7 @@ class Router:
         network = ipaddress.ip_network(self.pool)
         self._addresses = (str(network[number]) for number in itertools.count(2))
         self._ports = itertools.count(40000)
+        self._second: tuple[float, ...] = ()  # that its clock shows
         self._dialling: list[tuple[float, str]] = []
         self._connections: dict[str, list[Row]] = {}
         self._expiries: dict[tuple[str, str], float] = {}
@@ -184,8 +189,11 @@ class Router:
         return {'date': date, 'time': local.strftime('%H:%M:%S'), 'gmt-offset': str(self.gmt_offset % 2**32)}
 
     def tick(self) -> None:
-        clock = self.tables['system clock']
-        clock.update(next(iter(clock.rows.values())), self._clock())
+        second = (int(time.time()), self.clock_skew, self.gmt_offset)
+        if second != self._second:
+            self._second = second
+            clock = self.tables['system clock']
+            clock.update(next(iter(clock.rows.values())), self._clock())
         now = self.clock()
         for key in [key for key, due in self._expiries.items() if due <= now]:
             self._expiries.pop(key)
@@ -268,6 +276,7 @@ class Router:
             row = QUEUE_DEFAULTS | row
         timeout = row.get('timeout')
         entry = self.tables[menu].add(**({'dynamic': bool(timeout)} | row))
+        self._touch(menu, entry)
         if before is not None:
             self.tables[menu].move(entry, before)
         if timeout:
@@ -286,6 +295,7 @@ class Router:
                 raise RouterOSError(f'failure: {menu.split()[-1]} with the same name already exists')
             if not self.lying:
                 self.tables[menu].update(row, checked)
+                self._touch(menu, row)
 
     def remove(self, menu: str, rows: Iterable[Row]) -> None:
         for row in list(rows):
@@ -295,10 +305,25 @@ class Router:
                 raise RouterOSError('failure: can not remove dynamic queue')
             if self.lying:
                 continue
+            self._touch(menu, row)
             if menu == 'ppp active':
                 self.disconnect(row)
             else:
                 self.tables[menu].remove(row)
+
+    def _touch(self, menu: str, row: Row) -> None:
+        """Count a command's change for the subscriber whose secret, session, queue or entry it is."""
+        if menu in ('ppp secret', 'ppp active'):
+            self.touched[row['name']] += 1
+        elif menu == 'queue simple':
+            address = str(row.get('target', '')).partition('/')[0]
+            self.touched[self._owner(address) or address.removeprefix('<pppoe-').removesuffix('>')] += 1
+        elif menu == 'ip firewall address-list':
+            self.touched[self._owner(row['address']) or row['address']] += 1
+
+    def _owner(self, address: str) -> str:
+        session = self.tables['ppp active'].one('address', address)
+        return session['name'] if session else ''
 
     def _check_new(self, menu: str, row: Row) -> None:
         table = self.tables[menu]
@@ -374,6 +399,8 @@ class Router:
 
 
 def as_text(value: Any) -> str:
+    if type(value) is str:
+        return value
     if value is None:
         return ''
     if isinstance(value, bool):

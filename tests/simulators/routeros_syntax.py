@@ -5,12 +5,15 @@ A whole line is parsed before any of it runs, as RouterOS does: a syntax error a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NoReturn
 
 ESCAPES = {'n': '\n', 'r': '\r', 't': '\t', 'a': '\a', 'b': '\b', 'f': '\f', 'v': '\v', '_': ' '}
 HEX = '0123456789ABCDEF'
+BLANKS = frozenset(' \t\r\n;')
 WORD_END = ' \t\r\n;"$[](){}='
 FLAGS = frozenset({'without-paging', 'terse', 'detail', 'count-only', 'as-value', 'value-list', 'brief', 'stats'})
 # Functions of an expression in brackets or statements; the number is how many plain values each takes.
@@ -18,7 +21,12 @@ BUILTINS = {
     'put': 1, 'error': 1, 'len': 1, 'tostr': 1, 'tonum': 1, 'typeof': 1, 'delay': 1, 'local': 2, 'global': 2,
     'set': 2, 'if': 1, 'foreach': 1, 'do': 1, 'pick': 3, 'nothing': 0, 'return': 1,
 }  # fmt: skip
+ARGUMENTS = frozenset({'proplist', 'from', 'copy-from', 'value-name', 'number', 'numbers', 'place-before'})
 COMMANDS = frozenset({'print', 'find', 'get', 'set', 'add', 'remove', 'enable', 'disable', 'export', 'comment', 'edit'})
+
+LEVELS = (('||', 'or'), ('&&', 'and'), ('!=', '<=', '>=', '=', '<', '>', '~'), ('+', '-'), ('*',), ('.',), ('->',))
+LEVEL = {operator: level for level, operators in enumerate(LEVELS) for operator in operators}
+OPERATOR = re.compile('|'.join(map(re.escape, sorted(LEVEL, key=len, reverse=True))))
 
 
 class RouterOSSyntaxError(Exception):
@@ -68,6 +76,13 @@ class Binary:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """`a.b.c`."""
+
+    parts: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Not:
     operand: Any
 
@@ -101,6 +116,12 @@ class EnterMenu:
     menu: str
 
 
+@cache
+def _past(characters: str, others: bool = False) -> Callable[[str, int], re.Match[str]]:
+    """Matches as many of `characters` (or of all others) as stand at a place."""
+    return re.compile(f'[{"^" if others else ""}{re.escape(characters)}]*').match  # type: ignore[return-value]
+
+
 def parse(source: str, menus: Mapping[str, frozenset[str]], menu: str = '') -> tuple[Any, ...]:
     """Statements of `source`. `menus` maps a menu's path to its property names; `menu` is where the console stands.
 
@@ -122,8 +143,8 @@ class _Parser:
         return self.source[self.at : self.at + count]
 
     def skip(self, extra: str = '') -> None:
-        while self.at < len(self.source) and self.source[self.at] in ' \t' + extra:
-            self.at += 1
+        if self.source[self.at : self.at + 1] in BLANKS:
+            self.at = _past(' \t' + extra)(self.source, self.at).end()
 
     def fail(self, what: str, at: int | None = None) -> NoReturn:
         column = (self.at if at is None else at) + 1
@@ -139,8 +160,7 @@ class _Parser:
 
     def word(self, stop: str = WORD_END) -> str:
         start = self.at
-        while self.at < len(self.source) and self.source[self.at] not in stop:
-            self.at += 1
+        self.at = _past(stop, True)(self.source, start).end()
         return self.source[start : self.at]
 
     # --- statements ---
@@ -243,7 +263,7 @@ class _Parser:
         named: dict[str, Any] = {}
         flags: set[str] = set()
         where = None
-        known = self.menus[menu] | {'proplist', 'from', 'copy-from', 'value-name', 'number', 'numbers', 'place-before'}
+        known = self.menus[menu]
         outer, self.menu = self.menu, menu  # "[find …]" inside means this menu
         while True:
             self.skip()
@@ -259,7 +279,7 @@ class _Parser:
                 continue
             key = self.argument_name()
             if key is not None:
-                if key not in known:
+                if key not in known and key not in ARGUMENTS:
                     self.fail('expected end of command', start)
                 named[key] = self.value()
                 continue
@@ -326,8 +346,7 @@ class _Parser:
                 flush()
                 parts.append(self.variable())
             else:
-                raw += character.encode('utf-8', 'surrogateescape')
-                self.at += 1
+                raw += self.word('"\\$').encode('utf-8', 'surrogateescape')
 
     def escape(self) -> bytes:
         code = self.source[self.at + 1 : self.at + 2]
@@ -372,19 +391,20 @@ class _Parser:
         self.expect(')', '(... ')
         return inner
 
-    LEVELS = (('||', 'or'), ('&&', 'and'), ('!=', '<=', '>=', '=', '<', '>', '~'), ('+', '-'), ('*',), ('.',), ('->',))
-
     def binary(self, level: int) -> Any:
-        if level == len(self.LEVELS):
-            return self.operand()
-        left = self.binary(level + 1)
+        """An operand, and all that follows and binds at least as tightly as `level`."""
+        left = self.operand()
         while True:
             self.skip('\r\n')
-            operator = next((name for name in self.LEVELS[level] if self.source.startswith(name, self.at)), None)
-            if operator is None or (operator == '-' and self.peek(2) == '->'):
+            match = OPERATOR.match(self.source, self.at)
+            if match is None or LEVEL[match[0]] < level:
                 return left
-            self.at += len(operator)
-            left = Binary(operator, left, self.binary(level + 1))
+            self.at = match.end()
+            right = self.binary(LEVEL[match[0]] + 1)
+            if match[0] != '.':
+                left = Binary(match[0], left, right)
+            else:
+                left = Joined((*left.parts, right) if isinstance(left, Joined) else (left, right))
 
     def operand(self) -> Any:
         self.skip('\r\n')

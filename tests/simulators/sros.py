@@ -29,6 +29,9 @@ class SROSTerminal(Terminal):
             return ['MINOR: CLI Command not allowed for this user.']
         if found := re.fullmatch(r'show service id (\d+) ppp session user-name (\S+) detail', line):
             return self.sessions(int(found[1]), found[2])
+        if line == 'show service active-subscribers summary':
+            count = len({session.username for session in self.box.sessions})
+            return [LINE, 'Active Subscribers table summary', LINE, f'Total Count : {count}', LINE]
         if found := re.fullmatch(r'clear service id (\d+) ppp session user-name (\S+)', line):
             if not self.box.may_clear:
                 return ['MINOR: CLI Command not allowed for this user.']

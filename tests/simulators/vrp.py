@@ -57,6 +57,9 @@ class VRPTerminal(Terminal):
             return ['Info: No online user.']
         return [line for session in found for line in self.verbose(session)] + [RULE]
 
+    def count(self) -> list[str]:
+        return [f'  Total users                        : {len(self.box.sessions)}']
+
     def verbose(self, session: Session) -> list[str]:
         groups = set(self.box.local_groups.values()) | {name for name in self.box.profiles if name.startswith('ug-')}
         group = next((name for name in session.policies if name in groups), '-')
@@ -135,6 +138,7 @@ COMMANDS = (
     (r'return', VRPTerminal.leave),
     (r'commit', VRPTerminal.commit),
     (r'display access-user username (\S+) verbose', VRPTerminal.show),
+    (r'display access-user \| include Total users', VRPTerminal.count),
     (r'display local-user username (\S+)', VRPTerminal.show_local),
     (r'display qos-profile configuration (\S+)', VRPTerminal.show_profile),
     (r'display user-group (\S+)', VRPTerminal.show_group),

@@ -102,6 +102,21 @@ class Devices(Database):
         await self.flush()
         return await self.read(lambda connection: [device_from(row) for row in connection.execute(select).mappings()])
 
+    async def keep_levers(self, device_id: str, software_version: str, report: str, now: float) -> None:
+        """`report` is JSON: what the device was found to be able to do."""
+        row = {'device_id': device_id, 'software_version': software_version[:128], 'report': report, 'read_at': now}
+        insert = self._insert(schema.levers).values(**row)
+        upsert = insert.on_conflict_do_update(index_elements=[schema.levers.c.device_id], set_=row)
+        await self.write(lambda connection: connection.execute(upsert))
+
+    async def levers_of(self, device: DeviceRecord, since: float) -> str | None:
+        """The report kept under the device's present software, where it is not older than `since`."""
+        table = schema.levers
+        query = sa.select(table.c.report).where(
+            table.c.device_id == device.id, table.c.software_version == device.software_version, table.c.read_at > since
+        )
+        return await self.read(lambda connection: connection.execute(query).scalar())
+
     async def count_devices(self) -> int:
         await self.flush()
         query = sa.select(sa.func.count()).select_from(schema.device)

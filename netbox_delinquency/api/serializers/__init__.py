@@ -10,4 +10,5 @@ from .plan_change import *
 from .point import *
 from .policy import *
 from .run import *
+from .settings import *
 from .subscriber import *
