@@ -29,6 +29,7 @@ from netbox_delinquency.models import (
     PolicyStage,
     StartDay,
 )
+from netbox_delinquency.policy.care import give_trust_unlock
 from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate, frozen
 from netbox_delinquency.policy.ladder import FEED_IS_LATE, ON_HOLD
@@ -84,6 +85,14 @@ class ButtonsTest(CareTestCase):
         assert self.mode() == 'normal'
         hold = Hold.objects.get()
         assert (hold.approver, hold.successor.action) == (self.user, 'throttle')
+
+    def test_a_contract_that_is_warned_above_a_throttle_can_be_unlocked_too(self):
+        PolicyStage.objects.create(policy=self.policy, after_days=18, action='warn')
+        evaluate(timezone.now())
+        self.contract.refresh_from_db()
+        assert self.contract.stage.action == 'warn'
+        hold = give_trust_unlock(self.contract, 'x', self.user, timezone.now())
+        assert (hold.successor.action, self.mode()) == ('warn', 'normal')
 
     def test_a_trust_unlock_begins_when_it_is_given(self):
         later = timezone.now() + DAY
