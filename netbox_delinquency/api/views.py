@@ -28,6 +28,7 @@ from .line_actions import LineActionsMixin
 from .point_actions import PointActionsMixin
 from .policy_actions import ContractActionsMixin, HoldActionsMixin, PolicyActionsMixin
 from .run_actions import RunActionsMixin
+from .run_plans import RunPlansMixin
 
 # What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
 DEVICE_NAME = ('virtual_chassis', 'device_type__manufacturer')
@@ -113,7 +114,7 @@ class PolicyStageViewSet(NetBoxModelViewSet):
     field_prefetches = {('display',): ('policy',)}
 
 
-class EnforcementRunViewSet(RunActionsMixin, NetBoxModelViewSet):
+class EnforcementRunViewSet(RunPlansMixin, RunActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementRun.objects.all()
     serializer_class = serializers.EnforcementRunSerializer
     filterset_class = filtersets.EnforcementRunFilterSet
