@@ -152,7 +152,8 @@ def should_pin(row: EnforcementChange, line: AccessLine) -> bool:
 @transaction.atomic
 def unpin(lines) -> int:
     """Let policy take hold of these pinned lines again; answers how many there were."""
-    pinned = list(lines.filter(pinned=True).select_for_update(of=('self',)).order_by('pk'))
+    chosen = AccessLine.objects.filter(pk__in=lines.order_by().values('pk'), pinned=True)
+    pinned = list(chosen.select_for_update(of=('self',)).order_by('pk'))
     for line in pinned:
         line.advance(pinned=False)
     return len(pinned)
