@@ -100,7 +100,7 @@ class Stack:
                 'webhook-timestamp': str(int(now.timestamp())),
                 'webhook-signature': Webhook(self.signing_key).sign(event_id, now, body),
             },
-            timeout=10,
+            timeout=60,
         )
 
     def sql(self, statement: str) -> str:
