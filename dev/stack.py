@@ -70,7 +70,7 @@ class Stack:
     redis: Redis
     log_file: TextIO
     open_: ExitStack  # ends whatever was started
-    worker_command: tuple[str, ...]
+    worker_command: Sequence[str]
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
     lanes: dict[int, tuple[str, ...]] = field(default_factory=dict)  # queues of each worker, by process id
 
@@ -187,12 +187,12 @@ def process(command: list[str], env: dict[str, str], **options: Any) -> Iterator
 def stack(
     database: str,
     with_lab: bool = True,
-    worker_command: tuple[str, ...] = (str(BIN / 'netbox'), 'rqworker'),
     *,
     routers: Sequence[str] = ROUTERS,
     lines: int = SUBSCRIBERS,
     latency: float = 0,
     web: Sequence[str] = RUNSERVER,
+    worker_command: Sequence[str] = (str(BIN / 'netbox'), 'rqworker'),
 ) -> Iterator[Stack]:
     """Start everything; where the lab cannot run, `lab` is None (the caller says so).
 

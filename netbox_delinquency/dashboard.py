@@ -4,6 +4,7 @@ from extras.dashboard.utils import register_widget
 from extras.dashboard.widgets import DashboardWidget
 
 from .ui import counts
+from .ui.banner import stopped_banner
 
 __all__ = ('EnforcementWidget',)
 
@@ -20,4 +21,9 @@ class EnforcementWidget(DashboardWidget):
         if request.user.has_perm('netbox_delinquency.view_accessline'):
             found.append(counts.drifting(request.user))
         found += counts.open_runs(request.user)
-        return render_to_string('netbox_delinquency/inc/counts.html', {'counts': found, 'empty': _('Nothing to show.')})
+        found += counts.late_sources(request.user)
+        context = {'counts': found, 'empty': _('Nothing to show.')}
+        page = stopped_banner() + render_to_string('netbox_delinquency/inc/counts.html', context)
+        if drift := counts.drift_by_point(request.user):
+            page += render_to_string('netbox_delinquency/inc/drift.html', {'drift': drift})
+        return page

@@ -11,13 +11,16 @@ from datetime import datetime, timedelta
 from core.choices import JobNotificationChoices, JobStatusChoices
 from core.exceptions import JobFailed
 from core.models import Job, ObjectType
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from netbox.jobs import JobRunner, system_job
 
+from nornir_tasks.cpes import list_cpes, look_at
 from nornir_tasks.drivers.base import lines_of
+from nornir_tasks.errors import EnforcementError
 from nornir_tasks.preparing import check_point
 
-from .billing.ingest import work_inbox
+from .billing.ingest import lapse_clearing, work_inbox
 from .choices import EventStatusChoices, OutcomeChoices, RunStatusChoices
 from .enforcement import control
 from .enforcement.conduct import begin_run, conduct, is_abandoned, waiting_points, waiting_runs
@@ -25,8 +28,10 @@ from .enforcement.errors import RunRefusedError
 from .enforcement.execute import watch_points, work_point
 from .enforcement.halts import why_held
 from .enforcement.lanes import RESTORE, kinds_of, lane_of
+from .enforcement.learn import learn_cpes
 from .enforcement.plan import plan_runs, unplanned_lines
-from .models import BillingEvent, EnforcementPoint, EnforcementRun
+from .enforcement.reconcile import points_to_read, reconcile_point
+from .models import AccessLine, BillingEvent, EnforcementPoint, EnforcementRun, EnforcementSettings
 from .policy.days import ensure_start_days
 from .policy.evaluate import evaluate
 from .retention import purge
@@ -128,6 +133,82 @@ class CheckPoint(JobRunner):
             raise JobFailed
 
 
+class ReconcilePoint(JobRunner):
+    """Read lines of a point back; those that have less than they should are restored at once."""
+
+    class Meta:
+        name = 'Reconcile'
+
+    def run(self, point: int, percent: int | None = None, lines: list[int] | None = None, **kwargs) -> None:
+        try:
+            report = reconcile_point(EnforcementPoint.objects.get(pk=point), percent=percent, lines=lines)
+        except RunRefusedError as error:
+            self.logger.warning(str(error))
+            raise JobFailed from None
+        self.job.data = report.as_dict()
+        self.logger.info('lines: %s', report)
+        for line, error in report.errors:
+            self.logger.warning('%s: %s', line, error)
+        for pk in report.restores:
+            start_run(pk)
+        if report.unreadable and not report.read:
+            raise JobFailed
+
+
+@system_job(interval=60)
+class Reconcile(PeriodicJob):
+    """Have a part of every point's lines read back, those longest unseen; over the hours it comes round to all."""
+
+    class Meta:
+        name = 'Delinquency: reconcile'
+
+    def run(self, *args, **kwargs) -> None:
+        now, percent = timezone.now(), EnforcementSettings.load().reconcile_percent
+        for point in points_to_read():
+            # While nobody works them off the jobs do not pile up; those that Redis lost are not waited for.
+            waiting = ReconcilePoint.get_jobs(point).filter(status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES)
+            if all(is_lost(job, now) for job in waiting):
+                enqueue_reconcile(point, percent=percent)
+
+
+class LearnCpes(JobRunner):
+    """Match the devices of an ACS to lines by serial number."""
+
+    class Meta:
+        name = 'Learn CPEs'
+
+    def run(self, point: int, **kwargs) -> None:
+        acs = EnforcementPoint.objects.get(pk=point)
+        try:
+            devices = list_cpes(acs.as_point())
+        except EnforcementError as error:
+            self.logger.warning(str(error))
+            raise JobFailed from None
+        mine = AccessLine.objects.restrict(self.job.user, 'change') if self.job.user else None
+        learned = learn_cpes(acs, devices, mine)
+        self.job.data = learned.as_dict()
+        for kind in ('ambiguous', 'unmatched'):
+            if found := len(getattr(learned, kind)):
+                self.logger.warning('%d %s: see the data of this job', found, kind)
+        self.logger.info('%d lines have their CPE now, %d had it', len(learned.filled), learned.known)
+
+
+class LookAtCpe(JobRunner):
+    """Ask a line's ACS how its CPE is; what came of it is in the job's data, for the page of the device."""
+
+    class Meta:
+        name = 'CPE'
+
+    def run(self, line: int, **kwargs) -> None:
+        found = AccessLine.objects.select_related('acs').get(pk=line)
+        try:
+            self.job.data = look_at(found.acs.as_point(), found.cwmp_id).as_dict()
+        except EnforcementError as error:
+            self.job.data = {'failure': str(error)}
+            self.logger.warning(str(error))
+            raise JobFailed from None
+
+
 @system_job(interval=1)
 class Housekeeping(PeriodicJob):
     """Take up what a dead worker or a queue that was down left behind."""
@@ -172,6 +253,8 @@ class Evaluate(PeriodicJob):
 
     def run(self, *args, **kwargs) -> None:
         now = timezone.now()
+        if lapsed := lapse_clearing(now, get_settings().clearing_days):
+            self.logger.warning('%d invoices were to clear and have not: they are owed again', lapsed)
         evaluation = evaluate(now)
         self.logger.info('standing of %d contracts and %d lines changed', evaluation.contracts, evaluation.lines)
         for run in plan_runs(unplanned_lines(), now):
@@ -326,14 +409,45 @@ def enqueue_run(run: EnforcementRun, user=None):
 
 
 def enqueue_check(point: EnforcementPoint, user=None):
-    """Have a worker check a point: credentials, and the way to it, are the workers', not the web server's."""
-    return CheckPoint.enqueue(
-        instance=point,
+    """Have a worker check a point."""
+    return _enqueue_asking(CheckPoint, point, user, point=point.pk)
+
+
+def enqueue_reconcile(point: EnforcementPoint, user=None, *, percent: int | None = None, lines=None):
+    """Have a worker read a point's lines back: these, by primary key, or the part of them longest unseen, or all."""
+    return _enqueue_asking(ReconcilePoint, point, user, point=point.pk, percent=percent, lines=lines)
+
+
+def enqueue_reconcile_of(lines: QuerySet[AccessLine], user=None) -> list[Job]:
+    """Have these lines read back: a job for each active point that they have."""
+    chosen = lines.order_by().values('pk')
+    queued = []
+    for point in points_to_read():
+        here = AccessLine.objects.filter(Q(bras=point) | Q(acs=point), pk__in=chosen)
+        if pks := list(here.order_by().values_list('pk', flat=True)):
+            queued.append(enqueue_reconcile(point, user=user, lines=pks))
+    return queued
+
+
+def enqueue_learn(point: EnforcementPoint, user=None):
+    """Have a worker learn an ACS's devices."""
+    return _enqueue_asking(LearnCpes, point, user, point=point.pk)
+
+
+def enqueue_look(line: AccessLine, user=None):
+    """Have a worker ask a line's CPE."""
+    return _enqueue_asking(LookAtCpe, line, user, line=line.pk)
+
+
+def _enqueue_asking(job: type[JobRunner], instance, user, **arguments):
+    """Queue what reads at a point: credentials, and the way to it, are the workers', not the web server's."""
+    return job.enqueue(
+        instance=instance,
         user=user,
         queue_name=ENFORCE_QUEUE,
         notifications=JobNotificationChoices.NOTIFICATION_NEVER,
         job_timeout=get_settings().job_timeout_seconds,
-        point=point.pk,
+        **arguments,
     )
 
 

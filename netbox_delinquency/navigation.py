@@ -33,6 +33,7 @@ menu = PluginMenu(
                 item('serviceplan', _('Service Plans')),
                 item('notice', _('Notices')),
                 item('hold', _('Holds')),
+                item('planchangeorder', _('Plan Change Orders')),
             ),
         ),
         (
@@ -57,6 +58,11 @@ menu = PluginMenu(
             (
                 item('enforcementrun', _('Enforcement Runs')),
                 item('enforcementchange', _('Enforcement Changes')),
+                PluginMenuItem(
+                    'plugins:netbox_delinquency:enforcementsettings_list',
+                    _('Enforcement Settings'),
+                    permissions=['netbox_delinquency.view_enforcementsettings'],
+                ),
             ),
         ),
         (

@@ -5,9 +5,13 @@ from netbox.plugins import PluginTemplateExtension
 from netbox.ui.panels import ObjectsTablePanel
 
 from .choices import LineStatusChoices
+from .jobs import LookAtCpe
 from .models import AccessLine, EnforcementPoint
 from .ui import counts, panels
+from .ui.banner import stopped_banner
 from .ui.base import CountsPanel
+
+CHECK = 'netbox_delinquency.check_enforcementpoint'
 
 
 class HostContent(PluginTemplateExtension):
@@ -67,9 +71,24 @@ class DeviceContent(HostContent):
             AccessLine.objects.restrict(self.user, 'view')
             .filter(cpe=self.context['object'])
             .exclude(status=LineStatusChoices.RETIRED)
-            .select_related('contract__subscriber', 'contract__stage__policy')
+            .select_related('contract__subscriber', 'contract__stage__policy', 'acs')
         )
-        return ''.join(self.render_line(line) for line in lines) + super().right_page()
+        return ''.join(self.render_line(line) + self.render_cpe(line) for line in lines) + super().right_page()
+
+    def render_cpe(self, line: AccessLine) -> str:
+        """What a worker last heard of the CPE; asking it anew is a button, for an ACS may take its time, or be dead."""
+        if line.acs is None:
+            return ''
+        job = line.jobs.filter(name=LookAtCpe.name).order_by('-created').first()
+        answered = line.jobs.filter(name=LookAtCpe.name, data__isnull=False).order_by('-created').first()
+        context = {
+            'line': line,
+            'job': job,
+            'look': answered.data if answered else None,
+            'may_look': bool(line.cwmp_id)
+            and self.user.has_perm('netbox_delinquency.check_enforcementpoint', line.acs),
+        }
+        return self.render('netbox_delinquency/panels/cpe.html', extra_context=context)
 
     def render_line(self, line: AccessLine) -> str:
         # Many may see a device; who its subscriber is, and how far behind, is for those who may see these objects.
@@ -82,4 +101,15 @@ class DeviceContent(HostContent):
         return panels.CpePanel(exclude=hidden).render({**self.context, 'object': line})
 
 
-template_extensions = (DeviceContent, VirtualMachineContent)
+class StoppedContent(PluginTemplateExtension):
+    """A banner on the pages of runs, of points and of the settings while the switch holds enforcement."""
+
+    models = tuple(
+        f'netbox_delinquency.{model}' for model in ('enforcementrun', 'enforcementpoint', 'enforcementsettings')
+    )
+
+    def alerts(self):
+        return stopped_banner()
+
+
+template_extensions = (DeviceContent, VirtualMachineContent, StoppedContent)

@@ -21,6 +21,8 @@ PATHS = {
     'notices': 'notice',
     'holds': 'hold',
     'grace-rules': 'gracerule',
+    'plan-change-orders': 'planchangeorder',
+    'settings': 'enforcementsettings',
 }
 
 urlpatterns = [

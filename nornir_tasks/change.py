@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
 
 
 class Mode(StrEnum):
@@ -90,12 +92,65 @@ class AccessState:
 
 
 @dataclass(frozen=True, slots=True)
+class CpeValue:
+    """One parameter of a CPE: its full path, its value as text, its XML Schema type (`xsd:unsignedInt`, …)."""
+
+    name: str
+    value: str
+    type: str = 'xsd:string'
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSet:
+    """Which of a row's CPE values hold: what a profile run has in place of an `AccessState`. Their order is the names'.
+
+    The empty set is "as it was": none of them is asked of the device, which has what it had before.
+    """
+
+    values: tuple[CpeValue, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [item.name for item in self.values]
+        if len(set(names)) != len(names):
+            raise ValueError('each CPE parameter comes once')
+        object.__setattr__(self, 'values', tuple(sorted(self.values, key=lambda item: item.name)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(item.name for item in self.values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """`{"values": [[name, value, type], …]}`, fit for JSON; `from_dict` is its inverse."""
+        return {'values': [[item.name, item.value, item.type] for item in self.values]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ValueSet:
+        """Raises `ValueError` where a parameter comes twice."""
+        return cls(tuple(CpeValue(*item) for item in data['values']))
+
+    def __str__(self) -> str:
+        if len(self.values) == 1:
+            return f'{self.values[0].name}={self.values[0].value}'
+        return f'{len(self.values)} CPE values' if self.values else 'as it was'
+
+
+# What a row is about: nearly always access, which is what every driver but those of CPEs knows.
+State = TypeVar('State', bound=AccessState | ValueSet, default=AccessState)
+
+
+def state_from_dict(data: Mapping[str, Any]) -> Any:
+    """The inverse of either's `as_dict`. Raises `ValueError`, `KeyError`."""
+    return ValueSet.from_dict(data) if 'values' in data else AccessState.from_dict(data)
+
+
+@dataclass(frozen=True, slots=True)
 class AccessTarget:
     """One access line, as an enforcement point knows it.
 
     `key` is the line's own (NetBox's primary key as text) and never leaves our side. A driver selects by the wire
     identities that suit it; an empty one is not known. `parameters` are the plan's and the line's for this driver.
     `baseline` is the `Reading.detail` taken while the line was last seen normal: what restoring puts back exactly.
+    `values`, where there are any, are the CPE parameters to be read in place of the line's access: see `ValueSet`.
     """
 
     key: str
@@ -109,10 +164,11 @@ class AccessTarget:
     up_kbps: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     baseline: Mapping[str, Any] = field(default_factory=dict)
+    values: tuple[CpeValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Generic[State]):
     """What a point says of one line, or why it cannot say.
 
     `stored` is what the next session will get (`None`: the point keeps no stored policy); `live` is what the present
@@ -120,17 +176,17 @@ class Reading:
     own JSON-able terms. With `error` set nothing else counts, and nothing may be changed.
     """
 
-    stored: AccessState | None = None
-    live: AccessState | None = None
+    stored: State | None = None
+    live: State | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     error: str = ''
 
     @property
-    def observed(self) -> AccessState | None:
+    def observed(self) -> State | None:
         """The line's state in one word: the session's where there is one, else the stored one."""
         return None if self.error else self.live or self.stored
 
-    def is_(self, desired: AccessState) -> bool:
+    def is_(self, desired: State) -> bool:
         """True where everything that can be read is as `desired`."""
         present = [state for state in (self.stored, self.live) if state is not None]
         return not self.error and bool(present) and all(state == desired for state in present)
@@ -145,27 +201,28 @@ class Reading:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Reading:
+    def from_dict(cls, data: Mapping[str, Any]) -> Reading[State]:
         stored, live = data.get('stored'), data.get('live')
         return cls(
-            stored=AccessState.from_dict(stored) if stored else None,
-            live=AccessState.from_dict(live) if live else None,
+            stored=state_from_dict(stored) if stored else None,
+            live=state_from_dict(live) if live else None,
             detail=dict(data.get('detail') or {}),
             error=data.get('error', ''),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class AccessChange:
+class AccessChange(Generic[State]):
     """One row of a plan.
 
     `key` is its idempotency key; `exact`, when set, is the `Reading.detail` to return to. `wave` counts from 1
     (`nornir_tasks.waves`); 0 is a row outside of all waves, such as one that gives access back.
+    A row of a profile run desires a `ValueSet`: all of the target's `values`, or (as they were before) none of them.
     """
 
     key: str
     target: AccessTarget
-    desired: AccessState
+    desired: State
     reason: str = ''
     exact: Mapping[str, Any] = field(default_factory=dict)
     wave: int = 0

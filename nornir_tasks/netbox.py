@@ -18,13 +18,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from nornir_tasks.breaker import Vitals
-from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, Reading
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, CpeValue, Reading, ValueSet
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.inventory import Point
 from nornir_tasks.journal import Claim
 
 PAGE = 1000
 TIMEOUT = 30.0  # seconds without an answer
+PAGE_TIMEOUT = 120.0  # a thousand devices take a busy NetBox a while, and asking again makes it busier
+PAGE_WORKERS = 2  # pages asked for at a time
 NO_CONTENT = 204
 
 
@@ -46,14 +48,15 @@ class Line:
 class _Session(requests.Session):
     """Every call has a time limit; a read is tried again, a write never (its answer may only have been lost)."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = TIMEOUT) -> None:
         super().__init__()
+        self.timeout = timeout
         retry = Retry(total=3, backoff_factor=0.5, status_forcelist=(502, 503, 504), allowed_methods=('GET',))
         for scheme in ('http://', 'https://'):
             self.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        return super().request(*args, **{'timeout': TIMEOUT, **kwargs})
+        return super().request(*args, **{'timeout': self.timeout, **kwargs})
 
 
 class NetBox:
@@ -82,11 +85,12 @@ class NetBox:
         """All rows of a list anywhere in NetBox's API (`dcim/devices`), its pages fetched beside each other."""
         request = Request(
             base=f'{self._api.base_url}/{path}',
-            http_session=self._api.http_session,
+            http_session=_Session(PAGE_TIMEOUT),
             token=self._api.token,
             filters=filters,
             limit=PAGE,
             threading=True,
+            max_workers=PAGE_WORKERS,
         )
         try:
             found = list(request.get())
@@ -123,6 +127,10 @@ class NetBox:
         """How far a run is: status, wave, waves, rows, done, outcomes, rate_per_s, eta_s (seconds), halt_reason."""
         return next(self.rows(f'runs/{pk}/progress'))
 
+    def preview(self, pk: int) -> dict[str, Any]:
+        """What a run would do: rows by point and by wave, warnings, and `refusals`: why it cannot be approved now."""
+        return next(self.rows(f'runs/{pk}/preview'))
+
     def open_changes(self, pk: int) -> dict[str, list[AccessChange]]:
         """The rows of a run that are not closed yet, by point name."""
         changes: dict[str, list[AccessChange]] = {}
@@ -131,9 +139,10 @@ class NetBox:
                 continue
             change = AccessChange(
                 key=str(record['id']),
-                target=AccessTarget(**record['target']),
-                desired=AccessState.from_dict(record['desired']),
+                target=_target(record['target']),
+                desired=_desired(record),
                 reason=record['reason'],
+                exact=record.get('exact') or {},
                 wave=record.get('wave', 0),
             )
             changes.setdefault(record['point']['name'], []).append(change)
@@ -216,9 +225,20 @@ def as_point(record: Mapping[str, Any]) -> Point:
     )
 
 
+def _target(record: Mapping[str, Any]) -> AccessTarget:
+    return AccessTarget(**{**record, 'values': tuple(CpeValue(**item) for item in record.get('values', ()))})
+
+
+def _desired(record: Mapping[str, Any]) -> Any:
+    """A state, or for a row of a profile run the values that are to hold."""
+    if record.get('values') is None:
+        return AccessState.from_dict(record['desired'])
+    return ValueSet.from_dict(record)
+
+
 def _line(record: Mapping[str, Any]) -> Line:
     return Line(
-        target=AccessTarget(**record['target']),
+        target=_target(record['target']),
         point=record['point']['name'] if record['point'] else '',
         intended=AccessState.from_dict(record['intended']),
         observed=AccessState.from_dict(record['observed']) if record['observed'] else None,

@@ -38,7 +38,7 @@ SUBJECTS: tuple[tuple[type[EnforcementError], str], ...] = (
 def check_point(point: Point, now: datetime) -> list[Finding]:
     """Everything there is to say of a point; `now` has a time zone. An `EnforcementError` becomes a finding."""
     try:
-        with _driver(point) as driver:
+        with connected(point) as driver:
             return _reached(point, driver) + _session_findings(driver) + _driver_findings(driver, now)
     except EnforcementError as error:
         subject = next(name for kind, name in SUBJECTS if isinstance(error, kind))
@@ -50,12 +50,13 @@ def prepare_point(point: Point, findings: Sequence[Finding]) -> list[tuple[str, 
 
     Raises `EnforcementError` where the point failed.
     """
-    with _driver(point) as driver:
+    with connected(point) as driver:
         return list(zip(lines_of(findings), driver.prepare(findings), strict=False))
 
 
 @contextmanager
-def _driver(point: Point) -> Iterator[Driver]:
+def connected(point: Point) -> Iterator[Driver]:
+    """The driver of a point, on a connection of its own for this block. Raises `EnforcementError`."""
     kind = get_driver(point.driver)
     nornir = nornir_for([point], SerialRunner())
     host = nornir.inventory.hosts[point.name]

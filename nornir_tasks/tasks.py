@@ -196,7 +196,7 @@ class PointWork:
             text = f'nothing was sent: {error}'
             self._close([ChangeResult(change.key, Outcome.FAILED, message=text) for change in changes])
             return
-        to_send = self._compare(changes, before)
+        to_send = self._compare(driver, changes, before)
         if to_send and self._must_stop():
             self._give_back(to_send)
             return
@@ -220,12 +220,17 @@ class PointWork:
         if not self.dead:
             self._look(driver)
 
-    def _compare(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> list[AccessChange]:
+    def _compare(
+        self, driver: Driver, changes: Sequence[AccessChange], before: Mapping[str, Reading]
+    ) -> list[AccessChange]:
         """Close the rows that need or allow no sending; returns the others."""
         closed, to_send = [], []
         for change in changes:
             reading = before[change.target.key]
-            if reading.error:
+            if change.target.values and not driver.abilities.cpe_values:
+                text = f'the driver "{driver.name}" sets no parameters of a CPE: nothing was sent'
+                closed.append(ChangeResult(change.key, Outcome.FAILED, reading, message=text))
+            elif reading.error:
                 closed.append(ChangeResult(change.key, Outcome.FAILED, reading, message=reading.error))
             elif reading.is_(change.desired) and (not change.exact or dict(change.exact) == dict(reading.detail)):
                 closed.append(ChangeResult(change.key, Outcome.NOOP, reading, reading))
@@ -250,13 +255,14 @@ class PointWork:
         deadline = time.monotonic() + SETTLE_SECONDS
         while wanted:
             try:
-                after |= self.connect().read(list(wanted.values()))
+                driver = self.connect()
+                after |= driver.read(list(wanted.values()))
             except EnforcementError as error:
                 self.dead = error
                 return after | {key: Reading(error=f'read-back failed: {error}') for key in wanted}
             # A dropped session redials by itself: wait for those that were up.
             wanted = {key: wanted[key] for key in wanted if before[key].live is not None and _is_down(after[key])}
-            if not wanted or time.monotonic() > deadline:
+            if not wanted or not driver.redials or time.monotonic() > deadline:
                 return after
             time.sleep(SETTLE_PAUSE)
         return after

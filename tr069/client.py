@@ -51,11 +51,13 @@ class ValueProfile:
     """Values that a device shall have, and keep: set again after a factory reset.
 
     `revision` names this very set of values; the device carries it as its ParameterKey (32 characters at most).
+    `note` is the asker's own: kept beside the values and given back with the standing, never sent to a device.
     """
 
     name: str
     revision: str
     values: tuple[ParameterValue, ...]
+    note: str = ''
 
     def __post_init__(self) -> None:
         names = [item.name for item in self.values]
@@ -95,6 +97,7 @@ class ProfileStatus:
     restoring: bool = False
     before: tuple[ParameterValue, ...] = ()
     message: str = ''
+    note: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +138,24 @@ class AcsClient(Protocol):
         """
         ...
 
-    async def read_levers(self, device_id: str, *, timeout_s: float = 60.0) -> LeverReport:
+    async def read_levers(self, device_id: str, *, timeout_s: float = 60.0, max_age_s: float = 0.0) -> LeverReport:
         """What this device can do, from a fresh read of its tree.
 
-        Raises `DeviceUnknownError`, or `AcsError` where the device could not be read.
+        Where it does not come in time, what was read of it under the same software at most `max_age_s` ago is taken.
+        Raises `DeviceUnknownError`, or `AcsError` where there is neither.
         """
         ...
 
-    async def apply(self, profile: ValueProfile, device_ids: Sequence[str]) -> Mapping[str, ProfileStatus]:
-        """Ask for `profile` on many devices. What was there before is saved first. Returns without waiting for them."""
+    async def apply(
+        self, profile: ValueProfile, device_ids: Sequence[str], *, urgent: bool | None = None
+    ) -> Mapping[str, ProfileStatus]:
+        """Ask for `profile` on many devices. What was there before is saved first. Returns without waiting for them.
+
+        `urgent`: also set it at once, where the ACS has a dearer way to do that (`None`: as the client thinks fit).
+        """
         ...
 
-    async def restore(self, device_ids: Sequence[str]) -> Mapping[str, ProfileStatus]:
+    async def restore(self, device_ids: Sequence[str], *, urgent: bool | None = None) -> Mapping[str, ProfileStatus]:
         """Put back exactly what `apply` saved, then ask nothing more of the device."""
         ...
 
@@ -156,6 +165,10 @@ class AcsClient(Protocol):
 
     async def summon(self, device_ids: Sequence[str]) -> Mapping[str, Summons]:
         """Call the devices with paced connection requests."""
+        ...
+
+    async def quarantined(self) -> Mapping[str, str]:
+        """Models that nothing is sent to, each with the path and the fault that show its map to be wrong."""
         ...
 
     async def aclose(self) -> None: ...

@@ -37,6 +37,7 @@ from tr069.genieacs_scripts import (
     CHANNEL,
     HOLD,
     OFF,
+    OFF_CHANNEL,
     OK,
     ON,
     WAS,
@@ -176,15 +177,16 @@ class GenieAcsClient:
                 return f'the device did not come: {result.message or "no session"}'
         return ''
 
-    async def read_levers(self, device_id: str, *, timeout_s: float = 60.0) -> LeverReport:
+    async def read_levers(self, device_id: str, *, timeout_s: float = 60.0, max_age_s: float = 0.0) -> LeverReport:
         device = await self._device(device_id)
         root = next((path.partition('.')[0] for path in device.leaves), '')
         if not root:
             raise AcsError(f'GenieACS has no tree of {device_id} yet')
         error = await self._run(device_id, {'name': 'refreshObject', 'objectName': root}, timeout_s)
-        if error:
-            raise AcsError(f'{device_id} could not be read: {error}')
         device = await self._device(device_id, [f'{root}.{part}' for part in _LEVER_PARTS])
+        read_at = min((seconds(device.stamp(path)) for path in device.leaves if _is_lever_part(path)), default=0.0)
+        if error and read_at < self._clock() - max_age_s:
+            raise AcsError(f'{device_id} could not be read: {error}')
         tree: Tree = {
             path: Leaf(as_text(leaf.get('_value')), str(leaf.get('_type', '')), leaf.get('_writable'))
             for path, leaf in device.leaves.items()
@@ -201,7 +203,8 @@ class GenieAcsClient:
         script = {ON: definition.keep_script, OFF: definition.restore_script, WAS: definition.saved_script}[prefix]()
         await self._nbi.put_provision(name, script)
         if prefix != WAS:
-            await self._nbi.put_preset(name, tag=name, unless=HOLD, provision=name, channel=CHANNEL)
+            channel = OFF_CHANNEL if prefix == OFF else CHANNEL
+            await self._nbi.put_preset(name, tag=name, unless=HOLD, provision=name, channel=channel)
             # Every worker caches presets for some seconds: a device called before that finds the old ones.
             self._presets_ready_at = time.monotonic() + self._preset_delay_s
         self._known[name] = definition
@@ -219,12 +222,14 @@ class GenieAcsClient:
 
     # --- applying -----------------------------------------------------------------------------------------------------
 
-    async def apply(self, profile: ValueProfile, device_ids: Sequence[str]) -> Mapping[str, ProfileStatus]:
+    async def apply(
+        self, profile: ValueProfile, device_ids: Sequence[str], *, urgent: bool | None = None
+    ) -> Mapping[str, ProfileStatus]:
         ids = list(dict.fromkeys(device_ids))
         names = [item.name for item in profile.values]
         devices = await self._devices(ids, names)
-        bad_models = await self._quarantined()
-        at_once = len(ids) <= self._single_limit
+        bad_models = await self.quarantined()
+        at_once = self._is_urgent(ids, urgent)
 
         async def one(device_id: str) -> ProfileStatus:
             device = devices.get(device_id)
@@ -237,13 +242,17 @@ class GenieAcsClient:
 
         return await _each(ids, one)
 
+    def _is_urgent(self, ids: Sequence[str], urgent: bool | None) -> bool:
+        return len(ids) <= self._single_limit if urgent is None else urgent
+
     async def _apply_one(self, profile: ValueProfile, device: Device, *, at_once: bool) -> ProfileStatus:
         device_id = device.info.id
 
         def status(standing: Standing, message: str = '', before: Iterable[ParameterValue] = ()) -> ProfileStatus:
             return ProfileStatus(
-                device_id, standing, profile.name, profile.revision, before=tuple(before), message=message
-            )
+                device_id, standing, profile.name, profile.revision, before=tuple(before), message=message,
+                note=profile.note,
+            )  # fmt: skip
 
         now_on = await self._load(ON, tagged(device.tags, ON))
         was = await self._load(WAS, tagged(device.tags, WAS))
@@ -263,8 +272,9 @@ class GenieAcsClient:
         named = {item.name for item in profile.values}
         typed = tuple(item._replace(type=found[item.name].type or item.type) for item in profile.values)
         wanted = Definition(
-            typed + tuple(item for name, item in kept.items() if name not in named), profile.name, profile.revision
-        )
+            typed + tuple(item for name, item in kept.items() if name not in named), profile.name, profile.revision,
+            profile.note,
+        )  # fmt: skip
         await self._switch(device, Definition(tuple(before.values())), ON, wanted)
         if at_once:
             await self._set_now(device_id, wanted.values)
@@ -290,9 +300,10 @@ class GenieAcsClient:
         is_young = all(name in cached and seconds(device.stamp(name)) >= limit for name in names)
         if fresh or not is_young:
             reading = await self.read(device.info.id, names, timeout_s=self._timeout_ms / 1000)
-            if reading.error:
+            if not reading.error:
+                cached = dict(reading.values)
+            elif not is_young:
                 return reading.error
-            cached = dict(reading.values)
         locked = [name for name in names if device.leaves.get(name, {}).get('_writable') is False]
         if locked:
             return f'{locked[0]} is read-only'
@@ -303,12 +314,24 @@ class GenieAcsClient:
         await self._store(WAS, saved)
         await self._store(prefix, wanted)
         device_id = device.info.id
+        await self._forgive(device_id)
         keep = {WAS + saved.hash, prefix + wanted.hash}
         await self._nbi.tag(device_id, WAS + saved.hash)
         for tag in sorted(device.tags - keep):
             if tag.startswith((ON, OFF, OK, WAS)):
                 await self._nbi.untag(device_id, tag)
         await self._nbi.tag(device_id, prefix + wanted.hash)
+
+    async def _forgive(self, device_id: str) -> None:
+        """What a device faulted on is not asked again; the fault would hold up its channel for minutes and more.
+
+        One that quarantines the model stays: GenieACS keeps that for us.
+        """
+        for channel in (CHANNEL, OFF_CHANNEL):
+            fault_id = f'{device_id}:{channel}'
+            for document in await self._nbi.find('faults', {'_id': fault_id}):
+                if channel == OFF_CHANNEL or advise(parse_fault(document)) is not Advice.QUARANTINE_MODEL:
+                    await self._nbi.delete_fault(fault_id)
 
     async def _set_now(self, device_id: str, values: Sequence[ParameterValue]) -> None:
         """Set at once, by task; where the device does not come its tag does it at the next Inform."""
@@ -319,10 +342,10 @@ class GenieAcsClient:
         }
         await self._run(device_id, task, self._timeout_ms / 1000)
 
-    async def restore(self, device_ids: Sequence[str]) -> Mapping[str, ProfileStatus]:
+    async def restore(self, device_ids: Sequence[str], *, urgent: bool | None = None) -> Mapping[str, ProfileStatus]:
         ids = list(dict.fromkeys(device_ids))
         devices = await self._devices(ids)
-        at_once = len(ids) <= self._single_limit
+        at_once = self._is_urgent(ids, urgent)
 
         async def one(device_id: str) -> ProfileStatus:
             device = devices.get(device_id)
@@ -363,9 +386,11 @@ class GenieAcsClient:
 
         def status(standing: Standing, message: str = '') -> ProfileStatus:
             saved = was.values if was else ()
-            return ProfileStatus(device_id, standing, wanted.profile, wanted.revision, now_on is None, saved, message)
+            return ProfileStatus(
+                device_id, standing, wanted.profile, wanted.revision, now_on is None, saved, message, wanted.note
+            )
 
-        fault = await self._nbi.find('faults', {'_id': f'{device_id}:{CHANNEL}'})
+        fault = await self._nbi.find('faults', {'_id': f'{device_id}:{OFF_CHANNEL if now_on is None else CHANNEL}'})
         if fault:
             return status(*_standing_of(parse_fault(fault[0])))
         names = [item.name for item in wanted.values]
@@ -389,7 +414,7 @@ class GenieAcsClient:
         await self._nbi.tag(device_id, verified)
         return status(Standing.VERIFIED)
 
-    async def _quarantined(self) -> dict[str, str]:
+    async def quarantined(self) -> Mapping[str, str]:
         """Models with a device that faulted on a mapped path: GenieACS keeps the faults, so it keeps the quarantine."""
         found = await self._nbi.find('faults', {'channel': CHANNEL})
         guilty = {
@@ -421,6 +446,10 @@ class GenieAcsClient:
             return Summons.REFUSED if 'credential' in reason.lower() else Summons.UNREACHABLE
 
         return await _each(ids, one)
+
+
+def _is_lever_part(path: str) -> bool:
+    return path.split('.', 2)[1] in _LEVER_PARTS
 
 
 async def _each[T](ids: Sequence[str], job: Callable[[str], Coroutine[Any, Any, T]]) -> dict[str, T]:

@@ -15,6 +15,8 @@ from typing import Any
 from tr069.cwmp.messages import ParameterValue, as_values
 
 CHANNEL = 'tr069'
+# A fault holds up a whole channel for 300 s·2^n: what a device faulted on must not hold up its restoring.
+OFF_CHANNEL = 'tr069_restore'
 ON, OFF, WAS, OK = 'tr069_on_', 'tr069_off_', 'tr069_was_', 'tr069_ok_'
 # While a device has it none of our presets sets anything: what is read then is the device's own doing.
 HOLD = 'tr069_hold'
@@ -22,11 +24,12 @@ HOLD = 'tr069_hold'
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A set of values under the name of its hash. `profile` and `revision` are empty for saved values."""
+    """A set of values under the name of its hash. `profile`, `revision` and `note` are empty for saved values."""
 
     values: tuple[ParameterValue, ...]
     profile: str = ''
     revision: str = ''
+    note: str = ''
 
     @property
     def hash(self) -> str:
@@ -34,7 +37,8 @@ class Definition:
 
     def _json(self) -> str:
         values = sorted((item.name, item.value, item.type) for item in self.values)
-        return json.dumps({'profile': self.profile, 'revision': self.revision, 'values': values})
+        found = {'profile': self.profile, 'revision': self.revision, 'note': self.note, 'values': values}
+        return json.dumps(found)
 
     def keep_script(self) -> str:
         """Keep the values so: compared with what the device says at most an hour ago."""
@@ -64,7 +68,8 @@ def read_definition(script: str) -> Definition:
     """The definition on a script's first line. Raises `ValueError` where there is none."""
     line = script.partition('\n')[0].removeprefix('// ')
     data: dict[str, Any] = json.loads(line)
-    return Definition(as_values(tuple(item) for item in data['values']), data['profile'], data['revision'])
+    values = as_values(tuple(item) for item in data['values'])
+    return Definition(values, data['profile'], data['revision'], data['note'])
 
 
 def _as_string(item: ParameterValue) -> str:

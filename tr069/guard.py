@@ -232,6 +232,15 @@ def lower_layers(tree: Mapping[str, str], owner: str) -> tuple[frozenset[str], b
 # --- the verdict ------------------------------------------------------------------------------------------------------
 
 
+def refusal_of(values: Sequence[ParameterValue], policy: ModelPolicy = ModelPolicy()) -> str:
+    """Why these values are refused whatever a device's tree says; empty where it takes a fresh read to tell."""
+    for item in values:
+        refusal = _refuse_outright(item, classify(item, policy.vouched), restoring=False)
+        if refusal:
+            return refusal
+    return ''
+
+
 def judge(
     values: Sequence[ParameterValue],
     tree: Mapping[str, str],

@@ -65,7 +65,7 @@ class Refused(APIException):
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     try:
         yield
     except RunRefusedError as error:
@@ -164,6 +164,17 @@ class ActionPermissions(TokenPermissions):
         self.perms_map = {**TokenPermissions.perms_map, 'POST': [permission]}
 
 
+def chosen_lines(request, filters: dict):
+    """The lines that the user may enforce and these filters of the line list find. Raises `ValidationError`."""
+    allowed = AccessLine.objects.restrict(request.user, 'enforce')
+    chosen = AccessLineFilterSet(filters, queryset=allowed, request=request)
+    if unknown := set(filters) - set(chosen.filters):
+        raise serializers.ValidationError({'filters': f'there are no such filters: {", ".join(sorted(unknown))}'})
+    if not chosen.is_valid():
+        raise serializers.ValidationError({'filters': chosen.errors})
+    return chosen.qs
+
+
 def document(request, answer=None, status: int = 200, **kwargs):
     """OpenAPI's part of an action."""
     return extend_schema(
@@ -211,13 +222,8 @@ class RunActionsMixin:
     def plan(self, request):
         """Plan to bring lines to their intended state: a run for what gives access back, one for what takes it."""
         body = self._body(PlanRequest)
-        allowed = AccessLine.objects.restrict(request.user, 'enforce')
-        chosen = AccessLineFilterSet(body['filters'], queryset=allowed, request=request)
-        if unknown := set(body['filters']) - set(chosen.filters):
-            raise serializers.ValidationError({'filters': f'there are no such filters: {", ".join(sorted(unknown))}'})
-        if not chosen.is_valid():
-            raise serializers.ValidationError({'filters': chosen.errors})
-        lines = unplanned_lines().filter(pk__in=chosen.qs.order_by().values('pk'))
+        chosen = chosen_lines(request, body['filters'])
+        lines = unplanned_lines().filter(pk__in=chosen.order_by().values('pk'))
         runs = plan_runs(lines, timezone.now(), author=request.user, name=body['name'])
         return self._answer(runs, HTTP_201_CREATED, many=True)
 
@@ -226,7 +232,7 @@ class RunActionsMixin:
     def approve(self, request, pk):
         """Approve the rows that were looked at, by the hash over them."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             approve_run(run, self._body(ApproveRequest)['plan_hash'], timezone.now(), approver=request.user)
         return self._answer(run)
 
@@ -235,7 +241,7 @@ class RunActionsMixin:
     def start(self, request, pk):
         """Queue an approved run for the workers."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             enqueue_run(run, user=request.user)
         return self._answer(run, HTTP_202_ACCEPTED)
 
@@ -244,7 +250,7 @@ class RunActionsMixin:
     def cancel(self, request, pk):
         """End a run: what was not sent is closed, what was sent is read back."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             cancel_run(run, timezone.now())
         return self._answer(run)
 
@@ -253,7 +259,7 @@ class RunActionsMixin:
     def begin(self, request, pk):
         """Take an approved run in hand, from a runbook."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             run = begin_run(run.pk, timezone.now(), executor=self._executor())
         return self._answer(run)
 
@@ -261,7 +267,7 @@ class RunActionsMixin:
     @action(detail=True, methods=['post'])
     def claim(self, request, pk):
         """Claim rows before they are read and sent."""
-        with _refusals():
+        with refusals():
             claim = self._journal(pk).claim_rows(self._body(ClaimRequest)['keys'])
         return Response({'refused': claim.refused, 'busy': sorted(claim.busy), 'halt': claim.halt})
 
@@ -269,7 +275,7 @@ class RunActionsMixin:
     @action(detail=True, methods=['post'])
     def sending(self, request, pk):
         """Journal rows that are about to be sent, each with its reading before."""
-        with _refusals():
+        with refusals():
             refused = self._journal(pk).send_rows(self._body(SendingRequest)['before'])
         return Response({'refused': refused})
 
@@ -280,7 +286,7 @@ class RunActionsMixin:
         body = self._body(FinishedRequest)
         results = [ChangeResult(**{**row, 'outcome': Outcome(row['outcome'])}) for row in body['results']]
         journal = self._journal(pk)
-        with _refusals():
+        with refusals():
             journal.finished(results)
         return self._answer(journal.run)
 
@@ -288,7 +294,7 @@ class RunActionsMixin:
     @action(detail=True, methods=['post'])
     def unsent(self, request, pk):
         """Rows that were journaled as sent and were not: the work stopped before them."""
-        with _refusals():
+        with refusals():
             self._journal(pk).unsend_rows(self._body(UnsentRequest)['keys'])
         return Response({})
 
@@ -298,7 +304,7 @@ class RunActionsMixin:
         """How a point is: before its first row, and after each batch."""
         body = self._body(VitalsRequest)
         get_object_or_404(EnforcementPoint, name=body['point'])
-        with _refusals():
+        with refusals():
             self._journal(pk).vitals(body['point'], Vitals(body['sessions'], body['latency_s']))
         return Response({})
 
@@ -307,7 +313,7 @@ class RunActionsMixin:
     def pause(self, request, pk):
         """Send nothing more until somebody resumes it."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             pause_run(run, self._body(PauseRequest)['reason'], timezone.now())
         return self._answer(self._run(pk))
 
@@ -315,7 +321,7 @@ class RunActionsMixin:
     @action(detail=True, methods=['post'])
     def resume(self, request, pk):
         """Go on with a paused run, by the workers."""
-        with _refusals():
+        with refusals():
             run = resume_run(self._run(pk), timezone.now())
         return self._answer(run)
 

@@ -24,8 +24,14 @@ router.register('calendar-dates', views.CalendarDateViewSet)
 router.register('notices', views.NoticeViewSet)
 router.register('holds', views.HoldViewSet)
 router.register('grace-rules', views.GraceRuleViewSet)
+router.register('plan-change-orders', views.PlanChangeOrderViewSet)
+
+# There is one row: it has no list, and is neither added nor deleted.
+settings = views.EnforcementSettingsViewSet.as_view({'get': 'retrieve', 'patch': 'partial_update'})
 
 urlpatterns = [
+    path('settings/', settings, {'pk': 1}, name='enforcementsettings-list'),
+    path('settings/<int:pk>/', settings, name='enforcementsettings-detail'),
     path('webhooks/<slug:slug>/', WebhookView.as_view(), name='webhook'),
     *router.urls,
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -75,7 +74,7 @@ def _work(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Work:
         where = replace(where, batch_size=max(1, min(where.batch_size, left)))
     journal = DatabaseJournal(run)
     # One point stays in this thread, and so with the database session that holds the lock on it.
-    results = run_changes([where], {where.name: as_changes(rows)}, journal, parallel=1)
+    results = run_changes([where], {where.name: [row.as_change() for row in rows]}, journal, parallel=1)
     if journal.lost is not None:
         raise journal.lost
     return Work(outcomes=Counter(str(result.outcome) for result in results))
@@ -90,18 +89,10 @@ def _with_lines(rows: QuerySet[EnforcementChange]) -> QuerySet[EnforcementChange
     return rows.select_related('run', 'point', 'line__contract__plan', 'line__bras', 'line__acs')
 
 
-def as_changes(rows: Iterable[EnforcementChange]) -> list[AccessChange]:
-    """Rows as the network side takes them."""
-    return [
-        AccessChange(str(row.pk), row.line.as_target(row.channel), row.desired, row.reason, row.exact or {}, row.wave)
-        for row in rows
-    ]
-
-
 def _read_back(run: EnforcementRun, point: EnforcementPoint) -> Work:
     """Close the rows of a cancelled run that were sent, by how their lines stand; nothing is sent."""
     rows = list(_with_lines(run.changes.filter(outcome='', point=point, sent_at__isnull=False)))
-    changes = as_changes(rows)
+    changes = [row.as_change() for row in rows]
     where = point.as_point()
     readings = read_all([where], {where.name: [change.target for change in changes]}, parallel=1) if changes else {}
     results = [

@@ -15,7 +15,7 @@ from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
 from nornir_tasks.journal import Claim
 
-from ..choices import LineChannelChoices, OutcomeChoices, RunStatusChoices
+from ..choices import LineChannelChoices, RunStatusChoices
 from ..events import LineEvents
 from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
 from ..models.access import BASELINE, IN_DOUBT, OBSERVED
@@ -26,6 +26,7 @@ from .errors import RunRefusedError
 from .facts import why_not
 from .halts import budget, deadline_passed, taken_up_at, why_halt
 from .lanes import ENFORCE, held_points, kinds_of, lane_of
+from .revert import should_pin
 from .watch import why_break
 
 __all__ = ('DEAD_AFTER', 'DatabaseJournal', 'JournalLostError', 'forget_dead_claims')
@@ -134,7 +135,7 @@ class DatabaseJournal:
         EnforcementChange.objects.bulk_update(sent.values(), ['sent_at', 'before'])
         # From here until it is read back nobody knows how the line stands: a payment that comes now plans a restore.
         for side in LineChannelChoices.SIDES:
-            lines = [row.line_id for row in sent.values() if row.channel == side]
+            lines = [row.line_id for row in sent.values() if row.channel == side and row.values is None]
             AccessLine.objects.filter(pk__in=lines).update(**{IN_DOUBT[side]: True})
         self._beat(rows.values(), now)
         return refused | closed
@@ -338,5 +339,5 @@ def _observe(line: AccessLine, row: EnforcementChange, result: ChangeResult, now
         setattr(line, BASELINE[row.channel], dict(before.detail))
     if result.after is not None and result.after.observed is not None:
         line.observe(row.channel, result.after.observed, now)
-    if row.run.reverts_id and row.outcome in OutcomeChoices.SUCCESS and row.desired != line.intended_at(row.channel):
+    if should_pin(row, line):
         line.pinned = True  # or the next evaluation would undo what a person wanted

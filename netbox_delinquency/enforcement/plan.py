@@ -6,18 +6,29 @@ import hashlib
 import json
 from datetime import datetime
 
+from core.models import ObjectChange
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.waves import Waves, assign_waves
 
-from ..choices import ApprovalChoices, LineChannelChoices, LineStatusChoices, RunKindChoices, RunStatusChoices
+from ..choices import (
+    AccessModeChoices,
+    ApprovalChoices,
+    LineChannelChoices,
+    LineStatusChoices,
+    OutcomeChoices,
+    RunKindChoices,
+    RunStatusChoices,
+)
 from ..models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
 from ..models.access import is_covered, is_right
 from ..models.state import is_state, set_state
 from .control import cancel_run
 from .errors import RunRefusedError
+from .preview import caps_exceeded, is_bound
 
 __all__ = ('approve_run', 'cancel_run', 'plan_hash', 'plan_runs', 'unplanned_lines')
 
@@ -35,6 +46,15 @@ ROW_FIELDS = (
     'values',
     'exact',
     'reason',
+)
+
+
+# Rows that take access away from how their line was last seen: as `AccessState.is_harder_than` says it.
+TAKES_ACCESS = (
+    Q(desired_mode=AccessModeChoices.BLOCKED) & ~Q(expected_mode=AccessModeChoices.BLOCKED)
+    | Q(desired_mode=AccessModeChoices.THROTTLED, expected_mode__in=('', AccessModeChoices.NORMAL))
+    | Q(desired_mode=AccessModeChoices.THROTTLED, expected_mode=AccessModeChoices.THROTTLED)
+    & (Q(desired_down_kbps__lt=F('expected_down_kbps')) | Q(desired_up_kbps__lt=F('expected_up_kbps')))
 )
 
 
@@ -61,7 +81,9 @@ def unplanned_lines() -> QuerySet[AccessLine]:
         as_normal = rows.filter(is_state('desired', AccessState.normal()))
         planned = is_covered(side) & Exists(as_intended) | ~is_covered(side) & Exists(as_normal)
         wanting |= ~is_right(side) & ~planned
-    return AccessLine.objects.drifting().filter(wanting, pinned=False)
+    # Whatever was pinned, access that policy gives back is given back.
+    unpinned = Q(pinned=False) | Q(intended_mode=AccessModeChoices.NORMAL)
+    return AccessLine.objects.drifting().filter(wanting, unpinned)
 
 
 @transaction.atomic
@@ -72,8 +94,10 @@ def plan_runs(
 
     What gives access back and what takes it away go into runs of their own: the first is approved as it is made, for
     a restore waits for nobody; the second waits for `approve_run`, unless the policy of every one of its contracts
-    approves by itself (those that do and those that do not are runs of their own, too). Returns the runs, restores
-    first; none where there is nothing to do. With `restores_only` what takes access away is left for later.
+    approves by itself, or lets what came loose from an approved change be repaired (those that do and those that do
+    not are runs of their own, too). A run that its policy approves and a cap does not stays planned, for a person.
+    Returns the runs, restores first; none where there is nothing to do. With `restores_only` what takes access away
+    is left for later.
     """
     rows: dict[tuple[str, bool], list[EnforcementChange]] = {}
     lines = lines.filter(status=LineStatusChoices.ACTIVE).prefetch_related('contract__policy__stages')
@@ -85,14 +109,44 @@ def plan_runs(
                 continue
             kind = RunKindChoices.RESTORE if is_restore else RunKindChoices.ENFORCE
             rows.setdefault((kind, is_restore or _approves_itself(line.contract)), []).append(row)
+    _move_repairs(rows)
 
     runs = []
     for (kind, automatic), changes in sorted(rows.items(), reverse=True):
         run = make_run(changes, kind, name or f'{kind} {now:%Y-%m-%d %H:%M}', author=author)
         if automatic:
-            approve_run(run, run.plan_hash, now)
+            _approve_by_policy(run, now)
         runs.append(run)
     return runs
+
+
+def _move_repairs(rows: dict[tuple[str, bool], list[EnforcementChange]]) -> None:
+    """Of the rows that wait for a person, those that repair what was once approved need none where policy says so."""
+    waiting = rows.pop((RunKindChoices.ENFORCE, False), [])
+    may = [row for row in waiting if row.line.contract.policy and row.line.contract.policy.repair_drift]
+    reached = _last_reached(may) if may else {}
+    for row in waiting:
+        repairs = (row.line_id, row.channel) in reached and reached[row.line_id, row.channel] == row.desired
+        rows.setdefault((RunKindChoices.ENFORCE, repairs), []).append(row)
+
+
+def _last_reached(rows: list[EnforcementChange]) -> dict[tuple[int, str], AccessState]:
+    """The state that the last closed change of each row's line reached on that side, where it did reach it.
+
+    A skipped row changed nothing and counts for nothing; one that went wrong, or set values of a CPE, reached none.
+    """
+    closed = EnforcementChange.objects.filter(line__in=[row.line_id for row in rows], finished_at__isnull=False)
+    access = closed.exclude(outcome=OutcomeChoices.SKIPPED).exclude(desired_mode='')
+    last = access.order_by('line_id', 'channel', '-finished_at', '-pk').distinct('line_id', 'channel')
+    return {(row.line_id, row.channel): row.desired for row in last if row.outcome in OutcomeChoices.SUCCESS}
+
+
+def _approve_by_policy(run: EnforcementRun, now: datetime) -> None:
+    """What a cap or the switch holds is kept as planned, with the reason on it: a person decides."""
+    try:
+        approve_run(run, run.plan_hash, now)
+    except RunRefusedError as error:
+        run.advance(halt_reason=str(error)[:500])
 
 
 def plan_row(line: AccessLine, side: str, desired: AccessState, reason: str) -> EnforcementChange:
@@ -137,9 +191,23 @@ def _reason(line: AccessLine) -> str:
     return f'{line.contract.policy}: {stage.action} after {stage.after_days} days, due {line.contract.oldest_due_date}'
 
 
+def _has_written(run: EnforcementRun, user) -> bool:
+    """Whether this user is the author of the run, or of any of its rows by what the change log kept."""
+    if run.author_id == user.pk:
+        return True
+    rows = ContentType.objects.get_for_model(EnforcementChange)
+    written = ObjectChange.objects.filter(user=user, changed_object_type=rows)
+    return written.filter(changed_object_id__in=run.changes.order_by().values('pk')).exists()
+
+
 @transaction.atomic
 def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver=None) -> None:
-    """Approve the plan with that hash. Raises `RunRefusedError` where the run's rows are no longer those."""
+    """Approve the plan with that hash; without an approver it is its policy that approves.
+
+    Raises `RunRefusedError` where the run's rows are no longer those, and, for what does not merely give access back,
+    where it exceeds a cap, where enforcement is stopped, or where by four eyes somebody else has to approve. There is
+    no way around a cap but to raise it, which the change log of the settings keeps.
+    """
     locked = EnforcementRun.objects.select_for_update().get(pk=run.pk)
     if locked.status != RunStatusChoices.PLANNED:
         raise RunRefusedError(f'run "{run}" is {locked.status}, only a planned one can be approved')
@@ -150,8 +218,17 @@ def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver
         )
     if not locked.changes.exists():
         raise RunRefusedError(f'run "{run}" has no rows')
+    # A restore is bound by nothing: so it must be one, in each of the rows that a person may have added to its plan.
+    if not is_bound(locked) and (takes := locked.changes.filter(TAKES_ACCESS).count()):
+        raise RunRefusedError(f'run "{run}" gives access back, and {takes} of its rows take it: plan those apart')
+    settings = EnforcementSettings.load()
+    if is_bound(locked) and settings.four_eyes and approver is not None and _has_written(locked, approver):
+        raise RunRefusedError(f'run "{run}" was planned by {approver}: by four eyes somebody else approves it')
+    if reasons := caps_exceeded(locked, settings):
+        raise RunRefusedError(f'run "{run}" cannot be approved: {"; ".join(reasons)}')
     run.advance(
         status=RunStatusChoices.APPROVED,
+        halt_reason='',
         plan_hash=present,
         approved_hash=present,
         approved_at=now,

@@ -5,7 +5,9 @@ from .contract import *
 from .hold import *
 from .notice import *
 from .plan import *
+from .plan_change import *
 from .point import *
 from .policy import *
+from .profile import *
 from .run import *
 from .subscriber import *

@@ -32,6 +32,9 @@ class DelinquencyQuery:
     delinquency_enforcement_run: types.EnforcementRunType = strawberry_django.field()
     delinquency_enforcement_run_list: list[types.EnforcementRunType] = strawberry_django.field()
 
+    delinquency_enforcement_settings: types.EnforcementSettingsType = strawberry_django.field()
+    delinquency_enforcement_settings_list: list[types.EnforcementSettingsType] = strawberry_django.field()
+
     delinquency_enforcement_change: types.EnforcementChangeType = strawberry_django.field()
     delinquency_enforcement_change_list: list[types.EnforcementChangeType] = strawberry_django.field()
 
@@ -55,6 +58,9 @@ class DelinquencyQuery:
 
     delinquency_grace_rule: types.GraceRuleType = strawberry_django.field()
     delinquency_grace_rule_list: list[types.GraceRuleType] = strawberry_django.field()
+
+    delinquency_plan_change_order: types.PlanChangeOrderType = strawberry_django.field()
+    delinquency_plan_change_order_list: list[types.PlanChangeOrderType] = strawberry_django.field()
 
 
 schema = [DelinquencyQuery]

@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
+from netbox.models.features import JobsMixin
 from utilities.querysets import RestrictedQuerySet
 
 from nornir_tasks.change import AccessState, AccessTarget
@@ -39,6 +40,19 @@ def is_right(side: str) -> Q:
     is_normal = Q(**{f'{mode}__in': ('', AccessModeChoices.NORMAL)})
     as_wanted = is_covered(side) & (same | unseen) | ~is_covered(side) & is_normal
     return Q(**{f'{POINT[side]}__isnull': True}) | Q(**{IN_DOUBT[side]: False}) & as_wanted
+
+
+def is_too_hard(side: str) -> Q:
+    """Lines seen on this side with less than they are to have there: as `AccessState.is_harder_than` says it."""
+    mode, down, up = state_fields(OBSERVED[side])
+    throttled, blocked = AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED
+    slower = Q(**{f'{down}__lt': F('intended_down_kbps')}) | Q(**{f'{up}__lt': F('intended_up_kbps')})
+    harder = (
+        Q(**{mode: blocked}) & ~Q(intended_mode=blocked)
+        | Q(**{mode: throttled}, intended_mode=AccessModeChoices.NORMAL)
+        | Q(**{mode: throttled}, intended_mode=throttled) & slower
+    )
+    return is_covered(side) & harder | ~is_covered(side) & Q(**{f'{mode}__in': (throttled, blocked)})
 
 
 class AccessLineQuerySet(RestrictedQuerySet):
@@ -99,7 +113,7 @@ def unique_identity(point: str, field: str, label, empty: Q) -> models.UniqueCon
     )
 
 
-class AccessLine(LifecycleModel, PrimaryModel):
+class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
     """The link contract ↔ CPE ↔ BRAS ↔ ACS: who the line is on the wire, how it should stand, how it was last seen.
 
     Intended is written by policy, observed by read-back; neither by forms.

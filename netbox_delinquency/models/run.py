@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -10,7 +12,7 @@ from netbox.models import NetBoxModel, PrimaryModel
 from netbox.models.features import JobsMixin
 from utilities.exceptions import AbortRequest
 
-from nornir_tasks.change import AccessState
+from nornir_tasks.change import AccessChange, AccessState, CpeValue, ValueSet
 
 from ..choices import AccessModeChoices, LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from .lifecycle import LifecycleModel
@@ -57,7 +59,7 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
         verbose_name=_('wave done at'), blank=True, null=True, editable=False,
         help_text=_('Its last row is closed; it is watched for a while before the next wave begins'),
     )  # fmt: skip
-    halt_reason = models.CharField(verbose_name=_('why it is paused'), max_length=500, blank=True, editable=False)
+    halt_reason = models.CharField(verbose_name=_('why it waits'), max_length=500, blank=True, editable=False)
     reverts = models.ForeignKey(
         'self', on_delete=models.PROTECT, related_name='reverted_by', blank=True, null=True, editable=False,
         verbose_name=_('reverts'), help_text=_('The run whose lines this one puts back as they were'),
@@ -224,6 +226,16 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
     @property
     def expected(self) -> AccessState | None:
         return get_state(self, 'expected')
+
+    def as_change(self) -> AccessChange:
+        """This row as the network side takes it."""
+        target, desired, exact = self.line.as_target(self.channel), self.desired, self.exact or {}
+        if self.values is not None:
+            desired = ValueSet.from_dict({'values': self.values})
+            # A reverting row asks for none of its values; which they are is in what it returns to.
+            asked = exact.get('asked') or self.values
+            target = replace(target, values=tuple(CpeValue(*item) for item in asked))
+        return AccessChange(str(self.pk), target, desired, self.reason, exact, self.wave)
 
     def clean(self):
         super().clean()

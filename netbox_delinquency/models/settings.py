@@ -8,6 +8,8 @@ from netbox.models import PrimaryModel
 
 from nornir_tasks.waves import Waves
 
+from .lifecycle import LifecycleModel
+
 __all__ = ('EnforcementSettings',)
 
 
@@ -33,7 +35,7 @@ def count(label, help_text, default=None):
     )
 
 
-class EnforcementSettings(PrimaryModel):
+class EnforcementSettings(LifecycleModel, PrimaryModel):
     """How hard runs may press, and the switch that stops them. There is one row; it is read anew whenever it counts.
 
     What gives access back is bound by none of this.
@@ -65,17 +67,18 @@ class EnforcementSettings(PrimaryModel):
     )
     max_latency_factor = count(_('latency (factor)'), _('A point that answers so many times slower pauses the run'), 10)
 
-    max_rows_per_run = count(_('rows per run'), _('A larger plan is not approved. Empty: no cap'), 5_000)
+    max_rows_per_run = count(_('rows per run'), _('A larger plan is not approved'), 5_000)
     max_share_percent = percent(
         _('share of a point (%)'), _("A plan for more of a point's lines is not approved (from 20 lines on)"), 30
     )
-    max_rows_per_hour = count(
-        _('rows per hour'), _('Over all runs; what is beyond waits for the next hour. Empty: no cap'), 10_000
-    )
+    max_rows_per_hour = count(_('rows per hour'), _('Over all runs; what is beyond waits for the next hour'), 10_000)
 
     reconcile_percent = percent(
         _('lines read an hour (%)'), _('Read back though nothing was sent, oldest first; drift is found so'), 10
     )
+
+    # The switch is thrown by itself: a form that was opened before must not throw it back when it is saved.
+    lifecycle_fields = ('stopped', 'stop_reason')
 
     class Meta:
         verbose_name = _('enforcement settings')
@@ -97,9 +100,22 @@ class EnforcementSettings(PrimaryModel):
         """The settings as they stand; those by default where nobody has saved any."""
         return cls.objects.filter(pk=1).first() or cls(pk=1)
 
+    @classmethod
+    def ensured(cls) -> 'EnforcementSettings':
+        """The row, made with the defaults where nobody has saved any: pages and REST need one."""
+        cls.objects.bulk_create([cls(pk=1)], ignore_conflicts=True)
+        return cls.objects.get(pk=1)
+
     def save(self, *args, **kwargs):
         self.pk = 1
         super().save(*args, **kwargs)
+
+    def throw(self, stopped: bool, reason: str = '') -> None:
+        """Stop enforcement, for a reason, or let it go on. Raises `ValidationError` for a stop without a reason."""
+        reason = reason.strip() if stopped else ''
+        if stopped and not reason:
+            raise ValidationError({'stop_reason': _('Say why it is stopped: those who wonder tonight will read it.')})
+        self.advance(stopped=stopped, stop_reason=reason)
 
     def get_absolute_url(self):
         return reverse('plugins:netbox_delinquency:enforcementsettings', args=[1])

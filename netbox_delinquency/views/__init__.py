@@ -3,12 +3,15 @@ from .billing import *
 from .calendar import *
 from .care import *
 from .contract import *
+from .cpe import *
 from .hold import *
 from .ladder_pages import *
 from .notice import *
 from .plan import *
+from .plan_change import *
 from .point import *
 from .policy import *
 from .run import *
 from .run_actions import *
+from .settings import *
 from .subscriber import *

@@ -61,6 +61,7 @@ class Abilities:
     read_back: bool = True  # says how a line stands, so that an acknowledgement need not be believed
     ttl: bool = False  # can put a limit of time on a change, after which the box undoes it by itself
     check: bool = False  # tells what the box lacks (`Driver.check`)
+    cpe_values: bool = False  # sets any parameter of a CPE (rows that desire a `ValueSet`)
     clear: bool = False  # ends one session, so that it comes back with the policy kept elsewhere
 
 
@@ -95,6 +96,7 @@ class Driver(ABC):
     abilities: ClassVar[Abilities]
     connection_name: ClassVar[str] = 'netbox_delinquency_ssh'
     parameters: DriverParameters  # of the point, as its `PointParameters`
+    redials: ClassVar[bool] = True  # a session that a change drops comes back by itself within seconds: wait for it
     stop: Callable[[], bool] = staticmethod(lambda: False)
 
     class PointParameters(DriverParameters):

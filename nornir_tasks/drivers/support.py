@@ -18,6 +18,7 @@ COLUMNS = {
     'read_back': 'read back',
     'ttl': 'time limit',
     'ipv6': 'IPv6',
+    'cpe_values': 'CPE values',
     'check': 'check',
 }
 

@@ -33,6 +33,7 @@ class Apply(Devices):
     profile: str = Field(min_length=1, max_length=128)
     revision: str = Field(min_length=1, max_length=32)
     values: list[Value] = Field(min_length=1, max_length=256)
+    note: _Text = ''
 
 
 class Read(_Body):
@@ -91,6 +92,7 @@ class StatusOut(BaseModel):
     restoring: bool = False
     before: list[Value] = []
     message: str = ''
+    note: str = ''
 
 
 class StatusList(BaseModel):

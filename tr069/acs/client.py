@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -101,18 +101,22 @@ class EmbeddedAcsClient:
         values = as_values(task['answer']['values'])
         return ParameterReading(device_id, {item.name: item for item in values}, datetime.now(UTC))
 
-    async def read_levers(self, device_id: str, *, timeout_s: float = 60.0) -> LeverReport:
+    async def read_levers(self, device_id: str, *, timeout_s: float = 60.0, max_age_s: float = 0.0) -> LeverReport:
         path = f'/v1/devices/{quote(device_id, safe="")}/levers'
-        answer = await self._call('GET', path, query={'timeout_s': str(timeout_s)}, wait_s=timeout_s)
+        query = {'timeout_s': str(timeout_s), 'max_age_s': str(max_age_s)}
+        answer = await self._call('GET', path, query=query, wait_s=timeout_s)
         levers = tuple(_lever(item) for item in answer['levers'])
         return LeverReport(answer['root'], answer['profile'], levers, answer['boolean_as_number'])
 
-    async def apply(self, profile: ValueProfile, device_ids: Sequence[str]) -> Mapping[str, ProfileStatus]:
+    # The desired state is asked for in one call, however many; summoning makes it urgent.
+    async def apply(
+        self, profile: ValueProfile, device_ids: Sequence[str], *, urgent: bool | None = None
+    ) -> Mapping[str, ProfileStatus]:
         values = [{'name': item.name, 'value': item.value, 'type': item.type} for item in profile.values]
-        body = {'profile': profile.name, 'revision': profile.revision, 'values': values}
+        body = {'profile': profile.name, 'revision': profile.revision, 'values': values, 'note': profile.note}
         return await self._statuses('/v1/apply', device_ids, body)
 
-    async def restore(self, device_ids: Sequence[str]) -> Mapping[str, ProfileStatus]:
+    async def restore(self, device_ids: Sequence[str], *, urgent: bool | None = None) -> Mapping[str, ProfileStatus]:
         return await self._statuses('/v1/restore', device_ids)
 
     async def read_back(self, device_ids: Sequence[str]) -> Mapping[str, ProfileStatus]:
@@ -135,6 +139,14 @@ class EmbeddedAcsClient:
             answer = await self._call('POST', '/v1/summon', body={'device_ids': part}, wait_s=300)
             found.update((device_id, Summons(outcome)) for device_id, outcome in answer['summons'].items())
         return found
+
+    async def quarantined(self) -> Mapping[str, str]:
+        found: dict[str, str] = (await self._call('GET', '/v1/quarantine'))['models']
+        return found
+
+
+def _values(items: Iterable[Mapping[str, str]]) -> tuple[ParameterValue, ...]:
+    return tuple(ParameterValue(item['name'], item['value'], item['type']) for item in items)
 
 
 def _info(item: Mapping[str, Any]) -> CpeInfo:
@@ -160,8 +172,9 @@ def _status(item: Mapping[str, Any]) -> ProfileStatus:
         item['profile'],
         item['revision'],
         item['restoring'],
-        tuple(ParameterValue(entry['name'], entry['value'], entry['type']) for entry in item['before']),
+        _values(item['before']),
         item['message'],
+        item['note'],
     )
 
 

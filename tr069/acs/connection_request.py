@@ -56,8 +56,8 @@ class Caller:
         outcomes = await asyncio.gather(*(self.call(device) for device in devices))
         return {device.id: outcome for device, outcome in zip(devices, outcomes, strict=True)}
 
-    def call_soon(self, device: DeviceRecord, delay_s: float) -> None:
-        """Call in the background, after `delay_s`."""
+    def call_soon(self, device: DeviceRecord, delay_s: float) -> asyncio.Task[Summons]:
+        """Call in the background, after `delay_s`; nobody need wait for what comes of it."""
 
         async def later() -> Summons:
             await asyncio.sleep(delay_s)
@@ -66,6 +66,7 @@ class Caller:
         job = asyncio.create_task(later())
         self._background.add(job)
         job.add_done_callback(self._background.discard)
+        return job
 
     async def stop(self) -> None:
         for job in self._background:

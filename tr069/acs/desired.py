@@ -81,6 +81,7 @@ def ask(known: DesiredRecord | None, device_id: str, profile: ValueProfile, now:
         values,
         before=before,
         before_key=None if known is None or finished else known.before_key,
+        note=profile.note,
         changed_at=now,
     )
 
@@ -94,6 +95,7 @@ def ask_restore(known: DesiredRecord, now: float) -> DesiredRecord:
         known,
         values=tuple(known.before.values()),
         revision=known.before_key or '',
+        note='',
         restoring=True,
         standing=Standing.VERIFIED if nothing_sent else Standing.PENDING,
         message='nothing had been changed' if nothing_sent else '',

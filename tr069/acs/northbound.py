@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import math
 import ssl
 import time
 import uuid
@@ -25,12 +26,12 @@ from tr069.acs.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
 from tr069.acs.settings import Northbound
 from tr069.acs.store import Store
 from tr069.client import DeviceQuery, ProfileStatus, Standing, Summons, ValueProfile
-from tr069.cwmp.messages import ParameterValue, as_values
-from tr069.datamodel.profiles import DeviceProfile, profile_for
-from tr069.datamodel.resolver import as_tree, resolve
+from tr069.cwmp.messages import ParameterValue
 
 _JSON = ('Content-Type', 'application/json')
 _MAX_PAGE = 1000
+_NOT_COMING = (Summons.UNREACHABLE, Summons.REFUSED)
+_LEVERS_ASKED_S = 7 * 24 * 3600.0  # how long a tree that was asked for waits for its device
 
 
 class _HttpError(Exception):
@@ -46,7 +47,6 @@ class NorthboundServer:
         token: str,
         store: Store,
         caller: Caller,
-        profiles: tuple[DeviceProfile, ...],
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.time,
@@ -55,7 +55,6 @@ class NorthboundServer:
         self._token = token.encode()
         self._store = store
         self._caller = caller
-        self._profiles = profiles
         self._metrics = metrics
         self._clock = clock
         self.routes = self._make_routes()
@@ -70,7 +69,7 @@ class NorthboundServer:
 
     def _make_routes(self) -> tuple[Route, ...]:
         queries = ('serial', 'oui', 'product_class', 'software_version', 'ids', 'after', 'limit')
-        wait = ('timeout_s',)
+        wait = ('timeout_s', 'max_age_s')
         return (
             Route('GET', '/healthz', 'Is it alive, and its database?', self._health, api.Health, open=True),
             Route('GET', '/openapi.json', 'This description', self._openapi, None, open=True),
@@ -181,16 +180,31 @@ class NorthboundServer:
         return _task_out(await self._ask(record, request, body.timeout_s, max(body.timeout_s, 1.0)))
 
     async def _levers(self, call: Call) -> api.LeversOut:
+        """Freshly read; where the device does not come, what it said at most `max_age_s` ago under the same software.
+
+        A caller who would take an older answer asks again later: the tree is then read at the device's next session.
+        """
         record = await self._record(call.path['device_id'])
         timeout_s = min(float(call.query.get('timeout_s', '60')), 300.0)
-        task = await self._ask(record, {'method': tasks.READ_TREE}, timeout_s, max(timeout_s, 1.0))
-        if task.state is not TaskState.DONE:
-            raise _HttpError(
-                504, f'{record.id} could not be read: {task.answer.get("error", "it did not come in time")}'
-            )
-        tree = as_tree(as_values(task.answer['values']), task.answer['writable'])
-        report = resolve(tree, profile_for(record.identity, self._profiles))
-        return api.LeversOut.model_validate(asdict(report))
+        max_age_s = float(call.query.get('max_age_s', '0'))
+        now = self._clock()
+        waiting = [
+            item
+            for item in self._store.tasks_of(record.id)
+            if item.request == {'method': tasks.READ_TREE} and item.expires_at > now
+        ]
+        stays_s = max(timeout_s, 1.0, min(max_age_s, _LEVERS_ASKED_S))
+        task = await self._ask(
+            record, {'method': tasks.READ_TREE}, timeout_s, stays_s, queued=waiting[:1], patient=max_age_s <= 0
+        )
+        if task.state is TaskState.DONE:
+            max_age_s = math.inf  # it has just been kept, by the session that read it
+        record = await self._record(record.id)  # its software may have changed with that session
+        known = await self._store.levers_of(record, self._clock() - max_age_s)
+        if known is None:
+            reason = task.answer.get('error', 'it did not come in time')
+            raise _HttpError(504, f'{record.id} could not be read: {reason}')
+        return api.LeversOut.model_validate_json(known)
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
@@ -215,14 +229,20 @@ class NorthboundServer:
         return _task_out(task)
 
     async def _ask(
-        self, record: DeviceRecord, request: dict[str, Any], wait_s: float, expires_s: float, *, summon: bool = True
-    ) -> TaskRecord:
-        """Queue a task, call the device, and wait up to `wait_s` for what comes of it."""
+        self, record: DeviceRecord, request: dict[str, Any], wait_s: float, expires_s: float, *, summon: bool = True,
+        queued: Sequence[TaskRecord] = (), patient: bool = True,
+    ) -> TaskRecord:  # fmt: skip
+        """Queue a task, unless one that waits already (`queued`) will do; call the device, and wait up to `wait_s`.
+
+        Not `patient`: a device that could not be called is not waited for; it may still come by itself.
+        """
         now = self._clock()
-        task = TaskRecord(str(uuid.uuid4()), record.id, request, now, now + expires_s)
-        await self._store.add_task(task)
-        if summon:
-            self._caller.call_soon(record, 0)
+        if queued:
+            task = queued[0]
+        else:
+            task = TaskRecord(str(uuid.uuid4()), record.id, request, now, now + expires_s)
+            await self._store.add_task(task)
+        call = self._caller.call_soon(record, 0) if summon else None
         deadline = time.monotonic() + wait_s
         pause = 0.02
         while time.monotonic() < deadline:
@@ -231,6 +251,8 @@ class NorthboundServer:
             known = await self._store.get_task(task.id)
             if known is not None and known.state not in (TaskState.QUEUED, TaskState.SENDING):
                 return known
+            if not patient and call is not None and call.done() and call.result() in _NOT_COMING:
+                break
         return task
 
     # --- profiles -----------------------------------------------------------------------------------------------------
@@ -238,7 +260,7 @@ class NorthboundServer:
     async def _apply(self, call: Call) -> api.StatusList:
         body: api.Apply = call.body
         values = tuple(ParameterValue(item.name, item.value, item.type) for item in body.values)
-        profile = ValueProfile(body.profile, body.revision, values)
+        profile = ValueProfile(body.profile, body.revision, values, body.note)
         now = self._clock()
 
         def decide(device_id: str, known: DesiredRecord | None) -> DesiredRecord:
@@ -311,14 +333,19 @@ def _status_list(
     return api.StatusList(statuses=[_status_out(item) for item in found])
 
 
+def _values_out(values: Sequence[ParameterValue]) -> list[api.Value]:
+    # These came through `api.Value`, or from a device that may say what it likes: not judged once more.
+    return [api.Value.model_construct(name=item.name, value=item.value, type=item.type) for item in values]
+
+
 def _status_out(status: ProfileStatus) -> api.StatusOut:
-    before = [api.Value(name=item.name, value=item.value, type=item.type) for item in status.before]
     return api.StatusOut(
         device_id=status.device_id,
         standing=str(status.standing),
         profile=status.profile,
         revision=status.revision,
         restoring=status.restoring,
-        before=before,
+        before=_values_out(status.before),
         message=status.message,
+        note=status.note,
     )

@@ -49,6 +49,7 @@ class DesiredRecord:
     restoring: bool = False
     before: Mapping[str, ParameterValue] = field(default_factory=dict)
     before_key: str | None = None
+    note: str = ''
     standing: Standing = Standing.PENDING
     message: str = ''
     attempts: int = 0
@@ -60,7 +61,7 @@ class DesiredRecord:
     def status(self) -> ProfileStatus:
         return ProfileStatus(
             self.device_id, self.standing, self.profile, self.revision, self.restoring, tuple(self.before.values()),
-            self.message,
+            self.message, self.note,
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ def desired_row(item: DesiredRecord) -> dict[str, Any]:
         'restoring': item.restoring,
         'before': dump_values(item.before.values()),
         'before_key': item.before_key,
+        'note': item.note,
         'standing': str(item.standing),
         'message': item.message,
         'attempts': item.attempts,
@@ -60,6 +62,7 @@ def desired_from(row: sa.RowMapping) -> DesiredRecord:
     fields |= {
         'values': _shared_values(row['values']),
         'before': {item.name: item for item in before},
+        'note': sys.intern(row['note']),
         'standing': Standing(row['standing']),
     }
     return DesiredRecord(**fields)

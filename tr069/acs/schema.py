@@ -38,12 +38,23 @@ desired = Table(
     Column('restoring', Boolean, nullable=False),
     Column('before', Text, nullable=False),
     Column('before_key', String(64)),
+    Column('note', Text, nullable=False),
     Column('standing', String(16), nullable=False, index=True),
     Column('message', Text, nullable=False),
     Column('attempts', Integer, nullable=False),
     Column('not_before', Double, nullable=False),
     Column('changed_at', Double, nullable=False),
     Column('version', Integer, nullable=False),  # counts up; a step is taken from the version it was decided on
+)
+
+# What a device was last found to be able to do, for when it is asked and does not come.
+levers = Table(
+    'tr069_levers',
+    metadata,
+    Column('device_id', String(512), primary_key=True),
+    Column('software_version', String(128), nullable=False),
+    Column('report', Text, nullable=False),
+    Column('read_at', Double, nullable=False),
 )
 
 task = Table(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tr069 import guard
@@ -20,6 +21,8 @@ from tr069.acs.store import Store, SupersededError
 from tr069.client import Standing
 from tr069.cwmp import messages as m
 from tr069.cwmp.faults import Fault
+from tr069.datamodel.profiles import DeviceProfile, profile_for
+from tr069.datamodel.resolver import as_tree, resolve
 from tr069.datamodel.tree import Identity
 from tr069.datamodel.values import differing
 
@@ -34,6 +37,7 @@ class Workbench:
     settings: Desired
     connection_request_login: Callable[[str], tuple[str, str]] | None = None
     verify_soon: Callable[[str], None] | None = None
+    profiles: tuple[DeviceProfile, ...] = ()
     clock: Callable[[], float] = time.time
 
 
@@ -183,8 +187,18 @@ async def _do_task(bench: Workbench, session: Session, task: TaskRecord) -> None
         if task.state is TaskState.SENDING:
             await bench.store.update_task(replace(task, state=TaskState.FAILED), bench.clock())
         raise
+    if task.request['method'] == tasks.READ_TREE and 'error' not in answer:
+        await _keep_levers(bench, session, answer)
     state = TaskState.FAILED if 'error' in answer else TaskState.DONE
     await bench.store.update_task(replace(task, state=state, answer=answer), bench.clock())
+
+
+async def _keep_levers(bench: Workbench, session: Session, answer: Mapping[str, Any]) -> None:
+    """What the tree shows this device to be able to do: for whoever asked, and for when it does not come."""
+    identity = identity_of(session.inform)
+    tree = as_tree(m.as_values(answer['values']), answer['writable'])
+    report = asdict(resolve(tree, profile_for(identity, bench.profiles)))
+    await bench.store.keep_levers(session.device_id, identity.software_version, json.dumps(report), bench.clock())
 
 
 async def _perform(bench: Workbench, session: Session, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,6 +278,12 @@ async def _settle(bench: Workbench, session: Session, record: DesiredRecord) -> 
         message = f'model {model} is quarantined: {known_fault}'
         await store.advance(record, d.stopped(record, Standing.QUARANTINED, message, now))
         return
+    if step is d.Step.APPLY and not record.restoring:
+        # Before anything is asked of the device: a path that nobody may set need not be there to be read.
+        refusal = guard.refusal_of(_unsaved(record), policy_of(bench, session))
+        if refusal:
+            await store.advance(record, d.stopped(record, Standing.REFUSED, refusal, now))
+            return
     found = await read_values(session, [item.name for item in record.values])
     if isinstance(found, Fault):
         await _fault(bench, session, record, found)
@@ -278,6 +298,11 @@ async def _settle(bench: Workbench, session: Session, record: DesiredRecord) -> 
         if record.standing is not Standing.PENDING or now < record.not_before or (known_fault and not record.restoring):
             return
     await _send(bench, session, record, found)
+
+
+def _unsaved(record: DesiredRecord) -> list[m.ParameterValue]:
+    """What is not just the saved value put back: management worked with that one."""
+    return [item for item in record.values if record.before.get(item.name) != item]
 
 
 def _as_sent_in_vain(bench: Workbench, record: DesiredRecord, different: Sequence[str], now: float) -> DesiredRecord:

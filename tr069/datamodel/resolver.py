@@ -259,6 +259,26 @@ def captive_portal(report: LeverReport, url: str) -> LeverPlan:
     )
 
 
+def wan_off(report: LeverReport) -> LeverPlan:
+    """Values that switch the customer's WAN connection off. Whether management survives that is the guard's to say.
+
+    Raises `NoLeverError` unless the model's profile allows it and the tree shows which one connection it is.
+    """
+    carrying = {lever.path.rpartition('.')[0] for lever in report.levers if lever.kind is Kind.SHAPING and lever.usable}
+    off = [
+        lever
+        for lever in report.levers
+        if lever.kind is Kind.WAN_OFF and lever.usable and lever.path.rpartition('.')[0] in carrying
+    ]
+    if len(off) != 1:
+        raise NoLeverError(
+            f"{len(off)} connections of the device may be switched off: the model's profile must allow it "
+            "(guard.allow_wan_off), and the tree must show which one carries the customer's traffic"
+        )
+    value = '0' if report.boolean_as_number else 'false'
+    return LeverPlan((ParameterValue(off[0].path, value, 'xsd:boolean'),))
+
+
 def as_tree(values: Sequence[ParameterValue], writable: dict[str, bool] | None = None) -> dict[str, Leaf]:
     """A tree from values read off a device, with what a GetParameterNames said of writing."""
     known = writable or {}

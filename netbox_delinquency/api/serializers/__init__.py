@@ -6,7 +6,9 @@ from .contract import *
 from .hold import *
 from .notice import *
 from .plan import *
+from .plan_change import *
 from .point import *
 from .policy import *
 from .run import *
+from .settings import *
 from .subscriber import *

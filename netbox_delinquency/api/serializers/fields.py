@@ -10,6 +10,7 @@ from rest_framework import serializers
 from nornir_tasks.change import AccessState
 
 from ...choices import AccessModeChoices
+from ...models import EnforcementChange
 from ...models.state import get_state, state_fields
 
 __all__ = ('AccessStateSerializer', 'AwareDateTimeField', 'BalanceField', 'TargetField')
@@ -43,16 +44,15 @@ class AccessStateSerializer(serializers.Serializer):
 class TargetField(serializers.ReadOnlyField):
     """A line as its enforcement point's driver knows it: `AccessTarget(**line.target)` is what a runbook works with.
 
-    `line` leads to the line, and `side` is the attribute of the object that names the side; without it, the first.
+    That of a run's row is of the side the row is about, with the values the row sets.
     """
 
-    def __init__(self, line: str = '', side: str = '', **kwargs):
+    def __init__(self, **kwargs):
         super().__init__(source='*', **kwargs)
-        self.line, self.side = line, side
 
     def to_representation(self, instance):
-        line = getattr(instance, self.line) if self.line else instance
-        return asdict(line.as_target(getattr(instance, self.side) if self.side else None))
+        is_row = isinstance(instance, EnforcementChange)
+        return asdict(instance.as_change().target if is_row else instance.as_target())
 
 
 class BalanceField(serializers.DecimalField):

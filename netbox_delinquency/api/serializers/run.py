@@ -39,7 +39,7 @@ class EnforcementChangeSerializer(NetBoxModelSerializer):
     expected = AccessStateSerializer(read_only=True, allow_null=True)
     channel = ChoiceField(choices=LineChannelChoices, read_only=True)
     desired = AccessStateSerializer(allow_null=True)
-    target = TargetField('line', side='channel')
+    target = TargetField()
     outcome = ChoiceField(choices=OutcomeChoices, read_only=True)
 
     class Meta:

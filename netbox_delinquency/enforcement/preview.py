@@ -1,0 +1,302 @@
+"""What a run would do, before it does: by point and by wave, against the caps, and with what one should know of it.
+
+The figures come from a fixed number of queries, whatever the size of the run; what follows from them is pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from extras.models import TaggedItem
+
+from ..choices import (
+    AccessModeChoices,
+    HoldKindChoices,
+    LineChannelChoices,
+    LineStatusChoices,
+    PointStatusChoices,
+    RunKindChoices,
+)
+from ..models import (
+    AccessLine,
+    BillingSource,
+    Contract,
+    EnforcementChange,
+    EnforcementPoint,
+    EnforcementRun,
+    EnforcementSettings,
+    GraceRule,
+    Hold,
+    RunPoint,
+)
+from ..models.access import IN_DOUBT, OBSERVED
+
+__all__ = ('PointPart', 'Preview', 'Warned', 'caps_exceeded', 'is_bound', 'preview_run', 'refusals_of')
+
+STALE_AFTER = timedelta(days=1)
+SHARE_COUNTS_FROM = 20  # active lines of a point; a share of fewer says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class PointPart:
+    """A run's rows at one point; `lines` are the point's active ones, `sessions` what was last known of it."""
+
+    pk: int
+    name: str
+    status: str
+    throttle: int = 0
+    block: int = 0
+    restore: int = 0
+    values: int = 0
+    lines: int = 0
+    sessions: int | None = None
+    max_share_percent: int = 100
+    max_rows_per_hour: int | None = None
+
+    @property
+    def rows(self) -> int:
+        return self.throttle + self.block + self.restore + self.values
+
+    @property
+    def share(self) -> float:
+        """Percent of the point's active lines."""
+        return self.rows * 100 / self.lines if self.lines else 0.0
+
+    @property
+    def session_share(self) -> float | None:
+        """Rows in percent of the point's sessions; `None`: nobody knows how many it has."""
+        return self.rows * 100 / self.sessions if self.sessions else None
+
+    @property
+    def exceeds_share(self) -> bool:
+        return self.lines >= SHARE_COUNTS_FROM and self.share > self.max_share_percent
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something one should know before approving: what (`kind`, for programs), how many rows, and the sentence."""
+
+    kind: str
+    rows: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    rows: int
+    points: Sequence[PointPart]
+    waves: Mapping[int, int]
+    max_rows_per_run: int | None
+    max_rows_per_hour: int | None
+    sent_last_hour: int
+    hours: int  # that it takes at least, by the hourly caps; 0: they hold nothing back
+    refusals: Sequence[str] = field(default_factory=tuple)  # why it cannot be approved as things stand
+    warnings: Sequence[Warned] = field(default_factory=tuple)
+
+    def total(self, name: str) -> int:
+        return sum(getattr(part, name) for part in self.points)
+
+    @property
+    def throttle(self) -> int:
+        return self.total('throttle')
+
+    @property
+    def block(self) -> int:
+        return self.total('block')
+
+    @property
+    def restore(self) -> int:
+        return self.total('restore')
+
+    @property
+    def values(self) -> int:
+        return self.total('values')
+
+
+def is_bound(run: EnforcementRun) -> bool:
+    """Whether caps, four eyes and the kill switch bind it: what gives access back is bound by none of them."""
+    return run.kind != RunKindChoices.RESTORE
+
+
+def preview_run(run: EnforcementRun, now: datetime) -> Preview:
+    settings = EnforcementSettings.load()
+    parts, waves = _parts(run, settings)
+    bound = is_bound(run)
+    sent = 0
+    if bound:
+        recent = EnforcementChange.objects.filter(sent_at__gt=now - timedelta(hours=1))
+        sent = recent.exclude(run__kind=RunKindChoices.RESTORE).count()
+    return Preview(
+        rows=sum(waves.values()),
+        points=parts,
+        waves=waves,
+        max_rows_per_run=settings.max_rows_per_run if bound else None,
+        max_rows_per_hour=settings.max_rows_per_hour if bound else None,
+        sent_last_hour=sent,
+        hours=_hours(parts, settings.max_rows_per_hour) if bound else 0,
+        refusals=refusals_of(parts, settings) if bound else (),
+        warnings=_warnings(run, parts, now),
+    )
+
+
+def caps_exceeded(run: EnforcementRun, settings: EnforcementSettings) -> list[str]:
+    """Why the run may not be approved by its size; empty where it may."""
+    return refusals_of(_parts(run, settings)[0], settings) if is_bound(run) else []
+
+
+def refusals_of(parts: Sequence[PointPart], settings: EnforcementSettings) -> list[str]:
+    """The caps that these rows exceed and the switch, as sentences."""
+    reasons = []
+    if settings.stopped:
+        reasons.append(_('enforcement is stopped: {reason}').format(reason=settings.stop_reason))
+    rows = sum(part.rows for part in parts)
+    if settings.max_rows_per_run is not None and rows > settings.max_rows_per_run:
+        text = _('it has {rows} rows, and a run may have {cap}: plan fewer lines, or raise the cap')
+        reasons.append(text.format(rows=rows, cap=settings.max_rows_per_run))
+    for part in parts:
+        if part.exceeds_share:
+            text = _('it changes {share} % of the {lines} lines of {point}, and may change {cap} %')
+            share = number_format(part.share, 1)
+            reasons.append(text.format(share=share, lines=part.lines, point=part.name, cap=part.max_share_percent))
+    return reasons
+
+
+def _hours(parts: Sequence[PointPart], cap: int | None) -> int:
+    wanted = [(part.rows, part.max_rows_per_hour) for part in parts]
+    wanted.append((sum(part.rows for part in parts), cap))
+    return max((math.ceil(rows / limit) for rows, limit in wanted if limit and rows > limit), default=0)
+
+
+# What a row does, by the mode it brings a line to; in a run that restores, every row gives access back.
+DOES = {
+    AccessModeChoices.NORMAL: 'restore',
+    AccessModeChoices.THROTTLED: 'throttle',
+    AccessModeChoices.BLOCKED: 'block',
+    '': 'values',
+}
+
+
+def _parts(run: EnforcementRun, settings: EnforcementSettings) -> tuple[list[PointPart], dict[int, int]]:
+    """The run's rows by point, by name, and how many each wave has."""
+    done: dict[int, Counter[str]] = {}
+    waves: Counter[int] = Counter()
+    groups = run.changes.order_by().values_list('point', 'wave', 'desired_mode').annotate(count=Count('pk'))
+    for point, wave, mode, count in groups:
+        does = DOES[mode] if mode == '' or is_bound(run) else 'restore'
+        done.setdefault(point, Counter())[does] += count
+        waves[wave] += count
+    active = AccessLine.objects.filter(status=LineStatusChoices.ACTIVE).order_by()
+    lines: Counter[int] = Counter()
+    # A line has one of each; a point that were both of one line would count it twice, and nobody has such a one.
+    for side in ('bras', 'acs'):
+        lines.update(dict(active.filter(**{f'{side}__in': list(done)}).values_list(side).annotate(count=Count('pk'))))
+    known = RunPoint.objects.filter(point__in=list(done), sessions_now__isnull=False)
+    sessions = dict(known.order_by('point', '-heartbeat_at').distinct('point').values_list('point', 'sessions_now'))
+    parts = [
+        PointPart(
+            pk=point.pk,
+            name=point.name,
+            status=point.status,
+            **done[point.pk],
+            lines=lines[point.pk],
+            sessions=sessions.get(point.pk),
+            max_share_percent=point.max_share_percent or settings.max_share_percent,
+            max_rows_per_hour=point.max_rows_per_hour,
+        )
+        for point in EnforcementPoint.objects.filter(pk__in=list(done)).order_by('name')
+    ]
+    return parts, dict(sorted(waves.items()))
+
+
+def _warnings(run: EnforcementRun, parts: Sequence[PointPart], now: datetime) -> list[Warned]:
+    counts = _facts(run, now)
+    found = [
+        (kind, counts[kind], text.format(rows=counts[kind]))
+        for kind, text in (
+            ('doubt', _('{rows} lines are in doubt: something was sent to them, and they have not been read since.')),
+            ('stale', _('{rows} lines were not read for a day, or never: they may stand otherwise than shown.')),
+        )
+    ]
+    if run.reverts_id is None:
+        text = _('{rows} rows are no longer what policy wants: they will be skipped.')
+        found.append(('moved', counts['moved'], text.format(rows=counts['moved'])))
+    if is_bound(run):
+        text = _('{rows} lines are essential, or exempt by a grace rule.')
+        found.append(('essential', counts['essential'], text.format(rows=counts['essential'])))
+        text = _('{rows} lines are of contracts whose decision a person is to review.')
+        found.append(('review', counts['review'], text.format(rows=counts['review'])))
+        found += _frozen(run, now)
+    for part in parts:
+        if part.status != PointStatusChoices.ACTIVE:
+            status = dict(PointStatusChoices)[part.status]
+            text = _('{point} is not active ({status}): its {rows} rows will be skipped.')
+            found.append(('point', part.rows, text.format(point=part.name, status=status, rows=part.rows)))
+        if is_bound(run) and part.session_share is not None and part.session_share > part.max_share_percent:
+            text = _('The {rows} rows at {point} are {share} % of the {sessions} sessions that it had when last asked.')
+            share = number_format(part.session_share, 1)
+            sentence = text.format(rows=part.rows, point=part.name, share=share, sessions=part.sessions)
+            found.append(('sessions', part.rows, sentence))
+    return [Warned(kind, rows, text) for kind, rows, text in found if rows]
+
+
+def _facts(run: EnforcementRun, now: datetime) -> dict[str, int]:
+    """How many rows have lines that one should know of: one query."""
+    stale, doubt, moved = Q(), Q(), Q()
+    for side in LineChannelChoices.SIDES:
+        here = Q(channel=side)
+        seen_at = f'line__{OBSERVED[side]}_at'
+        stale |= here & (Q(**{f'{seen_at}__isnull': True}) | Q(**{f'{seen_at}__lt': now - STALE_AFTER}))
+        doubt |= here & Q(**{f'line__{IN_DOUBT[side]}': True})
+        covered = Q(line__channel__in=(side, LineChannelChoices.BOTH))
+        moved |= here & (covered & ~AS_INTENDED | ~covered & ~Q(desired_mode=AccessModeChoices.NORMAL))
+    return run.changes.aggregate(
+        stale=Count('pk', filter=stale),
+        doubt=Count('pk', filter=doubt),
+        moved=Count('pk', filter=moved & ~Q(desired_mode='')),
+        review=Count('pk', filter=Q(line__contract__review_requested_at__isnull=False)),
+        essential=Count('pk', filter=Exists(_essential_holds(now)) | Exists(_exempting_rules())),
+    )
+
+
+AS_INTENDED = Q(desired_mode=F('line__intended_mode')) & (
+    ~Q(desired_mode=AccessModeChoices.THROTTLED)
+    | Q(desired_down_kbps=F('line__intended_down_kbps'), desired_up_kbps=F('line__intended_up_kbps'))
+)
+
+
+def _essential_holds(now: datetime) -> QuerySet[Hold]:
+    return Hold.objects.filter(
+        Q(ended_at__isnull=True) | Q(ended_at__gt=now),
+        contract=OuterRef('line__contract'),
+        kind=HoldKindChoices.ESSENTIAL,
+        starts_at__lte=now,
+        ends_at__gt=now,
+    )
+
+
+def _exempting_rules() -> QuerySet[GraceRule]:
+    tags = TaggedItem.objects.filter(
+        content_type=ContentType.objects.get_for_model(Contract), object_id=OuterRef(OuterRef('line__contract'))
+    )
+    mine = Q(tier=OuterRef('line__contract__tier')) & ~Q(tier='') | Q(for_tag__in=tags.values('tag'))
+    return GraceRule.objects.filter(mine, policy=OuterRef('line__contract__policy'), exempt=True)
+
+
+def _frozen(run: EnforcementRun, now: datetime) -> list[tuple[str, int, str]]:
+    """Feeds that are silent or switched off: nothing is taken from their contracts until they are heard again."""
+    counts = run.changes.order_by().values_list('line__contract__source').annotate(count=Count('pk'))
+    rows = dict(counts)
+    text = _('Billing source {source} is silent or disabled: its {rows} rows will be skipped.')
+    return [
+        ('frozen', rows[source.pk], text.format(source=source, rows=rows[source.pk]))
+        for source in BillingSource.objects.filter(pk__in=list(rows)).order_by('name')
+        if not source.enabled or source.is_late(now)
+    ]

@@ -1,0 +1,13 @@
+"""The embedded ACS of `tr069` (`tr069-acs serve`) as an enforcement point."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nornir_tasks.drivers.acs import AcsDriver
+
+
+class EmbeddedAcsDriver(AcsDriver):
+    """See `nornir_tasks.drivers.acs`."""
+
+    name: ClassVar[str] = 'acs_embedded'
