@@ -166,8 +166,9 @@ def net(running):
                 " WHERE outcome = ''")  # fmt: skip
     for router in ROUTERS:
         network.control(router, delay=0, faults=[])
-        for name in running.services(router):
-            network.do(router, 'connect', name=name)
+        for name, service in running.services(router).items():
+            if service['live'] is None:
+                network.do(router, 'connect', name=name)
     running.revive()
     left = sorted(network.not_normal())
     running.sql(
