@@ -1,9 +1,9 @@
 """From a payment to a line that is back: seconds, while nothing else goes on and while 10,000 lines are being blocked.
 
-    python -m benchmarks.bench_restore [--lines 512] [--samples 120] [--pause 0.5]
+    python -m benchmarks.bench_restore [--lines 512] [--samples 120] [--pause 1] [--workers 2]
 
-All is real but the routers, which are simulated: NetBox under gunicorn, its workers on the lanes for restoring and for
-enforcing, PostgreSQL, Redis, SSH. The clock starts before the signed webhook is posted, and stops when NetBox holds the
+All is real but the routers, which are simulated: NetBox under gunicorn, its workers (two that restore, one that
+enforces), PostgreSQL, Redis, SSH. The clock starts before the signed webhook is posted, and stops when NetBox holds the
 line as read back normal; the router itself must then say so, too. Exits with 1 where a bar is missed.
 """
 
@@ -25,14 +25,16 @@ import requests
 
 from dev.demo import state_of
 from dev.services import ROOT
-from dev.stack import GUNICORN, Stack, stack, wait_until
+from dev.stack import GUNICORN, LANES, Stack, stack, wait_until
 
 ROUTERS = tuple(f'bras-{number:02}' for number in range(1, 21))
 BARS = {'idle': 2.0, 'busy': 5.0}
+RESTORE_LANE = LANES[0]
 DATABASE = 'netbox_bench_restore'
 LATENCY_S = 0.02
 POLL_S = 0.01
 BLOCK_DAYS = 40
+WAVES = '1, 1%, 10%, rest'
 GIVE_UP_S = 60.0
 
 
@@ -86,7 +88,9 @@ class Bench:
         return pk
 
     def status(self, pk: int) -> str:
-        return str(self.stack.netbox.run(pk)['status']['value'])
+        with psycopg.connect(self.url) as connection:
+            sql = 'SELECT status FROM netbox_delinquency_enforcementrun WHERE id = %s'
+            return str(connection.execute(sql, [pk]).fetchone()[0])
 
     def ended(self, pk: int) -> bool:
         return self.status(pk) in ('completed', 'failed', 'cancelled')
@@ -131,11 +135,15 @@ class Bench:
             samples.wrong.append(f'{number}: read back as normal, but the router says {service[name]}')
 
     def run(self) -> tuple[Samples, Samples]:
+        # Nothing holds the large run back: no caps, and the default waves without a pause between them.
+        caps = {'max_share_percent': 100, 'max_rows_per_run': 10**6, 'max_rows_per_hour': 10**6}
+        self.stack.configure(**caps, soak_seconds=0, waves='rest')
         first = self.block([*self.idle, *self.busy], 'Lines that will be paid for')
         wait_until('the first run ends', lambda: self.ended(first), 300, 0.5)
         say(f'{len(self.idle) + len(self.busy)} lines are blocked: {self.outcomes(first)}')
         idle = self.pay(self.idle)
         say(f'idle: {idle}')
+        self.stack.configure(waves=WAVES)
         started = time.monotonic()
         second = self.block(self.others, 'The large one')
         wait_until('the large run starts', lambda: self.status(second) == 'running', 60, 0.2)
@@ -152,13 +160,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--lines', type=int, default=512, help='lines at each of the 20 routers')
     parser.add_argument('--samples', type=int, default=120, help='payments, idle and busy each')
-    parser.add_argument('--pause', type=float, default=0.5, help='seconds between two payments')
+    parser.add_argument('--pause', type=float, default=1.0, help='seconds between two payments')
+    parser.add_argument('--workers', type=int, default=2, help='workers that restore; one enforces')
     options = parser.parse_args()
     if (load := os.getloadavg()[0]) > 0.5:
         say(f'note: the load is {load:.1f}; figures are only good on a quiet machine')
     with stack(
         DATABASE, with_lab=False, routers=ROUTERS, lines=options.lines, latency=LATENCY_S, web=GUNICORN
     ) as running:
+        for _ in range(options.workers - 1):
+            running.start_worker(RESTORE_LANE)
         idle, busy = Bench(running, options.lines, options.samples, options.pause).run()
     missed = [*idle.wrong, *busy.wrong]
     for name, samples in (('idle', idle), ('busy', busy)):

@@ -100,7 +100,7 @@ class Stack:
                 'webhook-timestamp': str(int(now.timestamp())),
                 'webhook-signature': Webhook(self.signing_key).sign(event_id, now, body),
             },
-            timeout=10,
+            timeout=60,
         )
 
     def sql(self, statement: str) -> str:
@@ -187,6 +187,7 @@ def process(command: list[str], env: dict[str, str], **options: Any) -> Iterator
 def stack(
     database: str,
     with_lab: bool = True,
+    worker_command: tuple[str, ...] = (str(BIN / 'netbox'), 'rqworker'),
     *,
     routers: Sequence[str] = ROUTERS,
     lines: int = SUBSCRIBERS,

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, TruncDate
 
 from .choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
-from .models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice, RunPoint
+from .models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice, PlanChangeOrder, RunPoint
 
 __all__ = ('purge',)
 
@@ -37,6 +37,7 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
     gone = (
         Notice.objects.filter(pk__in=notices.filter(~paid_since).values('pk')),
         Hold.objects.filter(pk__in=holds.filter(~paid_since).values('pk')),
+        PlanChangeOrder.objects.filter(settled, Q(decided_at__lt=before) | Q(offered_until__lt=before)),
         Invoice.objects.filter(is_open=False, occurred_at__lt=before, contract__oldest_due_date__isnull=True),
         BillingEvent.objects.filter(received_at__lt=before).exclude(status=EventStatusChoices.RECEIVED),
         EnforcementChange.objects.filter(**done),

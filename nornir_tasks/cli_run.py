@@ -100,6 +100,8 @@ def apply(
                 cancel=cancel,
                 deadline_s=deadline,
             )
+        for name in changes.keys() - {point.name for point in points}:
+            results.halted[name] = 'NetBox has no such enforcement point, or you may not see it'
         if not dry_run:
             netbox.act(run, 'finish')
     names = {change.key: name_of(change.target) for rows in changes.values() for change in rows}
@@ -168,6 +170,11 @@ def show_plan(netbox: NetBox, run: Mapping[str, Any]) -> None:
     waves = Counter(row.wave for rows in changes.values() for row in rows)
     if len(waves) > 1:
         console.print('waves: ' + ', '.join(str(count) for _, count in sorted(waves.items())) + ' lines')
+    preview = netbox.preview(run['id'])
+    for warning in preview['warnings']:
+        console.print(f'[yellow]look[/yellow]: {escape(warning["text"])}')
+    for refusal in preview['refusals']:
+        console.print(f'[red]cannot be approved[/red]: {escape(refusal)}')
 
 
 def show_results(results: Sequence[ChangeResult], names: Mapping[str, str]) -> None:

@@ -127,6 +127,10 @@ class NetBox:
         """How far a run is: status, wave, waves, rows, done, outcomes, rate_per_s, eta_s (seconds), halt_reason."""
         return next(self.rows(f'runs/{pk}/progress'))
 
+    def preview(self, pk: int) -> dict[str, Any]:
+        """What a run would do: rows by point and by wave, warnings, and `refusals`: why it cannot be approved now."""
+        return next(self.rows(f'runs/{pk}/preview'))
+
     def open_changes(self, pk: int) -> dict[str, list[AccessChange]]:
         """The rows of a run that are not closed yet, by point name."""
         changes: dict[str, list[AccessChange]] = {}

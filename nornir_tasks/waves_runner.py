@@ -11,7 +11,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any
@@ -78,14 +78,14 @@ class WavesRunner:
         results = WavesResult(task.name)
         if task.task.__module__ == 'nornir.core':
             # Nornir closes its connections through its runner too: that happens everywhere, also after a stop.
-            self._work([(host, task.copy()) for host in hosts], Stop(), results, lambda result: None)
+            self._do([(host, task.copy()) for host in hosts], Stop(), results)
             return results
         stop = Stop(self.cancel, self.deadline_s)
         work = self._prepare(task, hosts, stop)
         for number, wave in enumerate(work.waves):
             if number:
                 self._soak(work, [host for host in hosts if host.name in results], stop)
-            self._work(wave, stop, results, work.ended)
+            self._do(wave, stop, results, work.ended)
             work.wave_ended()
         for host in hosts:
             if host.name not in results:
@@ -116,14 +116,17 @@ class WavesRunner:
         while (left := until - time.monotonic()) > 0 and stop.wait(min(left, ASK_SECONDS)):
             work.ask()
         if self.soak_s:
-            self._work(work.looks(touched), stop, WavesResult('watch_point'), lambda result: None)
+            self._do(work.looks(touched), stop, WavesResult('watch_point'))
 
-    def _work(self, wave: Wave, stop: Stop, results: WavesResult, ended: Any) -> None:
+    def _do(
+        self, wave: Wave, stop: Stop, results: WavesResult, ended: Callable[[MultiResult], None] | None = None
+    ) -> None:
         for host, result in self._start(wave, stop):
             if result is None:
                 results.halted.setdefault(host.name, stop.reason)
                 continue
-            ended(result)
+            if ended:
+                ended(result)
             if halted := getattr(result[0], 'halted', ''):
                 results.halted.setdefault(host.name, halted)
             self._keep(results, host, result)

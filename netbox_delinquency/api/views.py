@@ -25,7 +25,7 @@ from ..models import (
     Subscriber,
 )
 from . import serializers
-from .cpe_actions import PointCpesMixin, ProfileActionsMixin
+from .cpe_actions import CpeLineActionsMixin, PointCpesMixin, ProfileActionsMixin
 from .line_actions import LineActionsMixin
 from .point_actions import PointActionsMixin
 from .policy_actions import (

@@ -53,7 +53,7 @@ class TrustUnlock(CareAction):
 
     @classmethod
     def applies(cls, obj):
-        return bool(obj.policy and obj.policy.trust_days and obj.stage and not obj.relieved)
+        return bool(obj.policy and obj.policy.trust_days and obj.policy.in_force(obj.stage) and not obj.relieved)
 
 
 class RequestReview(CareAction):

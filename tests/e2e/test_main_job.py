@@ -67,7 +67,7 @@ def test_the_command_line_lists_plans_applies_and_verifies(running):
     assert service(running, 'bras-1', 20) == 'normal'
     assert running.cli('verify', '--bras', 'bras-1').returncode == 1
 
-    applied = running.cli('apply', str(run))
+    applied = running.cli('apply', str(run), '--soak', '0')
 
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert '2 applied' in applied.stdout
@@ -86,7 +86,7 @@ def test_the_command_line_lists_plans_applies_and_verifies(running):
 def test_the_command_line_says_what_is_wrong_in_a_sentence(running):
     refused = running.cli('apply', '999999')
     assert refused.returncode == 2
-    assert 'NetBox refused (404)' in refused.stdout
+    assert 'there is no run 999999' in refused.stdout
     assert 'Traceback' not in refused.stdout + refused.stderr
     assert 'NAME=VALUE' in running.cli('lines', '--filter', 'drifting').stderr
     token, running.token = running.token, 'nbt_aaaaaaaaaaaa.bbbb'

@@ -28,6 +28,17 @@ def test_a_run_is_applied_in_the_waves_of_its_plan(world):
     assert all(seen['latency_s'] > 0 for seen in world.netbox.seen)
 
 
+def test_a_plan_shows_what_one_should_know_before_approving_it(world):
+    world.netbox.cap = 5
+    world.netbox.want(BLOCKED)
+    shown = world.cli('plan').output
+    assert 'look: 8 homes are cut' in shown
+    assert 'cannot be approved: 8 rows are more than the cap of 5' in shown
+    run = world.netbox.runs[0]
+    assert 'more than the cap' in world.cli('approve', run['id'], run['plan_hash']).output
+    assert run['status'] == 'planned'
+
+
 def test_a_dry_run_sends_and_journals_nothing(world):
     run = world.approved()
     result = world.cli('apply', run, '--dry-run')
@@ -106,6 +117,16 @@ def test_restoring_has_neither_waves_nor_a_breaker(world):
     result = world.cli('apply', run, '--soak', '60')
     assert result.exit_code == 1
     assert '5 applied, 3 failed' in result.output
+
+
+def test_rows_of_a_point_that_one_may_not_see_stay_open_and_it_is_named(world):
+    run = world.approved()
+    del world.netbox.points[1]
+    result = world.cli('apply', run, '--soak', '0')
+    assert result.exit_code == 1
+    assert 'stopped at bras-2: NetBox has no such enforcement point, or you may not see it' in result.output
+    assert '4 rows are left open' in result.output
+    assert len(world.blocked) == 4
 
 
 def test_whoever_paid_since_the_approval_is_skipped(world):

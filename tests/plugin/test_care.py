@@ -29,6 +29,7 @@ from netbox_delinquency.models import (
     PolicyStage,
     StartDay,
 )
+from netbox_delinquency.policy.care import give_trust_unlock
 from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate, frozen
 from netbox_delinquency.policy.ladder import FEED_IS_LATE, ON_HOLD
@@ -84,6 +85,14 @@ class ButtonsTest(CareTestCase):
         assert self.mode() == 'normal'
         hold = Hold.objects.get()
         assert (hold.approver, hold.successor.action) == (self.user, 'throttle')
+
+    def test_a_contract_that_is_warned_above_a_throttle_can_be_unlocked_too(self):
+        PolicyStage.objects.create(policy=self.policy, after_days=18, action='warn')
+        evaluate(timezone.now())
+        self.contract.refresh_from_db()
+        assert self.contract.stage.action == 'warn'
+        hold = give_trust_unlock(self.contract, 'x', self.user, timezone.now())
+        assert (hold.successor.action, self.mode()) == ('warn', 'normal')
 
     def test_a_trust_unlock_begins_when_it_is_given(self):
         later = timezone.now() + DAY
@@ -342,11 +351,16 @@ class KeepingTest(CareTestCase):
         invoice = Invoice.objects.create(
             contract=self.contract, reference='I', is_open=False, due_date=due, occurred_at=now - 10 * DAY
         )
+        order = PlanChangeOrder.objects.create(
+            contract=self.contract, to_plan=make_plan(), reason='x', offered_until=timezone.localdate() - 100 * DAY
+        )
         assert sum(purge(now, 180, 1826).values()) == 0
+        order.advance(status='declined', decided_at=old)
         Invoice.objects.filter(pk=invoice.pk).update(occurred_at=now - 181 * DAY)
         counts = purge(now, 180, 1826)
         assert (counts['Invoice'], counts['Notice'], counts['Hold']) == (1, 1, 1)
         assert Hold.objects.get().kind == 'trust_unlock'
+        assert counts['PlanChangeOrder'] == 1
 
     def test_days_are_written_anew_where_a_date_moves_and_every_day(self):
         today = timezone.localdate()

@@ -96,14 +96,16 @@ def test_a_step_is_taken_on_the_day_of_the_case_and_not_a_second_before(preset, 
             stage = stand(facts, rules, seen + timedelta(days=days)).stage
             assert stage is None or stage.action not in RESTRICTING, case['why']
         return
-    standing = stand(facts, rules, seen)
-    assert standing.next_action_on == case['earliest'], case['why']
-    step = standing.next_stage
-    assert step.action == case['stage'] if 'stage' in case else step.action in RESTRICTING
-    opens = preset.rules.get('start_from' if step.action in RESTRICTING else 'contact_from') or time()
+    first = next(stage for stage in preset.stages if stage['action'] == case.get('stage', 'throttle'))
+    opens = preset.rules.get('start_from' if first['action'] in RESTRICTING else 'contact_from') or time()
     start = at(case['earliest'], opens.hour, opens.minute, zone=zone)
-    assert weight(stand(facts, rules, start - timedelta(seconds=1)).stage) < weight(step)
-    assert weight(stand(facts, rules, start).stage) >= weight(step)
+    before = stand(facts, rules, start - timedelta(seconds=1))
+    assert (before.next_stage.action, before.next_action_on) == (first['action'], case['earliest']), case['why']
+    assert weight(before.stage) < first['position'] <= weight(stand(facts, rules, start).stage)
+    if 'stage' not in case:
+        # It is known from the notice on, and told.
+        told = seen if told else seen + timedelta(days=8)
+        assert stand(facts, rules, told).next_action_on == case['earliest'], case['why']
 
 
 @pytest.mark.parametrize('preset', load_presets(), ids=lambda preset: preset.slug)

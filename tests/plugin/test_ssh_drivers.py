@@ -65,6 +65,11 @@ class SSHDriverTest(PluginAPITestCase):
             plan = make_plan(down_kbps=home.down_kbps, up_kbps=home.up_kbps)
             line = make_line(bras=point, ipv4=home.ipv4, circuit_id=home.interface, contract=make_contract(plan=plan))
             with mock.patch.dict(os.environ, {'DELINQUENCY_CREDENTIAL_LAB': credential}):
+                reduced = AccessState.throttled(4000, 2000)
+                row = self.drive(line, reduced)
+                self.assertEqual((row.outcome, row.message, line.observed), ('applied', '', reduced))
+                for direction, rate in (('down', 4), ('up', 2)):
+                    self.assertAlmostEqual(lab.measure(home, direction, seconds=1), rate, delta=rate * 0.3)
                 row = self.drive(line, BLOCKED)
                 self.assertEqual((row.outcome, row.message, line.observed), ('applied', '', BLOCKED))
                 self.assertTrue(lab.reaches_notice(home, lab.internet_url))
@@ -72,6 +77,7 @@ class SSHDriverTest(PluginAPITestCase):
                 row = self.drive(line, NORMAL)
                 self.assertEqual((row.outcome, line.observed), ('applied', NORMAL))
                 self.assertEqual(lab.fetch(home, lab.internet_url)[:2], (200, 'the internet\n'))
+                self.assertGreater(lab.measure(home, 'down', seconds=1), home.down_kbps / 1000 * 0.6)
 
     def line(self, listening, driver, parameters, plan, **values):
         point = make_point(

@@ -48,6 +48,7 @@ class NetBoxSimulator:
     seen: list[dict[str, Any]] = field(default_factory=list)  # vitals
     requests: list[str] = field(default_factory=list)
     waves: str = '1, 1%, 10%, rest'
+    cap: int = 1000
     before_action: Callable[[dict[str, Any], str], None] = lambda run, action: None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -84,6 +85,8 @@ class NetBoxSimulator:
     def list(self, path: str, query: dict[str, list[str]]) -> list[dict[str, Any]] | dict[str, Any]:
         if found := re.fullmatch(r'runs/(\d+)/progress', path):
             return self.progress(self.run(int(found[1])))
+        if found := re.fullmatch(r'runs/(\d+)/preview', path):
+            return self.preview(self.run(int(found[1])))
         shown = {
             'enforcement-points': lambda: self.points,
             'access-lines': lambda: [self.show_line(line) for line in self.lines],
@@ -123,6 +126,15 @@ class NetBoxSimulator:
             'status': run['status'], 'wave': run['wave'], 'waves': max((row['wave'] for row in rows), default=0),
             'rows': len(rows), 'done': outcomes.total(), 'outcomes': dict(outcomes), 'rate_per_s': None,
             'eta_s': None, 'halt_reason': run['halt_reason'],
+        }  # fmt: skip
+
+    def preview(self, run: dict[str, Any]) -> dict[str, Any]:
+        rows = self.rows(run)
+        blocked = sum(row['desired']['mode'] == 'blocked' for row in rows)
+        return {
+            'rows': len(rows), 'waves': dict(Counter(str(row['wave']) for row in rows)),
+            'refusals': [f'{len(rows)} rows are more than the cap of {self.cap}'] if len(rows) > self.cap else [],
+            'warnings': [{'kind': 'block', 'rows': blocked, 'text': f'{blocked} homes are cut'}] if blocked else [],
         }  # fmt: skip
 
     # Actions
@@ -173,6 +185,8 @@ class NetBoxSimulator:
     def do_approve(self, run: dict[str, Any], body: dict[str, Any]) -> Any:
         if run['status'] != 'planned' or body['plan_hash'] != run['plan_hash']:
             raise RefusedError(f'run "{run["name"]}" is {run["status"]}, or these are not its rows')
+        if refusals := self.preview(run)['refusals']:
+            raise RefusedError(refusals[0])
         run['status'] = 'approved'
         return self.show_run(run)
 

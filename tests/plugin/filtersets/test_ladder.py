@@ -1,6 +1,6 @@
 """The filters of calendars, notices, holds and grace rules."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from django.contrib.auth import get_user_model
 from utilities.testing import create_tags
@@ -134,7 +134,7 @@ class PlanChangeOrderFilterSetTest(FilterSetTestCase):
     def setUpTestData(cls):
         cls.orders = [
             PlanChangeOrder.objects.create(
-                contract=make_contract(), to_plan=make_plan(), reason=f'why {number}', offered_until='2099-01-01'
+                contract=make_contract(), to_plan=make_plan(), reason=f'why {number}', offered_until=date(2099, 1, 1)
             )
             for number in range(3)
         ]
