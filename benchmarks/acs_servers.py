@@ -89,7 +89,7 @@ async def serve_aiohttp() -> None:
 
 
 async def serve_acs(url: str) -> None:
-    from tr069.acs.app import Acs
+    from tr069.acs.app import Acs, settle_garbage
     from tr069.acs.settings import AcsSettings
 
     settings = {
@@ -100,6 +100,7 @@ async def serve_acs(url: str) -> None:
     }
     acs = Acs(AcsSettings.model_validate(settings))
     await acs.start()
+    settle_garbage()
     print(json.dumps({'cpe': acs.cpe_port, 'api': acs.northbound_port}), flush=True)
     await _until_stopped()
     await acs.stop()

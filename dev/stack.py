@@ -187,7 +187,6 @@ def process(command: list[str], env: dict[str, str], **options: Any) -> Iterator
 def stack(
     database: str,
     with_lab: bool = True,
-    worker_command: tuple[str, ...] = (str(BIN / 'netbox'), 'rqworker'),
     *,
     routers: Sequence[str] = ROUTERS,
     lines: int = SUBSCRIBERS,

@@ -23,4 +23,7 @@ class EnforcementWidget(DashboardWidget):
         found += counts.open_runs(request.user)
         found += counts.late_sources(request.user)
         context = {'counts': found, 'empty': _('Nothing to show.')}
-        return stopped_banner() + render_to_string('netbox_delinquency/inc/counts.html', context)
+        page = stopped_banner() + render_to_string('netbox_delinquency/inc/counts.html', context)
+        if drift := counts.drift_by_point(request.user):
+            page += render_to_string('netbox_delinquency/inc/drift.html', {'drift': drift})
+        return page

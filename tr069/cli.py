@@ -74,7 +74,7 @@ def serve(
     config: Config = None, verbose: Annotated[bool, typer.Option(help='Log every oddity of a CPE.')] = False
 ) -> None:
     """Run the embedded ACS until it is told to stop (SIGINT or SIGTERM)."""
-    from tr069.acs.app import Acs
+    from tr069.acs.app import Acs, settle_garbage
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, format='%(asctime)s %(levelname)s %(name)s: %(message)s'
@@ -87,6 +87,7 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await acs.start()
+        settle_garbage()
         logging.getLogger(__name__).info(
             'tr069-acs %s: CPEs on port %d, northbound on port %d', __version__, acs.cpe_port, acs.northbound_port
         )

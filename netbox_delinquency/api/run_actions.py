@@ -28,9 +28,7 @@ from ..enforcement.control import cancel_run, pause_run
 from ..enforcement.errors import RunRefusedError
 from ..enforcement.journal import DatabaseJournal
 from ..enforcement.plan import approve_run, plan_runs, unplanned_lines
-from ..enforcement.preview import preview_run
 from ..enforcement.progress import progress
-from ..enforcement.revert import plan_revert
 from ..filtersets import AccessLineFilterSet
 from ..jobs import enqueue_run, resume_run
 from ..models import AccessLine, EnforcementPoint, EnforcementRun
@@ -47,7 +45,6 @@ PLAN, APPROVE, EXECUTE, CANCEL = (
 )  # fmt: skip
 ACTIONS = {
     'plan': PLAN,
-    'revert': PLAN,
     'approve': APPROVE,
     'start': EXECUTE,
     'begin': EXECUTE,
@@ -68,7 +65,7 @@ class Refused(APIException):
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     try:
         yield
     except RunRefusedError as error:
@@ -90,66 +87,6 @@ class PlanRequest(serializers.Serializer):
 
     name = serializers.CharField(max_length=100, required=False, allow_blank=True, default='')
     filters = serializers.DictField(required=False, default=dict)
-
-
-class RevertRequest(serializers.Serializer):
-    rows = serializers.ListField(
-        child=serializers.IntegerField(),
-        required=False,
-        allow_empty=False,
-        help_text='Without them: all that were sent',
-    )
-
-
-class LeftOutAnswer(serializers.Serializer):
-    row = serializers.IntegerField()
-    line = serializers.CharField()
-    reason = serializers.CharField()
-
-
-class RevertAnswer(serializers.Serializer):
-    runs = EnforcementRunSerializer(many=True)
-    left_out = LeftOutAnswer(many=True)
-
-
-class PointPartAnswer(serializers.Serializer):
-    pk = serializers.IntegerField()
-    name = serializers.CharField()
-    status = serializers.CharField()
-    throttle = serializers.IntegerField()
-    block = serializers.IntegerField()
-    restore = serializers.IntegerField()
-    values = serializers.IntegerField()
-    rows = serializers.IntegerField()
-    lines = serializers.IntegerField(help_text='Active lines of the point')
-    share = serializers.FloatField(help_text="Percent of the point's active lines")
-    max_share_percent = serializers.IntegerField()
-    exceeds_share = serializers.BooleanField()
-    sessions = serializers.IntegerField(allow_null=True, help_text='As last known; null: nobody knows')
-    session_share = serializers.FloatField(allow_null=True)
-    max_rows_per_hour = serializers.IntegerField(allow_null=True)
-
-
-class WarnedAnswer(serializers.Serializer):
-    kind = serializers.CharField()
-    rows = serializers.IntegerField()
-    text = serializers.CharField()
-
-
-class PreviewAnswer(serializers.Serializer):
-    rows = serializers.IntegerField()
-    throttle = serializers.IntegerField()
-    block = serializers.IntegerField()
-    restore = serializers.IntegerField()
-    values = serializers.IntegerField()
-    points = PointPartAnswer(many=True)
-    waves = serializers.DictField(child=serializers.IntegerField(), help_text='Rows by number of the wave')
-    max_rows_per_run = serializers.IntegerField(allow_null=True)
-    max_rows_per_hour = serializers.IntegerField(allow_null=True)
-    sent_last_hour = serializers.IntegerField()
-    hours = serializers.IntegerField(help_text='That it takes at least by the hourly caps; 0: they hold nothing back')
-    refusals = serializers.ListField(child=serializers.CharField(), help_text='Why it cannot be approved now')
-    warnings = WarnedAnswer(many=True)
 
 
 class ApproveRequest(serializers.Serializer):
@@ -290,33 +227,12 @@ class RunActionsMixin:
         runs = plan_runs(lines, timezone.now(), author=request.user, name=body['name'])
         return self._answer(runs, HTTP_201_CREATED, many=True)
 
-    @extend_schema(responses=PreviewAnswer)
-    @action(detail=True, methods=['get'])
-    def preview(self, request, pk):
-        """What the run would do: by point and wave, against the caps, and what one should know of it."""
-        return Response(PreviewAnswer(preview_run(self.get_object(), timezone.now())).data)
-
-    @document(RevertRequest, RevertAnswer, HTTP_201_CREATED)
-    @action(detail=True, methods=['post'])
-    def revert(self, request, pk):
-        """Plan to put lines back as they were before this run: what gives access back apart from what takes it."""
-        run = get_object_or_404(EnforcementRun.objects.restrict(request.user, 'view'), pk=pk)
-        lines = AccessLine.objects.restrict(request.user, 'enforce')
-        rows = self._body(RevertRequest).get('rows')
-        with _refusals():
-            planned = plan_revert(run, timezone.now(), rows, author=request.user, lines=lines)
-        answer = {
-            'runs': self._answer(planned.runs, many=True).data,
-            'left_out': LeftOutAnswer(planned.left_out, many=True).data,
-        }
-        return Response(answer, status=HTTP_201_CREATED)
-
     @document(ApproveRequest, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def approve(self, request, pk):
         """Approve the rows that were looked at, by the hash over them."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             approve_run(run, self._body(ApproveRequest)['plan_hash'], timezone.now(), approver=request.user)
         return self._answer(run)
 
@@ -325,7 +241,7 @@ class RunActionsMixin:
     def start(self, request, pk):
         """Queue an approved run for the workers."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             enqueue_run(run, user=request.user)
         return self._answer(run, HTTP_202_ACCEPTED)
 
@@ -334,7 +250,7 @@ class RunActionsMixin:
     def cancel(self, request, pk):
         """End a run: what was not sent is closed, what was sent is read back."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             cancel_run(run, timezone.now())
         return self._answer(run)
 
@@ -343,7 +259,7 @@ class RunActionsMixin:
     def begin(self, request, pk):
         """Take an approved run in hand, from a runbook."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             run = begin_run(run.pk, timezone.now(), executor=self._executor())
         return self._answer(run)
 
@@ -351,7 +267,7 @@ class RunActionsMixin:
     @action(detail=True, methods=['post'])
     def claim(self, request, pk):
         """Claim rows before they are read and sent."""
-        with _refusals():
+        with refusals():
             claim = self._journal(pk).claim_rows(self._body(ClaimRequest)['keys'])
         return Response({'refused': claim.refused, 'busy': sorted(claim.busy), 'halt': claim.halt})
 
@@ -359,7 +275,7 @@ class RunActionsMixin:
     @action(detail=True, methods=['post'])
     def sending(self, request, pk):
         """Journal rows that are about to be sent, each with its reading before."""
-        with _refusals():
+        with refusals():
             refused = self._journal(pk).send_rows(self._body(SendingRequest)['before'])
         return Response({'refused': refused})
 
@@ -370,7 +286,7 @@ class RunActionsMixin:
         body = self._body(FinishedRequest)
         results = [ChangeResult(**{**row, 'outcome': Outcome(row['outcome'])}) for row in body['results']]
         journal = self._journal(pk)
-        with _refusals():
+        with refusals():
             journal.finished(results)
         return self._answer(journal.run)
 
@@ -378,7 +294,7 @@ class RunActionsMixin:
     @action(detail=True, methods=['post'])
     def unsent(self, request, pk):
         """Rows that were journaled as sent and were not: the work stopped before them."""
-        with _refusals():
+        with refusals():
             self._journal(pk).unsend_rows(self._body(UnsentRequest)['keys'])
         return Response({})
 
@@ -388,7 +304,7 @@ class RunActionsMixin:
         """How a point is: before its first row, and after each batch."""
         body = self._body(VitalsRequest)
         get_object_or_404(EnforcementPoint, name=body['point'])
-        with _refusals():
+        with refusals():
             self._journal(pk).vitals(body['point'], Vitals(body['sessions'], body['latency_s']))
         return Response({})
 
@@ -397,7 +313,7 @@ class RunActionsMixin:
     def pause(self, request, pk):
         """Send nothing more until somebody resumes it."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             pause_run(run, self._body(PauseRequest)['reason'], timezone.now())
         return self._answer(self._run(pk))
 
@@ -405,7 +321,7 @@ class RunActionsMixin:
     @action(detail=True, methods=['post'])
     def resume(self, request, pk):
         """Go on with a paused run, by the workers."""
-        with _refusals():
+        with refusals():
             run = resume_run(self._run(pk), timezone.now())
         return self._answer(run)
 

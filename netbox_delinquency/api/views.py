@@ -35,6 +35,7 @@ from .policy_actions import (
     PolicyActionsMixin,
 )
 from .run_actions import RunActionsMixin
+from .run_plans import RunPlansMixin
 
 # What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
 DEVICE_NAME = ('virtual_chassis', 'device_type__manufacturer')
@@ -120,7 +121,7 @@ class PolicyStageViewSet(NetBoxModelViewSet):
     field_prefetches = {('display',): ('policy',)}
 
 
-class EnforcementRunViewSet(ProfileActionsMixin, RunActionsMixin, NetBoxModelViewSet):
+class EnforcementRunViewSet(ProfileActionsMixin, RunPlansMixin, RunActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementRun.objects.all()
     serializer_class = serializers.EnforcementRunSerializer
     filterset_class = filtersets.EnforcementRunFilterSet

@@ -1,9 +1,12 @@
 """What each detail page says of its object."""
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from netbox.ui import attrs
 from netbox.ui.panels import ObjectPanel
 
+from ..choices import RunStatusChoices
+from ..enforcement.preview import is_bound, preview_run
 from ..models import (
     AccessLine,
     BillingEvent,
@@ -24,7 +27,9 @@ from ..models import (
     ServicePlan,
     Subscriber,
 )
+from . import counts
 from .base import ModelPanel, SelfAttr, StateAttr, WarningAttr
+from .progress import is_live, run_view
 
 __all__ = (
     'BalancePanel',
@@ -40,6 +45,7 @@ __all__ = (
     'ContractPanel',
     'ContractStandingPanel',
     'CpePanel',
+    'DriftPanel',
     'GraceRulePanel',
     'HoldPanel',
     'LineIdentityPanel',
@@ -53,6 +59,8 @@ __all__ = (
     'PolicyCalendarPanel',
     'PolicyLawPanel',
     'PolicyPanel',
+    'PreviewPanel',
+    'ProgressPanel',
     'RunApprovalPanel',
     'RunPanel',
     'StagePanel',
@@ -277,6 +285,51 @@ class RunPanel(ModelPanel):
     heartbeat_at = attrs.DateTimeAttr('heartbeat_at')
     finished_at = attrs.DateTimeAttr('finished_at')
     description = attrs.TextAttr('description')
+
+
+class ProgressPanel(ObjectPanel):
+    """How far the run is; looks again by itself while it is under way."""
+
+    title = _('Progress')
+    template_name = 'netbox_delinquency/panels/progress.html'
+
+    def get_context(self, context):
+        run = context['object']
+        view = run_view(run, timezone.now())
+        return {**super().get_context(context), 'view': view, 'live': is_live(run)}
+
+    def should_render(self, context):
+        return context['object'].started_at is not None or context['live'] or not context['view'].total.rows
+
+
+class PreviewPanel(ObjectPanel):
+    """What the run would do, before it has begun."""
+
+    title = _('Preview')
+    template_name = 'netbox_delinquency/panels/preview.html'
+
+    def get_context(self, context):
+        run, found = context['object'], super().get_context(context)
+        if run.started_at is not None or run.status not in RunStatusChoices.OPEN:
+            return found
+        return {**found, 'preview': preview_run(run, timezone.now()), 'bound': is_bound(run)}
+
+    def should_render(self, context):
+        return 'preview' in context and bool(context['preview'].rows)
+
+
+class DriftPanel(ObjectPanel):
+    """How the lines of a point drift, for those who may see lines."""
+
+    title = _('Drift')
+    template_name = 'netbox_delinquency/panels/drift.html'
+
+    def get_context(self, context):
+        drift = counts.drift_by_point(context['request'].user, context['object'])
+        return {**super().get_context(context), 'drift': drift}
+
+    def should_render(self, context):
+        return context['request'].user.has_perm('netbox_delinquency.view_accessline')
 
 
 class RunApprovalPanel(ModelPanel):

@@ -106,14 +106,11 @@ def test_calls_are_paced_and_few_at_a_time(sqlite_url: str) -> None:
     asyncio.run(scenario())
 
 
-def test_a_cpe_that_took_a_set_is_called_for_the_session_that_verifies(sqlite_url: str, monkeypatch) -> None:
+def test_a_cpe_that_took_a_set_is_called_for_the_session_that_verifies(sqlite_url: str) -> None:
     from tests.tr069.test_desired_state import SLOW
-    from tr069.acs import app
-
-    monkeypatch.setattr(app, '_VERIFY_DELAY_S', 0.05)
 
     async def scenario() -> None:
-        async with lab(sqlite_url, desired={'summon_to_verify': True}) as room:
+        async with lab(sqlite_url, desired={'summon_to_verify': True, 'verify_delay_s': 0.05}) as room:
             cpe = await known(room)
             await room.client.apply(SLOW, [cpe.id])
             await cpe.inform()

@@ -16,10 +16,12 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 _PAIR = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
+_BLOCK = 64  # bytes of a block of SHA-256
 _SEAL = 12  # bytes of keyed hash in a nonce (BLAKE2 has the key built in: HMAC's purpose at half its cost)
 
 
@@ -39,15 +41,41 @@ def derive_password(secret: bytes, purpose: str, identity: str) -> str:
 
 def parse_parameters(header: str) -> dict[str, str]:
     """`name=value` pairs of a challenge or an answer, quoted or not."""
+    if '\\' not in header:
+        plain = _parse_plain(header)
+        if plain is not None:
+            return plain
     found = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(header)}
     if '\\' in header:
         found = {name: re.sub(r'\\(.)', r'\1', value) for name, value in found.items()}
     return found
 
 
+def _parse_plain(header: str) -> dict[str, str] | None:
+    """What nearly every CPE sends, at a tenth of the price; `None` where it takes more than this to read it."""
+    found: dict[str, str] = {}
+    for part in header.split(','):
+        name, equals, value = part.strip(' ').partition('=')
+        if value[:1] == '"':
+            if len(value) < 2 or value[-1] != '"' or '"' in value[1:-1]:
+                return None  # a comma within quotes, or white space in an odd place
+            value = value[1:-1]
+        elif not value or '"' in value or not value.isprintable() or ' ' in value:
+            return None
+        if not equals or not name.isidentifier():
+            return None
+        found[name.lower()] = value
+    return found
+
+
+@lru_cache(256)
+def _ha2(method: str, uri: str) -> str:
+    return _md5(f'{method}:{uri}')
+
+
 def digest_response(parameters: Mapping[str, str], digest_ha1: str, method: str) -> str:
     """The `response` value that `parameters` (realm, nonce, uri, and with qop: nc, cnonce) call for."""
-    ha2 = _md5(f'{method}:{parameters.get("uri", "")}')
+    ha2 = _ha2(method, parameters.get('uri', ''))
     nonce = parameters.get('nonce', '')
     if parameters.get('qop'):
         middle = f'{nonce}:{parameters.get("nc", "")}:{parameters.get("cnonce", "")}:{parameters["qop"]}'
@@ -88,10 +116,17 @@ class DerivedCredentials(Credentials):
     """The user name is the device's id; its password follows from the ACS's secret. Nothing is stored."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        # HMAC as in RFC 2104, with the key's two blocks hashed once: every login comes by here, and this is a quarter
+        # of the price. `derive_password` says the same.
+        block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b'\0')
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + b'cpe\0')
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
 
     def password(self, username: str) -> str:
-        return derive_password(self._secret, 'cpe', username)
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(username.encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()[:32]
 
     def ha1_of(self, username: str, realm: str) -> str | None:
         return ha1(username, realm, self.password(username))
@@ -140,6 +175,8 @@ class Authenticator:
         self._realm = realm
         self._lifetime = nonce_lifetime_s
         self._allow_basic = allow_basic
+        self._digest_offer = f'WWW-Authenticate: Digest realm="{realm}", qop="auth", algorithm=MD5, nonce="'
+        self._basic_offer = f'WWW-Authenticate: Basic realm="{realm}"\r\n' if allow_basic else ''
         # Nonce → highest count used. Two generations, so that forgetting old ones costs nothing a request.
         self._used: dict[str, int] = {}
         self._used_before: dict[str, int] = {}
@@ -155,13 +192,10 @@ class Authenticator:
     def _seal(self, head: bytes, address: str) -> bytes:
         return hashlib.blake2b(head + address.encode(), key=self._key, digest_size=_SEAL).digest()
 
-    def challenges(self, address: str, now: float, *, stale: bool = False) -> list[tuple[str, str]]:
-        """`WWW-Authenticate` headers, digest first."""
-        text = f'Digest realm="{self._realm}", qop="auth", algorithm=MD5, nonce="{self.nonce(address, now)}"'
-        offers = [('WWW-Authenticate', text + (', stale=true' if stale else ''))]
-        if self._allow_basic:
-            offers.append(('WWW-Authenticate', f'Basic realm="{self._realm}"'))
-        return offers
+    def challenge_head(self, address: str, now: float, *, stale: bool = False) -> bytes:
+        """The `WWW-Authenticate` header lines, digest first."""
+        tail = ', stale=true\r\n' if stale else '\r\n'
+        return f'{self._digest_offer}{self.nonce(address, now)}"{tail}{self._basic_offer}'.encode('latin-1', 'replace')
 
     def check(self, header: str, method: str, path: str, address: str, now: float) -> Judgement:
         """Judge an Authorization header that opens a connection."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -21,9 +22,10 @@ logger = logging.getLogger(__name__)
 MAX_HEAD = 16 * 1024  # bytes of request line and headers
 _LINES = {status.value: f'HTTP/1.1 {status.value} {status.phrase}\r\n'.encode() for status in HTTPStatus}
 _NAMES = {  # the usual spellings, decoded once
-    name.encode(): name.lower()
-    for name in ('Host', 'User-Agent', 'Content-Type', 'Content-Length', 'SOAPAction', 'Cookie', 'Authorization')
+    name.encode(): name.lower() for name in ('Content-Type', 'Content-Length', 'Cookie', 'Authorization')
 }
+# Nobody here asks for these, and every request has them.
+_UNREAD = frozenset((b'Host', b'User-Agent', b'SOAPAction', b'Accept', b'Connection'))
 _CONTINUE = b'HTTP/1.1 100 Continue\r\n\r\n'
 
 
@@ -48,6 +50,7 @@ class Response:
     body: bytes = b''
     headers: list[tuple[str, str]] = field(default_factory=list)
     close: bool = False
+    head: bytes = b''  # header lines that are encoded already
 
 
 Handler = Callable[[Request], 'Response | Awaitable[Response]']
@@ -72,6 +75,7 @@ class HttpServer:
         self.on_lost = on_lost
         self.connections: set[Connection] = set()
         self.tls = False
+        self.time: Callable[[], float] = time.monotonic
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -79,6 +83,7 @@ class HttpServer:
         """Returns the port that is listened on. Raises `OSError` where it is taken."""
         self.tls = context is not None
         loop = asyncio.get_running_loop()
+        self.time = loop.time
         self._server = await loop.create_server(lambda: Connection(self), host, port, ssl=context, backlog=2048)
         self._sweeper = asyncio.create_task(self._sweep())
         bound: int = self._server.sockets[0].getsockname()[1]
@@ -159,7 +164,7 @@ class Connection(asyncio.Protocol):
             self._refuse(503, 'too many connections')
 
     def _wait(self, seconds: float) -> None:
-        self.deadline = asyncio.get_running_loop().time() + seconds
+        self.deadline = self._server.time() + seconds
 
     def data_received(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -214,6 +219,8 @@ class Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if name in _UNREAD:
+            return
         key, text = _NAMES.get(name) or name.decode('latin-1').lower(), value.decode('latin-1')
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f'{known}, {text}'
@@ -223,7 +230,7 @@ class Connection(asyncio.Protocol):
         declared = self._headers.get('content-length', '')
         if declared.isdigit() and int(declared) > self._server.limits.max_body:
             self._refuse(413, f'the body is over {self._server.limits.max_body} bytes')
-        elif self._headers.get('expect', '').lower() == '100-continue' and self._transport is not None:
+        elif 'expect' in self._headers and self._headers['expect'].lower() == '100-continue' and self._transport:
             self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
@@ -283,8 +290,9 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         close = response.close or not keep
-        head = [_LINES[response.status]]
-        head.extend(f'{name}: {value}\r\n'.encode('latin-1', 'replace') for name, value in response.headers)
+        head = [_LINES[response.status], response.head]
+        for name, value in response.headers:
+            head.append(f'{name}: {value}\r\n'.encode('latin-1', 'replace'))
         if response.status != 204:
             head.append(b'Content-Length: %d\r\n' % len(response.body))
         if close:

@@ -11,6 +11,9 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
+
+from prometheus_client import Counter
 
 from tr069.acs import work
 from tr069.acs.auth import Authenticator, Refusal
@@ -24,6 +27,7 @@ from tr069.cwmp import encode
 from tr069.cwmp import messages as m
 from tr069.cwmp.decode import DEFAULT_NAMESPACE, decode
 from tr069.cwmp.faults import AcsFault, Fault
+from tr069.cwmp.quick import QuickInforms
 from tr069.cwmp.xml import decompress
 from tr069.datamodel.profiles import DeviceProfile, profile_for
 from tr069.datamodel.tree import Identity
@@ -36,6 +40,8 @@ COOKIE = 'session'
 _COOKIE = re.compile(rf'(?:^|[;,\s]){COOKIE}\s*=\s*"?([A-Za-z0-9_-]+)"?')
 _CHARSET = re.compile(r'charset\s*=\s*"?([A-Za-z0-9._-]{1,40})"?', re.IGNORECASE)
 _XML = ('Content-Type', 'text/xml; charset="utf-8"')
+_XML_HEAD = f'{_XML[0]}: {_XML[1]}\r\n'.encode()
+_COOKIE_NAME = COOKIE.encode()
 _MAX_FAILURES = 3  # wrong credentials on one connection
 
 
@@ -76,6 +82,8 @@ class CpeServer:
             settings.max_body, settings.request_timeout_s, settings.session_timeout_s, settings.max_connections
         )
         self.http = HttpServer(self.handle, limits)
+        self._quick = QuickInforms()
+        self._ended: dict[str, Counter] = {}  # looking a label up costs more than the rest of an end
         self._recovering = any(profile.quirks.recover_xml for profile in profiles)
 
     async def start(self, context: ssl.SSLContext | None = None) -> int:
@@ -109,7 +117,10 @@ class CpeServer:
         self._sessions.pop(session.id, None)
         if self._by_device.get(session.device_id) is session:
             del self._by_device[session.device_id]
-        self._metrics.sessions_ended.labels(how).inc()
+        ended = self._ended.get(how)
+        if ended is None:
+            ended = self._ended[how] = self._metrics.sessions_ended.labels(how)
+        ended.inc()
 
     # --- one request ----------------------------------------------------------------------------------------------
 
@@ -128,7 +139,7 @@ class CpeServer:
         encoding = request.headers.get('content-encoding', '').strip().lower()
         try:
             body = self._unpack(request.body, encoding)
-            if not body.strip():
+            if not body or body.isspace():
                 return self._on_empty(request, caller, encoding)
             envelope = self._decode(body, request.headers.get('content-type', ''), caller)
         except CwmpDecodeError as error:
@@ -158,8 +169,8 @@ class CpeServer:
             caller.failures += 1
             self._metrics.refusals.labels('credential').inc()
         stale = judgement.refusal is Refusal.STALE
-        challenges = authenticator.challenges(address, now, stale=stale)
-        return Response(401, b'', challenges, close=caller.failures >= _MAX_FAILURES)
+        head = authenticator.challenge_head(address, now, stale=stale)
+        return Response(401, head=head, close=caller.failures >= _MAX_FAILURES)
 
     def _unpack(self, body: bytes, encoding: str) -> bytes:
         if encoding in ('', 'identity'):
@@ -171,8 +182,12 @@ class CpeServer:
     def _decode(self, body: bytes, content_type: str, caller: _Caller) -> m.Envelope:
         found = _CHARSET.search(content_type)
         charset = found.group(1) if found else ''
+        begins = caller.session is None or caller.session.closed
+        envelope = self._quick.read(body, charset) if begins else None
+        if envelope is not None:
+            return envelope
         try:
-            return decode(body, charset)
+            envelope = decode(body, charset)
         except UnsafeXmlError as error:
             # The recovering parser is for the models whose profile says so, and they show who they are in the Inform.
             if not self._recovering or error.fault_code != AcsFault.INVALID_ARGUMENTS or b'<!DOCTYPE' in body:
@@ -184,6 +199,9 @@ class CpeServer:
             if profile is None or not profile.quirks.recover_xml:
                 raise
             return envelope
+        if begins:
+            self._quick.learn(body, charset, envelope)
+        return envelope
 
     def _reply(self, body: bytes, encoding: str, *cookie: tuple[str, str]) -> Response:
         headers = [_XML, *cookie]
@@ -235,7 +253,11 @@ class CpeServer:
         for warning in envelope.warnings:
             logger.debug('%s: %s', session.device_id, warning)
         body = session.encode(encode.INFORM_RESPONSE, envelope.id)
-        return self._reply(body, encoding, ('Set-Cookie', f'{COOKIE}={session.id}; Path=/'))
+        if encoding:
+            return self._reply(body, encoding, ('Set-Cookie', f'{COOKIE}={session.id}; Path=/'))
+        return Response(
+            200, body, head=b'%bSet-Cookie: %b=%b; Path=/\r\n' % (_XML_HEAD, _COOKIE_NAME, session.id.encode())
+        )
 
     # --- everything after it --------------------------------------------------------------------------------------
 
@@ -341,27 +363,33 @@ _LEAVES = {
 }
 
 
+@lru_cache(10_000)
+def _places(names: tuple[str, ...]) -> tuple[int, ...]:
+    """Where among an Inform's parameters each of `_LEAVES` stands, in their order; -1 where it does not."""
+    leaves = [name.rpartition('.')[2] for name in names]
+    return tuple(leaves.index(leaf) if leaf in leaves else -1 for leaf in _LEAVES)
+
+
 def _record(key: str, inform: m.Inform, address: str, now: float) -> DeviceRecord:
-    found: dict[str, str] = {}
-    for item in inform.parameters:
-        column = _LEAVES.get(item.name.rpartition('.')[2])
-        if column is not None:
-            found.setdefault(column, item.value[:128] if column != 'connection_request_url' else item.value[:2048])
-    device = inform.device
+    parameters = inform.parameters
+    software, hardware, url, udp, parameter_key = [
+        parameters[at].value if at >= 0 else '' for at in _places(tuple([item.name for item in parameters]))
+    ]
+    device, events = inform.device, inform.events
     return DeviceRecord(
-        id=key,
-        manufacturer=device.manufacturer,
-        oui=device.oui,
-        product_class=device.product_class,
-        serial=device.serial,
-        root=inform.parameters[0].name.partition('.')[0][:32] if inform.parameters else '',
-        software_version=found.get('software_version', ''),
-        hardware_version=found.get('hardware_version', ''),
-        address=address,
-        connection_request_url=found.get('connection_request_url', ''),
-        udp_address=found.get('udp_address', ''),
-        parameter_key=found.get('parameter_key', '')[:64],
-        events=', '.join(event.code for event in inform.events)[:256],
-        first_inform=now,
-        last_inform=now,
+        key,
+        device.manufacturer,
+        device.oui,
+        device.product_class,
+        device.serial,
+        parameters[0].name.partition('.')[0][:32] if parameters else '',
+        software[:128],
+        hardware[:128],
+        address,
+        url[:2048],
+        udp[:128],
+        parameter_key[:64],
+        (events[0].code if len(events) == 1 else ', '.join(event.code for event in events))[:256],
+        now,
+        now,
     )
