@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +19,9 @@ from dev.services import ROOT, Postgres, ServiceError, say, services
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-SSH_TESTS = [ROOT / 'tests' / 'nornir_tasks' / name for name in ('test_ssh.py', 'test_ssh_ways.py', 'test_consoles.py')]
+SSH_TESTS = [
+    ROOT / 'tests' / 'nornir_tasks' / f'test_{name}.py' for name in ('ssh', 'ssh_ways', 'consoles', 'routeros')
+]
 PASS_THROUGH = {'allow_extra_args': True, 'ignore_unknown_options': True}
 
 
@@ -42,7 +45,10 @@ def setup() -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def test(context: typer.Context) -> None:
-    """Run pytest with services and a template database; arguments are pytest's. Without any: all, with coverage."""
+    """Run pytest with services and a template database; arguments are pytest's.
+
+    Without any: all, with coverage, and those of SSH once more with paramiko 4.
+    """
     with services() as urls:
         ensure_templates(urls)
         env = environment(urls, 'netbox')
@@ -56,7 +62,7 @@ def test(context: typer.Context) -> None:
             say(f'coverage of {package}')
             report = [*coverage, 'report', f'--include={package}/*', '--fail-under=90']
             failed = call(report, env) or failed
-        raise typer.Exit(failed)
+    raise typer.Exit(ssh_tests(paramiko_before_5()) or failed)
 
 
 @app.command()
@@ -104,16 +110,15 @@ def bench(names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
 @app.command()
 def ssh() -> None:
     """Run the tests of SSH with paramiko 4 and with the installed one; they need no services."""
-    status = 0
-    for folder in (paramiko_before_5(), None):
-        env = dict(os.environ) | ({'PYTHONPATH': str(folder)} if folder else {})
-        version = subprocess.check_output(
-            [sys.executable, '-c', 'import paramiko; print(paramiko.__version__)'], env=env
-        )
-        say(f'paramiko {version.decode().strip()}')
-        command = [sys.executable, '-m', 'pytest', '-p', 'no:django', '-q', *map(str, SSH_TESTS)]
-        status = call(command, env) or status
-    raise typer.Exit(status)
+    raise typer.Exit(ssh_tests(paramiko_before_5()) or ssh_tests(None))
+
+
+def ssh_tests(folder: Path | None) -> int:
+    """Run them with the packages of that folder before the installed ones; answers pytest's exit status."""
+    env = dict(os.environ) | ({'PYTHONPATH': str(folder)} if folder else {})
+    version = subprocess.check_output([sys.executable, '-c', 'import paramiko; print(paramiko.__version__)'], env=env)
+    say(f'tests of SSH with paramiko {version.decode().strip()}')
+    return call([sys.executable, '-m', 'pytest', '-p', 'no:django', '-q', *map(str, SSH_TESTS)], env)
 
 
 @app.command(context_settings=PASS_THROUGH)

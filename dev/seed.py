@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def seed(spec: dict[str, Any]) -> None:
     from dcim.models import DeviceRole, DeviceType, Manufacturer, Site
     from users.models import Token, User
 
-    from netbox_delinquency.models import BillingSource, DelinquencyPolicy, PolicyStage
+    from netbox_delinquency.models import BillingSource, DelinquencyPolicy, EnforcementSettings, PolicyStage
 
     user = User.objects.create_superuser('admin', password=spec['password'])
     token = Token(user=user)
@@ -57,6 +56,8 @@ def seed(spec: dict[str, Any]) -> None:
     }
     for after_days, action in ((15, 'throttle'), (30, 'block')):
         PolicyStage.objects.create(policy=kinds['policy'], after_days=after_days, action=action)
+    # A wave of a demo need not be watched for a minute.
+    EnforcementSettings(soak_seconds=1).save()
     if spec['lab']:
         seed_lab(spec['lab'], kinds)
     seed_routers(spec['routers'], kinds)
@@ -69,15 +70,33 @@ def make_device(kinds: dict[str, Any], kind: str, name: str):
     return Device.objects.create(name=name, site=kinds['site'], role=role, device_type=device_type)
 
 
-def make_line(kinds: dict[str, Any], plan, number: str, with_device: bool, **line: Any) -> None:
+def make_lines(kinds: dict[str, Any], plan, lines: list[dict[str, Any]]) -> None:
+    """Each is the line's fields, a `number` of its own, and whether there is a CPE (`with_device`)."""
+    from netbox.search.backends import search_backend
+
     from netbox_delinquency.models import AccessLine, Contract, Subscriber
 
-    subscriber = Subscriber.objects.create(external_id=f'S-{number}', name=f'Subscriber {number}')
-    contract = Contract.objects.create(
-        external_id=f'C-{number}', subscriber=subscriber, source=kinds['source'], plan=plan, policy=kinds['policy']
+    numbers = [line.pop('number') for line in lines]
+    subscribers = Subscriber.objects.bulk_create(
+        Subscriber(external_id=f'S-{number}', name=f'Subscriber {number}') for number in numbers
     )
-    cpe = make_device(kinds, 'cpe', f'cpe-{number}') if with_device else None
-    AccessLine.objects.create(contract=contract, cpe=cpe, **line)
+    contracts = Contract.objects.bulk_create(
+        Contract(
+            external_id=f'C-{number}', subscriber=subscriber, source=kinds['source'], plan=plan, policy=kinds['policy']
+        )
+        for number, subscriber in zip(numbers, subscribers, strict=True)
+    )  # fmt: skip
+    made = AccessLine.objects.bulk_create(
+        AccessLine(
+            contract=contract,
+            cpe=make_device(kinds, 'cpe', f'cpe-{number}') if line.pop('with_device') else None,
+            **line,
+        )
+        for number, contract, line in zip(numbers, contracts, lines, strict=True)
+    )
+    # What is made in bulk is not found by NetBox's search until it is told.
+    for rows in (subscribers, contracts, made):
+        search_backend.cache(rows, remove_existing=False)
 
 
 def seed_lab(lab: dict[str, Any], kinds: dict[str, Any]) -> None:
@@ -91,11 +110,14 @@ def seed_lab(lab: dict[str, Any], kinds: dict[str, Any]) -> None:
         name='bras-linux', driver='linux', device=make_device(kinds, 'bras', 'bras-linux'), address=lab['address'],
         port=lab['port'], credential='demo-bras', host_key=lab['host_key'], parameters=lab['parameters'],
     )  # fmt: skip
-    for home in lab['homes']:
-        make_line(
-            kinds, plan, home['name'], with_device=True, bras=bras, circuit_id=home['interface'], ipv4=home['ipv4'],
-            ipv6=home['ipv6_prefix'],
-        )  # fmt: skip
+    homes = [
+        {
+            'number': home['name'], 'with_device': True, 'bras': bras, 'circuit_id': home['interface'],
+            'ipv4': home['ipv4'], 'ipv6': home['ipv6_prefix'],
+        }
+        for home in lab['homes']
+    ]  # fmt: skip
+    make_lines(kinds, plan, homes)
 
 
 def seed_routers(routers: list[dict[str, Any]], kinds: dict[str, Any]) -> None:
@@ -110,10 +132,14 @@ def seed_routers(routers: list[dict[str, Any]], kinds: dict[str, Any]) -> None:
             name=router['name'], driver='routeros', device=make_device(kinds, 'bras', router['name']),
             address='127.0.0.1', port=router['port'], credential='demo-routers', host_key=router['host_key'],
         )  # fmt: skip
-        for number, username in enumerate(islice(router['usernames'], SUBSCRIBERS), 1):
-            make_line(
-                kinds, plan, f'{router["name"]}-{number}', with_device=number <= DEVICES, bras=point, username=username
-            )
+        lines = [
+            {
+                'number': f'{router["name"]}-{number}', 'with_device': number <= DEVICES, 'bras': point,
+                'username': username,
+            }
+            for number, username in enumerate(router['usernames'], 1)
+        ]  # fmt: skip
+        make_lines(kinds, plan, lines)
 
 
 if __name__ == '__main__':

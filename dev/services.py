@@ -148,6 +148,11 @@ class Postgres:
         if self.running():
             run([program('pg_ctl'), '-D', str(self.folder), '-m', 'fast', '-w', 'stop'], self.user)
 
+    def restart(self) -> None:
+        """On the same port: every session of everybody is lost."""
+        log = self.folder / 'server.log'
+        run([program('pg_ctl'), '-D', str(self.folder), '-l', str(log), '-m', 'fast', '-w', 'restart'], self.user)
+
 
 def shared_buffers() -> int:
     """In MB: a quarter of the memory, as PostgreSQL advises; 2 GB hold all that a million contracts touch."""
@@ -181,24 +186,46 @@ class UseLock:
             Postgres().stop()
 
 
+class Redis:
+    """A Redis of our own on a free port, kept in memory only: stopped and started again, it is the same and empty."""
+
+    def __init__(self) -> None:
+        self.port, self.password = free_port(), secrets.token_hex(16)
+        self.server: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f'redis://:{self.password}@127.0.0.1:{self.port}'
+
+    def start(self) -> None:
+        # The configuration goes through standard input, so that no password shows in the process list.
+        config = f'port {self.port}\nbind 127.0.0.1\nrequirepass {self.password}\nsave ""\nappendonly no\ndir /tmp\n'
+        command = as_user([program('redis-server'), '-'], unprivileged_user())
+        self.server = subprocess.Popen(
+            command, cwd='/', stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, text=True
+        )
+        assert self.server.stdin
+        self.server.stdin.write(config)
+        self.server.stdin.close()
+        wait_for_port(self.port, 10)
+
+    def stop(self) -> None:
+        if self.server is not None:
+            end_group(self.server)
+            self.server = None
+
+    def __enter__(self) -> Redis:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
 @contextmanager
 def private_redis() -> Iterator[str]:
-    """A Redis of our own on a free port, kept in memory only; yields its `redis://` URL."""
-    port, password, user = free_port(), secrets.token_hex(16), unprivileged_user()
-    # The configuration goes through standard input, so that no password shows in the process list.
-    config = f'port {port}\nbind 127.0.0.1\nrequirepass {password}\nsave ""\nappendonly no\ndir /tmp\n'
-    command = as_user([program('redis-server'), '-'], user)
-    server = subprocess.Popen(
-        command, cwd='/', stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, text=True
-    )
-    assert server.stdin
-    server.stdin.write(config)
-    server.stdin.close()
-    try:
-        wait_for_port(port, 10)
-        yield f'redis://:{password}@127.0.0.1:{port}'
-    finally:
-        end_group(server)
+    with Redis() as redis:
+        yield redis.url
 
 
 def wait_for_port(port: int, seconds: float) -> None:

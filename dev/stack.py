@@ -9,11 +9,12 @@ import base64
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -23,10 +24,10 @@ from typing import Any, TextIO
 import requests
 from standardwebhooks import Webhook
 
-from dev.instance import BIN, instance
+from dev.instance import BIN, instance, psql
 from dev.lab import Lab
 from dev.seed import SUBSCRIBERS
-from dev.services import HOME, ROOT, ServiceError, end_group, free_port, say
+from dev.services import HOME, ROOT, Postgres, Redis, ServiceError, end_group, free_port, say
 from nornir_tasks.netbox import NetBox
 
 ROUTERS = ('bras-1', 'bras-2', 'bras-3', 'bras-4')
@@ -35,6 +36,21 @@ PROFILES = [
     {'name': 'nbd-reduced', 'rate-limit': '500k/1M'},
     {'name': 'nbd-restricted', 'address-list': 'nbd-restricted'},
 ]
+POOL_FROM = 250  # lines at a router from which their addresses come from its pool, not from their secrets
+# NetBox's own server for development, and the one that its documentation runs it with.
+RUNSERVER = ('netbox', 'runserver', '--noreload', '--insecure', '{host}:{port}')
+GUNICORN = (
+    'gunicorn',
+    '--bind',
+    '{host}:{port}',
+    '--workers',
+    '2',
+    '--threads',
+    '3',
+    '--timeout',
+    '120',
+    'netbox.wsgi',
+)
 LANES = ('netbox_delinquency.restore', 'netbox_delinquency.enforce')
 
 
@@ -51,7 +67,12 @@ class Stack:
     env: dict[str, str]
     log: Path  # of the web server and the workers
     secrets: dict[str, str]  # what must be found nowhere
+    redis: Redis
+    log_file: TextIO
+    open_: ExitStack  # ends whatever was started
+    worker_command: Sequence[str]
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
+    lanes: dict[int, tuple[str, ...]] = field(default_factory=dict)  # queues of each worker, by process id
 
     @property
     def netbox(self) -> NetBox:
@@ -79,8 +100,56 @@ class Stack:
                 'webhook-timestamp': str(int(now.timestamp())),
                 'webhook-signature': Webhook(self.signing_key).sign(event_id, now, body),
             },
-            timeout=10,
+            timeout=60,
         )
+
+    def sql(self, statement: str) -> str:
+        """Ask, or change, what is in NetBox's database, past NetBox."""
+        return psql(self.env, statement, self.env['DELINQUENCY_DEV_DATABASE'])
+
+    def configure(self, **values: Any) -> None:
+        """Change enforcement settings: `waves='rest', soak_seconds=0`."""
+        pairs = ', '.join(f"{name} = '{value}'" for name, value in values.items())
+        self.sql(f'UPDATE netbox_delinquency_enforcementsettings SET {pairs}')
+
+    def start_worker(self, *queues: str) -> subprocess.Popen[str]:
+        """A real NetBox worker of those queues."""
+        command = [*self.worker_command, *queues]
+        started = self.open_.enter_context(process(command, self.env, stdout=self.log_file, stderr=self.log_file))
+        self.workers.append(started)
+        self.lanes[started.pid] = queues
+        return started
+
+    def kill(self, worker: subprocess.Popen[str]) -> None:
+        """`kill -9` a worker with all its children."""
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        self.workers.remove(worker)
+
+    def revive(self) -> None:
+        """Start those workers again that ended by themselves, as their service manager would."""
+        for worker in [worker for worker in self.workers if worker.poll() is not None]:
+            end_group(worker)
+            self.workers.remove(worker)
+            self.start_worker(*self.lanes[worker.pid])
+
+    def restart_postgres(self) -> None:
+        """Restart the private PostgreSQL; one that was given only loses all its sessions with this database."""
+        if self.env['DATABASE_URL'] == Postgres().url:
+            Postgres().restart()
+        else:
+            name = self.env['DELINQUENCY_DEV_DATABASE']
+            ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            psql(self.env, ended)
+
+    def manage(self, *arguments: str) -> str:
+        """A management command; returns what it said."""
+        done = subprocess.run(
+            [str(BIN / 'netbox'), *arguments], env=self.env, cwd=ROOT, text=True, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise ServiceError(f'netbox {arguments[0]} failed:\n{done.stderr}')
+        return done.stdout
 
     def services(self, router: str) -> dict[str, dict[str, Any]]:
         """What every subscriber of a simulated router gets, by user name, from the router's own state."""
@@ -115,15 +184,29 @@ def process(command: list[str], env: dict[str, str], **options: Any) -> Iterator
 
 
 @contextmanager
-def stack(database: str, with_lab: bool = True) -> Iterator[Stack]:
-    """Start everything; where the lab cannot run, `lab` is None (the caller says so)."""
+def stack(
+    database: str,
+    with_lab: bool = True,
+    *,
+    routers: Sequence[str] = ROUTERS,
+    lines: int = SUBSCRIBERS,
+    latency: float = 0,
+    web: Sequence[str] = RUNSERVER,
+    worker_command: Sequence[str] = (str(BIN / 'netbox'), 'rqworker'),
+) -> Iterator[Stack]:
+    """Start everything; where the lab cannot run, `lab` is None (the caller says so).
+
+    There are `routers` with `lines` each, whose answers are seen after `latency` seconds.
+    """
     with ExitStack() as open_, tempfile.TemporaryDirectory() as folder:
         lab = open_.enter_context(Lab()) if with_lab and not Lab.available() else None
         router_password = secrets.token_urlsafe(12)
-        simulator = open_.enter_context(_simulator(Path(folder), router_password))
+        simulator = open_.enter_context(_simulator(Path(folder), router_password, routers, lines, latency))
         signing_key = 'whsec_' + base64.b64encode(secrets.token_bytes(32)).decode()
         env = open_.enter_context(instance(database))
+        redis = open_.enter_context(Redis())
         env |= {
+            'REDIS_URL': redis.url,  # one that may be stopped without harm to anybody else
             'PYTHONUNBUFFERED': '1',
             'DELINQUENCY_CREDENTIAL_DEMO_BILLING': json.dumps({'secret': signing_key}),
             'DELINQUENCY_CREDENTIAL_DEMO_ROUTERS': json.dumps({'username': 'admin', 'password': router_password}),
@@ -134,34 +217,33 @@ def stack(database: str, with_lab: bool = True) -> Iterator[Stack]:
             )
         spec = _seed(Path(folder), env, lab, simulator['routers'])
         port = free_port()
-        server = [str(BIN / 'netbox'), 'runserver', '--noreload', '--insecure', f'127.0.0.1:{port}']
+        program, *arguments = (word.format(host='127.0.0.1', port=port) for word in web)
+        server = [str(BIN / program), *arguments]
         log = open_.enter_context((HOME / f'{database}.log').open('w'))
         open_.enter_context(process(server, env, stdout=log, stderr=log))
         running = Stack(
             url=f'http://127.0.0.1:{port}', token=spec['token'], password=spec['password'], signing_key=signing_key,
             control=simulator['control'], lab=lab, env=env, log=Path(log.name),
             secrets={'router password': router_password, 'signing key': signing_key.removeprefix('whsec_')},
+            redis=redis, log_file=log, open_=open_, worker_command=worker_command,
         )  # fmt: skip
         for lane in LANES:
-            running.workers.append(open_.enter_context(worker(env, log, lane)))
-        wait_until('NetBox answers', lambda: _answers(running.url), 120)
+            running.start_worker(lane)
+        wait_until('NetBox answers', lambda: _answers(running.url), 300)
         yield running
-
-
-def worker(env: dict[str, str], log: TextIO, *queues: str):
-    """A real NetBox worker of those queues."""
-    return process([str(BIN / 'netbox'), 'rqworker', *queues], env, stdout=log, stderr=log)
 
 
 def _answers(url: str) -> bool:
     try:
         return requests.get(f'{url}/login/', timeout=30).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 
 @contextmanager
-def _simulator(folder: Path, password: str) -> Iterator[dict[str, Any]]:
+def _simulator(
+    folder: Path, password: str, names: Sequence[str], lines: int, latency: float
+) -> Iterator[dict[str, Any]]:
     config = folder / 'routers.json'
     routers = [
         {
@@ -170,13 +252,13 @@ def _simulator(folder: Path, password: str) -> Iterator[dict[str, Any]]:
             'profiles': PROFILES,
             'subscribers': [
                 {
-                    'name': f'{name}-user{{n}}', 'service': 'pppoe', 'profile': 'fibre-100', 'count': SUBSCRIBERS,
-                    'remote-address': f'100.64.{number}.{{n}}',
+                    'name': f'{name}-user{{n}}', 'service': 'pppoe', 'profile': 'fibre-100', 'count': lines,
+                    **({'remote-address': f'100.64.{number}.{{n}}'} if lines < POOL_FROM else {}),
                 },
             ],
-            'settings': {'reconnect_after': 0.2},
+            'settings': {'reconnect_after': 0.2, 'latency': latency},
         }
-        for number, name in enumerate(ROUTERS, 1)
+        for number, name in enumerate(names, 1)
     ]  # fmt: skip
     config.write_text(json.dumps({'routers': routers}))
     command = [sys.executable, '-m', 'tests.simulators.routeros', '--config', str(config)]
@@ -187,7 +269,7 @@ def _simulator(folder: Path, password: str) -> Iterator[dict[str, Any]]:
             raise ServiceError('the router simulator did not start')
         answer = json.loads(line)
         for router in answer['routers']:
-            router['usernames'] = [f'{router["name"]}-user{number}' for number in range(1, SUBSCRIBERS + 1)]
+            router['usernames'] = [f'{router["name"]}-user{number}' for number in range(1, lines + 1)]
         yield answer
 
 

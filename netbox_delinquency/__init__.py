@@ -20,7 +20,9 @@ class DelinquencyConfig(PluginConfig):
 
     def ready(self) -> None:
         super().ready()
-        from netbox_delinquency import dashboard, jobs, signals  # noqa: F401  # each registers what it holds
+        from netbox_delinquency import dashboard, events, jobs, signals  # noqa: F401  # each registers what it holds
+
+        events.register_event_types()
 
     @classmethod
     def validate(cls, user_config: dict[str, Any], netbox_version: str) -> None:

@@ -15,6 +15,7 @@ __all__ = (
     'NoticeChannelChoices',
     'NoticeKindChoices',
     'OutcomeChoices',
+    'PlanChangeStatusChoices',
     'PointStatusChoices',
     'RunKindChoices',
     'RunStatusChoices',
@@ -219,6 +220,18 @@ class HoldKindChoices(ChoiceSet):
         Choice(COURT, _('Court order'), color='red'),
         Choice(ESSENTIAL, _('Essential service'), color='indigo'),
         Choice(CLEARING, _('Awaiting clearing'), color='yellow'),
+    ]
+
+
+class PlanChangeStatusChoices(ChoiceSet):
+    OFFERED = 'offered'
+    ACCEPTED = 'accepted'
+    DECLINED = 'declined'
+
+    CHOICES = [
+        Choice(OFFERED, _('Offered'), color='cyan'),
+        Choice(ACCEPTED, _('Accepted'), color='green'),
+        Choice(DECLINED, _('Declined'), color='gray'),
     ]
 
 

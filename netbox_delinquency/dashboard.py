@@ -21,5 +21,9 @@ class EnforcementWidget(DashboardWidget):
         if request.user.has_perm('netbox_delinquency.view_accessline'):
             found.append(counts.drifting(request.user))
         found += counts.open_runs(request.user)
+        found += counts.late_sources(request.user)
         context = {'counts': found, 'empty': _('Nothing to show.')}
-        return stopped_banner() + render_to_string('netbox_delinquency/inc/counts.html', context)
+        page = stopped_banner() + render_to_string('netbox_delinquency/inc/counts.html', context)
+        if drift := counts.drift_by_point(request.user):
+            page += render_to_string('netbox_delinquency/inc/drift.html', {'drift': drift})
+        return page

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
+from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from core.choices import JobNotificationChoices
+from core.choices import JobNotificationChoices, JobStatusChoices
 from core.exceptions import JobFailed
+from core.models import Job, ObjectType
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from netbox.jobs import JobRunner, system_job
 
@@ -17,16 +20,22 @@ from nornir_tasks.drivers.base import lines_of
 from nornir_tasks.errors import EnforcementError
 from nornir_tasks.preparing import check_point
 
-from .billing.ingest import work_inbox
-from .choices import EventStatusChoices, RunKindChoices, RunStatusChoices
+from .billing.ingest import lapse_clearing, work_inbox
+from .choices import EventStatusChoices, OutcomeChoices, RunStatusChoices
+from .enforcement import control
+from .enforcement.conduct import begin_run, conduct, is_abandoned, waiting_points, waiting_runs
 from .enforcement.errors import RunRefusedError
-from .enforcement.execute import execute_run, is_abandoned
+from .enforcement.execute import watch_points, work_point
+from .enforcement.halts import why_held
+from .enforcement.lanes import RESTORE, kinds_of, lane_of
 from .enforcement.learn import learn_cpes
 from .enforcement.plan import plan_runs, unplanned_lines
-from .models import AccessLine, BillingEvent, EnforcementPoint, EnforcementRun
+from .enforcement.reconcile import points_to_read, reconcile_point
+from .models import AccessLine, BillingEvent, EnforcementPoint, EnforcementRun, EnforcementSettings
 from .policy.days import ensure_start_days
 from .policy.evaluate import evaluate
 from .retention import purge
+from .schedule import PeriodicJob, bury, ensure_system_jobs, is_lost
 from .settings import get_settings
 
 ENFORCE_QUEUE = 'netbox_delinquency.enforce'
@@ -34,6 +43,8 @@ RESTORE_QUEUE = 'netbox_delinquency.restore'
 
 # An event that lies in the inbox for so long was stored while the queue was down.
 FORGOTTEN_AFTER = timedelta(minutes=1)
+
+logger = logging.getLogger('netbox_delinquency.jobs')
 
 
 class WorkInbox(JobRunner):
@@ -47,17 +58,63 @@ class WorkInbox(JobRunner):
         contracts = work_inbox(now)
         # What takes access away waits for the evaluation of all contracts: one plan, not one for each event.
         for run in plan_runs(unplanned_lines().filter(contract__in=contracts), now, restores_only=True):
-            work_run(self, run.pk)
+            start_run(run.pk)
 
 
 class ExecuteRun(JobRunner):
-    """Execute an approved run."""
+    """Begin an approved run, whose points are jobs of their own; or take one up that is under way."""
 
     class Meta:
-        name = 'Enforcement run'
+        name = control.START
 
     def run(self, run: int, **kwargs) -> None:
-        work_run(self, run)
+        try:
+            start_run(run)
+        except RunRefusedError as error:
+            if points := waiting_points(EnforcementRun.objects.get(pk=run)):
+                enqueue_points(EnforcementRun.objects.get(pk=run), points)
+                return
+            self.logger.warning(str(error))
+            raise JobFailed from None
+
+
+class WorkPoint(JobRunner):
+    """Work off one point of a run, as far as the wave under way goes."""
+
+    class Meta:
+        name = 'Enforcement run at a point'
+
+    def run(self, run: int, point: int, **kwargs) -> None:
+        work = work_point(run, point)
+        if work.taken:
+            self.logger.info('another worker holds the point: it takes these rows up next')
+            return
+        if work.halt:
+            self.logger.info('halted: %s', work.halt)
+        counts = ', '.join(f'{count} {outcome}' for outcome, count in sorted(work.outcomes.items()))
+        self.logger.info('rows: %s', counts or 'none')
+        self.job.data = dict(work.outcomes)
+        carry_on(run)
+        # Whoever found this point taken has left its rows to us.
+        lane = lane_of(EnforcementRun.objects.values_list('kind', flat=True).get(pk=run))
+        for waiting in waiting_runs(point, kinds_of(lane)):
+            if not why_held(waiting, point):
+                enqueue_points(waiting, [point])
+        if set(work.outcomes) - {*OutcomeChoices.SUCCESS, OutcomeChoices.SKIPPED}:
+            raise JobFailed
+
+
+class ConductRun(JobRunner):
+    """After a wave has soaked: look at the points once more, and go on if they are well."""
+
+    class Meta:
+        name = 'Enforcement run: next wave'
+
+    def run(self, run: int, **kwargs) -> None:
+        watched = EnforcementRun.objects.get(pk=run)
+        if watched.status == RunStatusChoices.RUNNING:
+            watch_points(watched)
+        carry_on(run, watched=True)
 
 
 class CheckPoint(JobRunner):
@@ -74,6 +131,44 @@ class CheckPoint(JobRunner):
         self.job.data = {'findings': [asdict(finding) for finding in findings], 'lines': lines_of(findings)}
         if any(finding.required and not finding.ok for finding in findings):
             raise JobFailed
+
+
+class ReconcilePoint(JobRunner):
+    """Read lines of a point back; those that have less than they should are restored at once."""
+
+    class Meta:
+        name = 'Reconcile'
+
+    def run(self, point: int, percent: int | None = None, lines: list[int] | None = None, **kwargs) -> None:
+        try:
+            report = reconcile_point(EnforcementPoint.objects.get(pk=point), percent=percent, lines=lines)
+        except RunRefusedError as error:
+            self.logger.warning(str(error))
+            raise JobFailed from None
+        self.job.data = report.as_dict()
+        self.logger.info('lines: %s', report)
+        for line, error in report.errors:
+            self.logger.warning('%s: %s', line, error)
+        for pk in report.restores:
+            start_run(pk)
+        if report.unreadable and not report.read:
+            raise JobFailed
+
+
+@system_job(interval=60)
+class Reconcile(PeriodicJob):
+    """Have a part of every point's lines read back, those longest unseen; over the hours it comes round to all."""
+
+    class Meta:
+        name = 'Delinquency: reconcile'
+
+    def run(self, *args, **kwargs) -> None:
+        now, percent = timezone.now(), EnforcementSettings.load().reconcile_percent
+        for point in points_to_read():
+            # While nobody works them off the jobs do not pile up; those that Redis lost are not waited for.
+            waiting = ReconcilePoint.get_jobs(point).filter(status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES)
+            if all(is_lost(job, now) for job in waiting):
+                enqueue_reconcile(point, percent=percent)
 
 
 class LearnCpes(JobRunner):
@@ -115,25 +210,19 @@ class LookAtCpe(JobRunner):
 
 
 @system_job(interval=1)
-class Housekeeping(JobRunner):
+class Housekeeping(PeriodicJob):
     """Take up what a dead worker or a queue that was down left behind."""
 
     class Meta:
         name = 'Delinquency: housekeeping'
 
     def run(self, *args, **kwargs) -> None:
-        now = timezone.now()
-        waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED)
-        if waiting.filter(received_at__lt=now - FORGOTTEN_AFTER).exists():
-            enqueue_inbox()
-        for run in EnforcementRun.objects.filter(status=RunStatusChoices.RUNNING):
-            if is_abandoned(run, now):
-                self.logger.warning('run "%s" was left by its worker: resuming it', run)
-                enqueue_run(run)
+        for sentence in take_up(timezone.now()):
+            self.logger.warning(sentence)
 
 
 @system_job(interval=1_440)
-class Retention(JobRunner):
+class Retention(PeriodicJob):
     """Forget what was settled long ago; the log of what was done to lines is kept for its own term."""
 
     class Meta:
@@ -145,7 +234,7 @@ class Retention(JobRunner):
 
 
 @system_job(interval=1_440)
-class RenewCalendars(JobRunner):
+class RenewCalendars(PeriodicJob):
     """Write the days on which something may start anew, from the calendars and holidays as they are now."""
 
     class Meta:
@@ -156,7 +245,7 @@ class RenewCalendars(JobRunner):
 
 
 @system_job(interval=get_settings().evaluate_minutes)
-class Evaluate(JobRunner):
+class Evaluate(PeriodicJob):
     """Put every contract where it belongs today, and plan what follows from it."""
 
     class Meta:
@@ -164,36 +253,155 @@ class Evaluate(JobRunner):
 
     def run(self, *args, **kwargs) -> None:
         now = timezone.now()
+        if lapsed := lapse_clearing(now, get_settings().clearing_days):
+            self.logger.warning('%d invoices were to clear and have not: they are owed again', lapsed)
         evaluation = evaluate(now)
         self.logger.info('standing of %d contracts and %d lines changed', evaluation.contracts, evaluation.lines)
         for run in plan_runs(unplanned_lines(), now):
             self.logger.info('%s: %s, %s', run, run.kind, run.status)
             if run.status == RunStatusChoices.APPROVED:
-                enqueue_run(run)
+                start_run(run.pk)
 
 
-def work_run(job: JobRunner, pk: int) -> None:
-    """Execute a run within a job; its rows carry what happened, the job only the sums."""
-    outcomes: Counter[str] = Counter()
-    try:
-        run = execute_run(pk, lambda result: outcomes.update([str(result.outcome)]))
-    except RunRefusedError as error:
-        job.logger.warning(str(error))
-        raise JobFailed from None
-    job.logger.info('%s: %s', run, ', '.join(f'{count} {outcome}' for outcome, count in sorted(outcomes.items())))
-    if run.status != RunStatusChoices.COMPLETED:
-        raise JobFailed
+def start_run(pk: int) -> EnforcementRun:
+    """Begin an approved run here and now, and queue its points. Raises `RunRefusedError`."""
+    run = begin_run(pk, timezone.now())
+    carry_on(pk)
+    return run
+
+
+def resume_run(run: EnforcementRun, now: datetime) -> EnforcementRun:
+    """Resume a paused run, and queue what it waits for. Raises `RunRefusedError`."""
+    run = control.resume_run(run, now)
+    carry_on(run.pk)
+    enqueue_points(run, waiting_points(run))
+    return run
+
+
+def carry_on(pk: int, watched: bool = False) -> None:
+    """Take a run a step on, and queue what follows: the points of the next wave, or a look at it once this soaked."""
+    now = timezone.now()
+    orders = conduct(pk, now, watched=watched)
+    run = EnforcementRun.objects.get(pk=pk)
+    enqueue_points(run, orders.points)
+    if orders.look_at and ConductRun.name not in _queued_jobs(run):
+        ConductRun.enqueue(
+            instance=run,
+            schedule_at=orders.look_at if orders.look_at > now else None,
+            queue_name=_queue(run),
+            notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+            job_timeout=get_settings().job_timeout_seconds,
+            run=run.pk,
+        )
+
+
+def enqueue_points(run: EnforcementRun, points: Iterable[int]) -> None:
+    """Queue these points of a run, by primary key; none that has a job already which will come to it."""
+    names = dict(EnforcementPoint.objects.filter(pk__in=list(points)).values_list('pk', 'name'))
+    queued = _queued_jobs(run)
+    for pk, name in names.items():
+        title = point_job_name(name)
+        if title in queued:
+            continue
+        WorkPoint.enqueue(
+            instance=run,
+            name=title,
+            queue_name=_queue(run),
+            notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+            job_timeout=get_settings().job_timeout_seconds,
+            run=run.pk,
+            point=pk,
+        )
+
+
+def point_job_name(point: str) -> str:
+    return f'{WorkPoint.name}: {point}'
+
+
+def _queued_jobs(run: EnforcementRun) -> set[str]:
+    """Names of this run's jobs that have not begun; those that Redis lost are closed, and do not count."""
+    now, names = timezone.now(), set()
+    for job in _jobs_of(run).filter(status__in=(JobStatusChoices.STATUS_PENDING, JobStatusChoices.STATUS_SCHEDULED)):
+        if is_lost(job, now):
+            bury(job, now)
+        else:
+            names.add(job.name)
+    return names
+
+
+def bury_jobs(run: EnforcementRun, now: datetime) -> None:
+    """Close the rows of this run's jobs whose workers died."""
+    for job in _jobs_of(run).filter(status=JobStatusChoices.STATUS_RUNNING):
+        if is_lost(job, now):
+            bury(job, now)
+
+
+def _jobs_of(run: EnforcementRun):
+    return Job.objects.filter(object_type=ObjectType.objects.get_for_model(run), object_id=run.pk)
+
+
+def _queue(run: EnforcementRun) -> str:
+    return RESTORE_QUEUE if lane_of(run.kind) == RESTORE else ENFORCE_QUEUE
+
+
+def take_up(now: datetime) -> list[str]:
+    """Everything that was left behind is taken up again; what was, in sentences. May be called from anywhere, any time.
+
+    Raises `RedisError` while there is no Redis.
+    """
+    told = [f'system job "{name}" was lost: scheduled again' for name in ensure_system_jobs()]
+    waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED)
+    if waiting.filter(received_at__lt=now - FORGOTTEN_AFTER).exists():
+        enqueue_inbox()
+        told.append('billing events lay in the inbox')
+    for run in EnforcementRun.objects.filter(status=RunStatusChoices.APPROVED):
+        if _was_to_start(run, now):
+            told.append(f'run "{run}" was approved and never begun: starting it')
+            try:
+                start_run(run.pk)
+            except RunRefusedError as error:
+                told.append(str(error))
+    for run in EnforcementRun.objects.filter(status=RunStatusChoices.RUNNING):
+        if is_abandoned(run, now):
+            told.append(f'run "{run}" was left by {run.executor}: the workers take it over')
+            begin_run(run.pk, now)
+        carry_on(run.pk)
+    left = EnforcementRun.objects.filter(changes__outcome='', started_at__isnull=False)
+    for run in left.filter(status__in=(RunStatusChoices.RUNNING, RunStatusChoices.CANCELLED)).distinct():
+        bury_jobs(run, now)
+        if points := [point for point in waiting_points(run) if not why_held(run, point)]:
+            told.append(f'run "{run}" has rows left at {len(points)} points')
+            enqueue_points(run, points)
+    return told
+
+
+def _was_to_start(run: EnforcementRun, now: datetime) -> bool:
+    """True for an approved run that would have begun by now, had its job not been lost.
+
+    Of a run that a person planned, only where a person started it: a runbook of theirs may be about to.
+    """
+    if run.approved_at > now - FORGOTTEN_AFTER:
+        return False
+    if run.author_id is None and run.approver_id is None:
+        return True
+    started = _jobs_of(run).filter(name=ExecuteRun.name, status=JobStatusChoices.STATUS_PENDING)
+    lost = [job for job in started if is_lost(job, now)]
+    for job in lost:
+        bury(job, now)
+    return bool(lost)
 
 
 def enqueue_run(run: EnforcementRun, user=None):
-    """Queue an approved run on the lane of its kind. Raises `RunRefusedError` for one that is not approved."""
+    """Queue the start of an approved run, on the lane of its kind; of a running one, that it is looked after at once.
+
+    Raises `RunRefusedError` for any other.
+    """
     if run.status not in (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING):
         raise RunRefusedError(f'run "{run}" is {run.status}: only an approved one can be started')
-    queue = RESTORE_QUEUE if run.kind == RunKindChoices.RESTORE else ENFORCE_QUEUE
     return ExecuteRun.enqueue(
         instance=run,
         user=user,
-        queue_name=queue,
+        queue_name=_queue(run),
         notifications=JobNotificationChoices.NOTIFICATION_ON_FAILURE,
         job_timeout=get_settings().job_timeout_seconds,
         run=run.pk,
@@ -201,15 +409,24 @@ def enqueue_run(run: EnforcementRun, user=None):
 
 
 def enqueue_check(point: EnforcementPoint, user=None):
-    """Have a worker check a point: credentials, and the way to it, are the workers', not the web server's."""
-    return CheckPoint.enqueue(
-        instance=point,
-        user=user,
-        queue_name=ENFORCE_QUEUE,
-        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
-        job_timeout=get_settings().job_timeout_seconds,
-        point=point.pk,
-    )
+    """Have a worker check a point."""
+    return _enqueue_asking(CheckPoint, point, user, point=point.pk)
+
+
+def enqueue_reconcile(point: EnforcementPoint, user=None, *, percent: int | None = None, lines=None):
+    """Have a worker read a point's lines back: these, by primary key, or the part of them longest unseen, or all."""
+    return _enqueue_asking(ReconcilePoint, point, user, point=point.pk, percent=percent, lines=lines)
+
+
+def enqueue_reconcile_of(lines: QuerySet[AccessLine], user=None) -> list[Job]:
+    """Have these lines read back: a job for each active point that they have."""
+    chosen = lines.order_by().values('pk')
+    queued = []
+    for point in points_to_read():
+        here = AccessLine.objects.filter(Q(bras=point) | Q(acs=point), pk__in=chosen)
+        if pks := list(here.order_by().values_list('pk', flat=True)):
+            queued.append(enqueue_reconcile(point, user=user, lines=pks))
+    return queued
 
 
 def enqueue_learn(point: EnforcementPoint, user=None):
@@ -223,6 +440,7 @@ def enqueue_look(line: AccessLine, user=None):
 
 
 def _enqueue_asking(job: type[JobRunner], instance, user, **arguments):
+    """Queue what reads at a point: credentials, and the way to it, are the workers', not the web server's."""
     return job.enqueue(
         instance=instance,
         user=user,

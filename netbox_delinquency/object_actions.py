@@ -5,8 +5,21 @@ from django.utils.translation import pgettext_lazy
 from netbox.object_actions import ObjectAction
 
 from .choices import RunStatusChoices
+from .enforcement.revert import is_revertible
 
-__all__ = ('ApproveRun', 'CancelRun', 'PlanLines', 'ProfileLines', 'StartRun')
+__all__ = (
+    'ApproveRun',
+    'CancelRun',
+    'PauseRun',
+    'PlanLines',
+    'ProfileLines',
+    'ReconcileLines',
+    'ResumeRun',
+    'RevertRows',
+    'RevertRun',
+    'StartRun',
+    'UnpinLines',
+)
 
 
 class PlanLines(ObjectAction):
@@ -17,6 +30,53 @@ class PlanLines(ObjectAction):
     multi = True
     permissions_required = {'enforce'}
     template_name = 'netbox_delinquency/buttons/plan.html'
+
+
+class ReconcileLines(ObjectAction):
+    """Read the selected lines back."""
+
+    name = 'bulk_reconcile'
+    label = _('Read Selected')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'cyan', 'icon': 'magnify-scan'}
+
+
+class UnpinLines(ObjectAction):
+    """Let policy take hold of the selected lines again."""
+
+    name = 'bulk_unpin'
+    label = _('Unpin Selected')
+    multi = True
+    permissions_required = {'enforce'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'secondary', 'icon': 'pin-off'}
+
+
+class RevertRows(ObjectAction):
+    """Put the lines of the selected rows back as they were before."""
+
+    name = 'bulk_revert'
+    label = _('Revert Selected')
+    multi = True
+    permissions_required = {'view'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'orange', 'icon': 'undo-variant'}
+
+    @classmethod
+    def render(cls, context, obj, **kwargs):
+        may = context['request'].user.has_perm('netbox_delinquency.enforce_accessline')
+        return super().render(context, obj, **kwargs) if may else ''
 
 
 class ProfileLines(ObjectAction):
@@ -65,10 +125,50 @@ class StartRun(RunAction):
     icon = 'play'
 
 
+class PauseRun(RunAction):
+    name = 'pause'
+    label = _('Pause')
+    permissions_required = {'execute'}
+    statuses = (RunStatusChoices.RUNNING,)
+    color = 'warning'
+    icon = 'pause'
+    template_name = 'netbox_delinquency/buttons/pause.html'
+
+
+class ResumeRun(RunAction):
+    name = 'resume'
+    label = pgettext_lazy('button', 'Resume')
+    permissions_required = {'execute'}
+    statuses = (RunStatusChoices.PAUSED,)
+    color = 'primary'
+    icon = 'play'
+
+
+class RevertRun(RunAction):
+    """Shown for a run that sent something and stands still, to those who may change lines."""
+
+    name = 'revert'
+    label = _('Revert')
+    permissions_required = {'view'}
+    statuses = (
+        RunStatusChoices.PAUSED,
+        RunStatusChoices.COMPLETED,
+        RunStatusChoices.FAILED,
+        RunStatusChoices.CANCELLED,
+    )
+    color = 'orange'
+    icon = 'undo-variant'
+
+    @classmethod
+    def render(cls, context, obj, **kwargs):
+        may = context['request'].user.has_perm('netbox_delinquency.enforce_accessline')
+        return super().render(context, obj, **kwargs) if may and is_revertible(obj) else ''
+
+
 class CancelRun(RunAction):
     name = 'cancel'
     label = _('Cancel')
     permissions_required = {'cancel'}
-    statuses = (RunStatusChoices.PLANNED, RunStatusChoices.APPROVED)
+    statuses = RunStatusChoices.OPEN
     color = 'secondary'
     icon = 'cancel'

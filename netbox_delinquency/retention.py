@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, TruncDate
 
 from .choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
-from .models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice
+from .models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice, PlanChangeOrder, RunPoint
 
 __all__ = ('purge',)
 
@@ -26,27 +26,29 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
     log_end = now - timedelta(days=log_days)
     done = {'run__status__in': RunStatusChoices.ENDED, 'run__finished_at__lt': log_end}
     settled = Q(contract__oldest_due_date__isnull=True)
-    ended = Coalesce('ended_at', 'ends_at')
+    paid = Invoice.objects.filter(contract=OuterRef('contract'), is_open=False, occurred_at__gte=before)
+    # What was about a debt that was paid since: the term begins with the payment, not with the notice.
+    paid_since = Exists(paid.filter(Q(due_date__isnull=True) | Q(due_date__lte=OuterRef('day'))))
     # How often a contract was unlocked within a year is asked for a year.
     counts_still = Q(kind=HoldKindChoices.TRUST, starts_at__gte=now - YEAR)
+    notices = Notice.objects.filter(settled, delivered_at__lt=before).annotate(day=TruncDate('delivered_at'))
+    holds = Hold.objects.annotate(end=Coalesce('ended_at', 'ends_at')).filter(settled, end__lt=before)
+    holds = holds.exclude(counts_still).annotate(day=TruncDate('end'))
     gone = (
-        Notice.objects.filter(settled, delivered_at__lt=before).exclude(_paid_since(before, 'delivered_at')),
-        Hold.objects.annotate(end=ended)
-        .filter(settled, end__lt=before)
-        .exclude(counts_still | _paid_since(before, 'end')),
+        Notice.objects.filter(pk__in=notices.filter(~paid_since).values('pk')),
+        Hold.objects.filter(pk__in=holds.filter(~paid_since).values('pk')),
+        PlanChangeOrder.objects.filter(settled, Q(decided_at__lt=before) | Q(offered_until__lt=before)),
         Invoice.objects.filter(is_open=False, occurred_at__lt=before, contract__oldest_due_date__isnull=True),
         BillingEvent.objects.filter(received_at__lt=before).exclude(status=EventStatusChoices.RECEIVED),
         EnforcementChange.objects.filter(**done),
-        EnforcementRun.objects.filter(status__in=RunStatusChoices.ENDED, finished_at__lt=log_end, changes__isnull=True),
+        RunPoint.objects.filter(**done),
+        # One that a younger run reverts goes with that one.
+        EnforcementRun.objects.filter(
+            status__in=RunStatusChoices.ENDED, finished_at__lt=log_end, changes__isnull=True, reverted_by__isnull=True
+        ),
     )
     counts = {}
     for queryset in gone:
         # Without signals: the journal refuses ordinary deletion, and the term of its keeping is over.
         counts[queryset.model.__name__] = queryset._raw_delete(queryset.db)  # noqa: SLF001
     return counts
-
-
-def _paid_since(before: datetime, moment: str) -> Q:
-    """What was about a debt that was paid since then: the term begins with the payment, not with the notice."""
-    paid = Invoice.objects.filter(contract=OuterRef('contract'), is_open=False, occurred_at__gte=before)
-    return Q(Exists(paid.filter(Q(due_date__isnull=True) | Q(due_date__lte=TruncDate(OuterRef(moment))))))

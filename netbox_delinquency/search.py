@@ -11,6 +11,7 @@ from .models import (
     EnforcementRun,
     Hold,
     Notice,
+    PlanChangeOrder,
     ServicePlan,
     Subscriber,
 )
@@ -101,7 +102,14 @@ class HoldIndex(SearchIndex):
     display_attrs = ('contract', 'kind', 'description')
 
 
+class PlanChangeOrderIndex(SearchIndex):
+    model = PlanChangeOrder
+    fields = (('reason', 300), *PROSE)
+    display_attrs = ('contract', 'to_plan', 'status', 'description')
+
+
 indexes = (
+    PlanChangeOrderIndex,
     CalendarIndex,
     NoticeIndex,
     HoldIndex,

@@ -14,14 +14,14 @@ def reevaluate(contract: int) -> None:
     """Put one contract where it belongs now; where that gives access back, give it back."""
     from .choices import RunStatusChoices
     from .enforcement.plan import plan_runs, unplanned_lines
-    from .jobs import enqueue_run
+    from .jobs import start_run
     from .policy.evaluate import evaluate
 
     now = timezone.now()
     evaluate(now, [contract])
     for run in plan_runs(unplanned_lines().filter(contract=contract), now, restores_only=True):
         if run.status == RunStatusChoices.APPROVED:
-            transaction.on_commit(lambda run=run: enqueue_run(run), robust=True)
+            transaction.on_commit(lambda run=run: start_run(run.pk), robust=True)
 
 
 @receiver([post_save, post_delete], sender=Notice)

@@ -21,6 +21,7 @@ PATHS = {
     'notices': 'notice',
     'holds': 'hold',
     'grace-rules': 'gracerule',
+    'plan-change-orders': 'planchangeorder',
     'settings': 'enforcementsettings',
 }
 

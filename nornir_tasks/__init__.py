@@ -1,0 +1,79 @@
+"""The engine as a library: what a runbook needs is here, and each name is imported when it is first used.
+
+`run_changes` and `read_all` do the work; `AccessChange`, `AccessTarget`, `AccessState` say what is wanted, `Reading`,
+`ChangeResult`, `Outcome` what came of it; `Point` is where. `NetBox` is NetBox over REST, a `Journal` is where a run
+is written down. `Waves` and `BreakerLimits` say how careful it is; `WavesRunner`, `NetBoxInventory`, `enforce` and
+`read_lines` are the same for a Nornir of your own. Everything else is internal, and may change.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nornir_tasks.breaker import BreakerLimits
+    from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, Mode, Outcome, Reading
+    from nornir_tasks.errors import EnforcementError
+    from nornir_tasks.inventory import Point
+    from nornir_tasks.journal import Journal, MemoryJournal, ReportingJournal
+    from nornir_tasks.netbox import Line, NetBox, NetBoxJournal
+    from nornir_tasks.netbox_inventory import NetBoxInventory
+    from nornir_tasks.runner import RunResults, read_all, run_changes
+    from nornir_tasks.tasks import enforce, read_lines
+    from nornir_tasks.waves import Waves
+    from nornir_tasks.waves_runner import WavesRunner
+
+_HOMES = {
+    'breaker': ('BreakerLimits',),
+    'change': ('AccessChange', 'AccessState', 'AccessTarget', 'ChangeResult', 'Mode', 'Outcome', 'Reading'),
+    'errors': ('EnforcementError',),
+    'inventory': ('Point',),
+    'journal': ('Journal', 'MemoryJournal', 'ReportingJournal'),
+    'netbox': ('Line', 'NetBox', 'NetBoxJournal'),
+    'netbox_inventory': ('NetBoxInventory',),
+    'runner': ('RunResults', 'read_all', 'run_changes'),
+    'tasks': ('enforce', 'read_lines'),
+    'waves': ('Waves',),
+    'waves_runner': ('WavesRunner',),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = (
+    'AccessChange',
+    'AccessState',
+    'AccessTarget',
+    'BreakerLimits',
+    'ChangeResult',
+    'EnforcementError',
+    'Journal',
+    'Line',
+    'MemoryJournal',
+    'Mode',
+    'NetBox',
+    'NetBoxInventory',
+    'NetBoxJournal',
+    'Outcome',
+    'Point',
+    'Reading',
+    'ReportingJournal',
+    'RunResults',
+    'Waves',
+    'WavesRunner',
+    'enforce',
+    'read_all',
+    'read_lines',
+    'run_changes',
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = getattr(import_module(f'{__name__}.{_HOME[name]}'), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,7 @@ from typing import Any
 
 import pynetbox
 import requests
-from pynetbox.core.query import AllocationError, Request, RequestError
+from pynetbox.core.query import AllocationError, ContentError, Request, RequestError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -25,6 +25,9 @@ from nornir_tasks.journal import Claim
 
 PAGE = 1000
 TIMEOUT = 30.0  # seconds without an answer
+PAGE_TIMEOUT = 120.0  # a thousand devices take a busy NetBox a while, and asking again makes it busier
+PAGE_WORKERS = 2  # pages asked for at a time
+NO_CONTENT = 204
 
 
 class NetBoxError(EnforcementError):
@@ -45,14 +48,15 @@ class Line:
 class _Session(requests.Session):
     """Every call has a time limit; a read is tried again, a write never (its answer may only have been lost)."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = TIMEOUT) -> None:
         super().__init__()
+        self.timeout = timeout
         retry = Retry(total=3, backoff_factor=0.5, status_forcelist=(502, 503, 504), allowed_methods=('GET',))
         for scheme in ('http://', 'https://'):
             self.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        return super().request(*args, **{'timeout': TIMEOUT, **kwargs})
+        return super().request(*args, **{'timeout': self.timeout, **kwargs})
 
 
 class NetBox:
@@ -74,22 +78,23 @@ class NetBox:
         """All rows of a list (`runs`, `changes`, …) by its filters, page after page."""
         try:
             yield from self._request(path, filters).get()
-        except (RequestError, requests.RequestException) as error:
+        except (RequestError, ContentError, requests.RequestException) as error:
             raise NetBoxError(_sentence(error)) from error
 
     def every(self, path: str, **filters: Any) -> list[dict[str, Any]]:
         """All rows of a list anywhere in NetBox's API (`dcim/devices`), its pages fetched beside each other."""
         request = Request(
             base=f'{self._api.base_url}/{path}',
-            http_session=self._api.http_session,
+            http_session=_Session(PAGE_TIMEOUT),
             token=self._api.token,
             filters=filters,
             limit=PAGE,
             threading=True,
+            max_workers=PAGE_WORKERS,
         )
         try:
             found = list(request.get())
-        except (RequestError, requests.RequestException) as error:
+        except (RequestError, ContentError, requests.RequestException) as error:
             raise NetBoxError(_sentence(error)) from error
         return sorted(found, key=lambda record: (record['name'] or '', record.get('id', 0)))
 
@@ -118,6 +123,14 @@ class NetBox:
         answer: dict[str, Any] = self._post(f'runs/{pk}/{action}', dict(body or {}))
         return answer
 
+    def progress(self, pk: int) -> dict[str, Any]:
+        """How far a run is: status, wave, waves, rows, done, outcomes, rate_per_s, eta_s (seconds), halt_reason."""
+        return next(self.rows(f'runs/{pk}/progress'))
+
+    def preview(self, pk: int) -> dict[str, Any]:
+        """What a run would do: rows by point and by wave, warnings, and `refusals`: why it cannot be approved now."""
+        return next(self.rows(f'runs/{pk}/preview'))
+
     def open_changes(self, pk: int) -> dict[str, list[AccessChange]]:
         """The rows of a run that are not closed yet, by point name."""
         changes: dict[str, list[AccessChange]] = {}
@@ -138,6 +151,10 @@ class NetBox:
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         try:
             return self._request(path).post(body)
+        except ContentError as error:
+            if error.req.status_code == NO_CONTENT:
+                return {}
+            raise NetBoxError(_sentence(error)) from error
         except (RequestError, AllocationError, requests.RequestException) as error:
             raise NetBoxError(_sentence(error)) from error
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,8 @@ from nornir_tasks.watch import Watch
 from nornir_tasks.waves import Waves, assign_waves
 
 logger = logging.getLogger(__name__)
+
+ASK_SECONDS = 5.0  # how often the journal is asked, while a run soaks, whether to go on
 
 type Wave = Sequence[tuple[Host, Task]]
 type Rows = Mapping[str, Sequence[AccessChange]]
@@ -75,17 +78,15 @@ class WavesRunner:
         results = WavesResult(task.name)
         if task.task.__module__ == 'nornir.core':
             # Nornir closes its connections through its runner too: that happens everywhere, also after a stop.
-            self._work([(host, task.copy()) for host in hosts], Stop(), results, lambda result: None)
+            self._do([(host, task.copy()) for host in hosts], Stop(), results)
             return results
         stop = Stop(self.cancel, self.deadline_s)
         work = self._prepare(task, hosts, stop)
         for number, wave in enumerate(work.waves):
             if number:
-                self._soak(work.looks([host for host in hosts if host.name in results]), stop)
-            self._work(wave, stop, results, work.ended)
+                self._soak(work, [host for host in hosts if host.name in results], stop)
+            self._do(wave, stop, results, work.ended)
             work.wave_ended()
-            if all(host.name in results.halted for host, _ in wave):
-                stop.pull(results.halted[wave[0][0].name])
         for host in hosts:
             if host.name not in results:
                 # Not a failure: Nornir leaves failed hosts out of whatever comes next.
@@ -108,17 +109,24 @@ class WavesRunner:
         watch = Watch(journal, rows, self.breaker, stop)
         return _JournaledWork(_over_rows(task, hosts, rows, given | {'journal': watch}), self.breaker, stop, watch)
 
-    def _soak(self, looks: Wave, stop: Stop) -> None:
+    def _soak(self, work: _Work, touched: Sequence[Host], stop: Stop) -> None:
         """Wait, and look at what the waves so far have done to their points."""
-        if self.soak_s and stop.wait(self.soak_s):
-            self._work(looks, stop, WavesResult('watch_point'), lambda result: None)
+        until = time.monotonic() + self.soak_s
+        work.ask()
+        while (left := until - time.monotonic()) > 0 and stop.wait(min(left, ASK_SECONDS)):
+            work.ask()
+        if self.soak_s:
+            self._do(work.looks(touched), stop, WavesResult('watch_point'))
 
-    def _work(self, wave: Wave, stop: Stop, results: WavesResult, ended: Any) -> None:
+    def _do(
+        self, wave: Wave, stop: Stop, results: WavesResult, ended: Callable[[MultiResult], None] | None = None
+    ) -> None:
         for host, result in self._start(wave, stop):
             if result is None:
                 results.halted.setdefault(host.name, stop.reason)
                 continue
-            ended(result)
+            if ended:
+                ended(result)
             if halted := getattr(result[0], 'halted', ''):
                 results.halted.setdefault(host.name, halted)
             self._keep(results, host, result)
@@ -172,6 +180,9 @@ class _Work:
         self._first = self._first or self._tally
         self._judge()
 
+    def ask(self) -> None:
+        """Whether to go on, between two waves."""
+
     def looks(self, hosts: Sequence[Host]) -> Wave:
         """What is done at these hosts between two waves."""
         return []
@@ -193,6 +204,15 @@ class _JournaledWork(_Work):
 
     def wave_ended(self) -> None:
         pass
+
+    def ask(self) -> None:
+        """A run may be paused while it soaks; and whoever keeps its journal sees that it is alive."""
+        try:
+            halt = self.watch.claim(()).halt
+        except Exception as error:  # noqa: BLE001 - it may be any journal's
+            halt = f'the journal cannot be asked whether to go on: {error}'
+        if halt:
+            self.stop.pull(halt)
 
     def looks(self, hosts: Sequence[Host]) -> Wave:
         task = next((task for wave in self.waves for _, task in wave), None)

@@ -22,7 +22,7 @@ from ..models import AccessLine, EnforcementPoint
 from .run_actions import PLAN, ActionPermissions, Refused, document
 from .serializers import EnforcementRunSerializer
 
-__all__ = ('LineActionsMixin', 'PointCpesMixin', 'ProfileActionsMixin')
+__all__ = ('CpeLineActionsMixin', 'PointCpesMixin', 'ProfileActionsMixin')
 
 CHECK = 'netbox_delinquency.check_enforcementpoint'
 
@@ -90,7 +90,7 @@ class PointCpesMixin:
         return _queued(enqueue_learn(point, user=request.user), request)
 
 
-class LineActionsMixin:
+class CpeLineActionsMixin:
     """Mixed into the viewset of access lines."""
 
     def get_permissions(self):

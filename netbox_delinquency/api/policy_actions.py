@@ -19,13 +19,13 @@ from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED
 
 from ..models import Contract
-from ..policy.care import end_hold, give_trust_unlock, set_review
+from ..policy.care import decide_plan_change, end_hold, give_trust_unlock, set_review
 from ..policy.explain import explain
 from ..policy.facts import facts_of
 from ..policy.simulate import SimulationError, simulate
 from .run_actions import ActionPermissions, Refused
 
-__all__ = ('ContractActionsMixin', 'HoldActionsMixin', 'PolicyActionsMixin', 'explanation_of')
+__all__ = ('ContractActionsMixin', 'HoldActionsMixin', 'PlanChangeActionsMixin', 'PolicyActionsMixin', 'explanation_of')
 
 
 class UnlockRequest(serializers.Serializer):
@@ -158,6 +158,28 @@ class HoldActionsMixin(_Acting):
         with _refusals():
             end_hold(hold, body['reason'], timezone.now())
         return Response(self.get_serializer(hold).data)
+
+
+class PlanChangeActionsMixin(_Acting):
+    acts = {'accept': 'change', 'decline': 'change'}
+
+    @extend_schema(request=None, responses={200: None, 409: None})
+    @action(detail=True, methods=['post'])
+    def accept(self, request, pk):
+        """The subscriber takes the smaller plan: the contract has it from now on."""
+        return self._decide(pk, True)
+
+    @extend_schema(request=None, responses={200: None, 409: None})
+    @action(detail=True, methods=['post'])
+    def decline(self, request, pk):
+        """The subscriber does not: the contract keeps its plan."""
+        return self._decide(pk, False)
+
+    def _decide(self, pk, accepted):
+        order = self._object(pk)
+        with _refusals():
+            decide_plan_change(order, accepted, timezone.now())
+        return Response(self.get_serializer(order).data)
 
 
 class PolicyActionsMixin:

@@ -1,4 +1,4 @@
-"""What can be done with runs over REST: plan, approve, start, cancel; and the journal that a runbook keeps here.
+"""What can be done with runs over REST: plan, approve, start, pause, resume, cancel; and the journal of a runbook.
 
 A refusal that comes of the run's state is a 409 with the sentence; a body that cannot be read is a 400, never taken
 for an empty one.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -19,15 +20,18 @@ from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED, HTTP_409_CONFLICT
 
+from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import ChangeResult, Outcome, Reading
 
+from ..enforcement.conduct import begin_run, finish_run
+from ..enforcement.control import cancel_run, pause_run
 from ..enforcement.errors import RunRefusedError
-from ..enforcement.execute import begin_run, finish_run
 from ..enforcement.journal import DatabaseJournal
-from ..enforcement.plan import approve_run, cancel_run, plan_runs, unplanned_lines
+from ..enforcement.plan import approve_run, plan_runs, unplanned_lines
+from ..enforcement.progress import progress
 from ..filtersets import AccessLineFilterSet
-from ..jobs import enqueue_run
-from ..models import AccessLine, EnforcementRun
+from ..jobs import enqueue_run, resume_run
+from ..models import AccessLine, EnforcementPoint, EnforcementRun
 from .serializers import EnforcementRunSerializer
 
 __all__ = ('RunActionsMixin',)
@@ -47,7 +51,11 @@ ACTIONS = {
     'claim': EXECUTE,
     'sending': EXECUTE,
     'finished': EXECUTE,
+    'unsent': EXECUTE,
+    'vitals': EXECUTE,
     'finish': EXECUTE,
+    'pause': EXECUTE,
+    'resume': EXECUTE,
     'cancel': CANCEL,
 }
 
@@ -57,7 +65,7 @@ class Refused(APIException):
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     try:
         yield
     except RunRefusedError as error:
@@ -99,15 +107,50 @@ class ResultRequest(serializers.Serializer):
     before = ReadingField(allow_null=True)
     after = ReadingField(allow_null=True)
     message = serializers.CharField(allow_blank=True)
+    refused = serializers.BooleanField(default=False, help_text='The point said no')
 
 
 class FinishedRequest(serializers.Serializer):
     results = ResultRequest(many=True, allow_empty=False)
 
 
+class UnsentRequest(serializers.Serializer):
+    keys = serializers.ListField(child=serializers.CharField(), allow_empty=False)
+
+
+class VitalsRequest(serializers.Serializer):
+    point = serializers.CharField(max_length=100)
+    sessions = serializers.IntegerField(min_value=0, allow_null=True)
+    latency_s = serializers.FloatField(min_value=0, allow_null=True)
+
+
+class PauseRequest(serializers.Serializer):
+    reason = serializers.CharField(max_length=400)
+
+
 class ClaimAnswer(serializers.Serializer):
     refused = serializers.DictField(child=serializers.CharField())
     busy = serializers.ListField(child=serializers.CharField())
+    halt = serializers.CharField(allow_blank=True, help_text='Nothing was claimed: stop, and leave the rows open')
+
+
+class WaveAnswer(serializers.Serializer):
+    wave = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    done = serializers.IntegerField()
+
+
+class ProgressAnswer(serializers.Serializer):
+    status = serializers.CharField()
+    wave = serializers.IntegerField()
+    waves = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    done = serializers.IntegerField()
+    outcomes = serializers.DictField(child=serializers.IntegerField())
+    by_wave = WaveAnswer(many=True)
+    rate_per_s = serializers.FloatField(allow_null=True)
+    eta_s = serializers.IntegerField(allow_null=True)
+    halt_reason = serializers.CharField(allow_blank=True)
 
 
 class SendingAnswer(serializers.Serializer):
@@ -119,6 +162,17 @@ class ActionPermissions(TokenPermissions):
 
     def __init__(self, permission: str) -> None:
         self.perms_map = {**TokenPermissions.perms_map, 'POST': [permission]}
+
+
+def chosen_lines(request, filters: dict):
+    """The lines that the user may enforce and these filters of the line list find. Raises `ValidationError`."""
+    allowed = AccessLine.objects.restrict(request.user, 'enforce')
+    chosen = AccessLineFilterSet(filters, queryset=allowed, request=request)
+    if unknown := set(filters) - set(chosen.filters):
+        raise serializers.ValidationError({'filters': f'there are no such filters: {", ".join(sorted(unknown))}'})
+    if not chosen.is_valid():
+        raise serializers.ValidationError({'filters': chosen.errors})
+    return chosen.qs
 
 
 def document(request, answer=None, status: int = 200, **kwargs):
@@ -146,6 +200,12 @@ class RunActionsMixin:
             raise PermissionDenied(f'You do not have the permission {permission} for this run.')
         return run
 
+    def _executor(self) -> str:
+        return f'runbook of {self.request.user.username}'
+
+    def _journal(self, pk) -> DatabaseJournal:
+        return DatabaseJournal(self._run(pk), self._executor())
+
     def _body(self, serializer_class) -> dict:
         serializer = serializer_class(data=self.request.data)
         serializer.is_valid(raise_exception=True)
@@ -162,13 +222,8 @@ class RunActionsMixin:
     def plan(self, request):
         """Plan to bring lines to their intended state: a run for what gives access back, one for what takes it."""
         body = self._body(PlanRequest)
-        allowed = AccessLine.objects.restrict(request.user, 'enforce')
-        chosen = AccessLineFilterSet(body['filters'], queryset=allowed, request=request)
-        if unknown := set(body['filters']) - set(chosen.filters):
-            raise serializers.ValidationError({'filters': f'there are no such filters: {", ".join(sorted(unknown))}'})
-        if not chosen.is_valid():
-            raise serializers.ValidationError({'filters': chosen.errors})
-        lines = unplanned_lines().filter(pk__in=chosen.qs.order_by().values('pk'))
+        chosen = chosen_lines(request, body['filters'])
+        lines = unplanned_lines().filter(pk__in=chosen.order_by().values('pk'))
         runs = plan_runs(lines, timezone.now(), author=request.user, name=body['name'])
         return self._answer(runs, HTTP_201_CREATED, many=True)
 
@@ -177,7 +232,7 @@ class RunActionsMixin:
     def approve(self, request, pk):
         """Approve the rows that were looked at, by the hash over them."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             approve_run(run, self._body(ApproveRequest)['plan_hash'], timezone.now(), approver=request.user)
         return self._answer(run)
 
@@ -186,16 +241,16 @@ class RunActionsMixin:
     def start(self, request, pk):
         """Queue an approved run for the workers."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             enqueue_run(run, user=request.user)
         return self._answer(run, HTTP_202_ACCEPTED)
 
     @document(None, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def cancel(self, request, pk):
-        """End a run that was not started."""
+        """End a run: what was not sent is closed, what was sent is read back."""
         run = self._run(pk)
-        with _refusals():
+        with refusals():
             cancel_run(run, timezone.now())
         return self._answer(run)
 
@@ -204,24 +259,24 @@ class RunActionsMixin:
     def begin(self, request, pk):
         """Take an approved run in hand, from a runbook."""
         run = self._run(pk)
-        with _refusals():
-            run = begin_run(run.pk, f'runbook of {request.user.username}', timezone.now())
+        with refusals():
+            run = begin_run(run.pk, timezone.now(), executor=self._executor())
         return self._answer(run)
 
     @document(ClaimRequest, ClaimAnswer)
     @action(detail=True, methods=['post'])
     def claim(self, request, pk):
         """Claim rows before they are read and sent."""
-        with _refusals():
-            claim = DatabaseJournal(self._run(pk)).claim_rows(self._body(ClaimRequest)['keys'])
-        return Response({'refused': claim.refused, 'busy': sorted(claim.busy)})
+        with refusals():
+            claim = self._journal(pk).claim_rows(self._body(ClaimRequest)['keys'])
+        return Response({'refused': claim.refused, 'busy': sorted(claim.busy), 'halt': claim.halt})
 
     @document(SendingRequest, SendingAnswer)
     @action(detail=True, methods=['post'])
     def sending(self, request, pk):
         """Journal rows that are about to be sent, each with its reading before."""
-        with _refusals():
-            refused = DatabaseJournal(self._run(pk)).send_rows(self._body(SendingRequest)['before'])
+        with refusals():
+            refused = self._journal(pk).send_rows(self._body(SendingRequest)['before'])
         return Response({'refused': refused})
 
     @document(FinishedRequest, EnforcementRunSerializer)
@@ -230,13 +285,57 @@ class RunActionsMixin:
         """Close rows with what came of them."""
         body = self._body(FinishedRequest)
         results = [ChangeResult(**{**row, 'outcome': Outcome(row['outcome'])}) for row in body['results']]
+        journal = self._journal(pk)
+        with refusals():
+            journal.finished(results)
+        return self._answer(journal.run)
+
+    @document(UnsentRequest)
+    @action(detail=True, methods=['post'])
+    def unsent(self, request, pk):
+        """Rows that were journaled as sent and were not: the work stopped before them."""
+        with refusals():
+            self._journal(pk).unsend_rows(self._body(UnsentRequest)['keys'])
+        return Response({})
+
+    @document(VitalsRequest)
+    @action(detail=True, methods=['post'])
+    def vitals(self, request, pk):
+        """How a point is: before its first row, and after each batch."""
+        body = self._body(VitalsRequest)
+        get_object_or_404(EnforcementPoint, name=body['point'])
+        with refusals():
+            self._journal(pk).vitals(body['point'], Vitals(body['sessions'], body['latency_s']))
+        return Response({})
+
+    @document(PauseRequest, EnforcementRunSerializer)
+    @action(detail=True, methods=['post'])
+    def pause(self, request, pk):
+        """Send nothing more until somebody resumes it."""
         run = self._run(pk)
-        with _refusals():
-            DatabaseJournal(run).finished(results)
+        with refusals():
+            pause_run(run, self._body(PauseRequest)['reason'], timezone.now())
+        return self._answer(self._run(pk))
+
+    @document(None, EnforcementRunSerializer)
+    @action(detail=True, methods=['post'])
+    def resume(self, request, pk):
+        """Go on with a paused run, by the workers."""
+        with refusals():
+            run = resume_run(self._run(pk), timezone.now())
         return self._answer(run)
+
+    @document(None, ProgressAnswer)
+    @action(detail=True, methods=['get'])
+    def progress(self, request, pk):
+        """How far a run is."""
+        return Response(asdict(progress(self.get_object(), timezone.now())))
 
     @document(None, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def finish(self, request, pk):
         """End a run whose rows are all closed."""
-        return self._answer(finish_run(self._run(pk), timezone.now()))
+        run = self._run(pk)
+        if run.executor != self._executor():
+            raise Refused(f'run "{run}" is being worked on by {run.executor}')
+        return self._answer(finish_run(run, timezone.now()))

@@ -24,6 +24,7 @@ router.register('calendar-dates', views.CalendarDateViewSet)
 router.register('notices', views.NoticeViewSet)
 router.register('holds', views.HoldViewSet)
 router.register('grace-rules', views.GraceRuleViewSet)
+router.register('plan-change-orders', views.PlanChangeOrderViewSet)
 
 # There is one row: it has no list, and is neither added nor deleted.
 settings = views.EnforcementSettingsViewSet.as_view({'get': 'retrieve', 'patch': 'partial_update'})

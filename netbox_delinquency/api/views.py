@@ -19,15 +19,23 @@ from ..models import (
     GraceRule,
     Hold,
     Notice,
+    PlanChangeOrder,
     PolicyStage,
     ServicePlan,
     Subscriber,
 )
 from . import serializers
-from .cpe_actions import LineActionsMixin, PointCpesMixin, ProfileActionsMixin
+from .cpe_actions import CpeLineActionsMixin, PointCpesMixin, ProfileActionsMixin
+from .line_actions import LineActionsMixin
 from .point_actions import PointActionsMixin
-from .policy_actions import ContractActionsMixin, HoldActionsMixin, PolicyActionsMixin
+from .policy_actions import (
+    ContractActionsMixin,
+    HoldActionsMixin,
+    PlanChangeActionsMixin,
+    PolicyActionsMixin,
+)
 from .run_actions import RunActionsMixin
+from .run_plans import RunPlansMixin
 
 # What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
 DEVICE_NAME = ('virtual_chassis', 'device_type__manufacturer')
@@ -89,7 +97,7 @@ class EnforcementPointViewSet(PointCpesMixin, PointActionsMixin, NetBoxModelView
     }
 
 
-class AccessLineViewSet(LineActionsMixin, NetBoxModelViewSet):
+class AccessLineViewSet(CpeLineActionsMixin, LineActionsMixin, NetBoxModelViewSet):
     queryset = AccessLine.objects.all()
     serializer_class = serializers.AccessLineSerializer
     filterset_class = filtersets.AccessLineFilterSet
@@ -113,7 +121,7 @@ class PolicyStageViewSet(NetBoxModelViewSet):
     field_prefetches = {('display',): ('policy',)}
 
 
-class EnforcementRunViewSet(ProfileActionsMixin, RunActionsMixin, NetBoxModelViewSet):
+class EnforcementRunViewSet(ProfileActionsMixin, RunPlansMixin, RunActionsMixin, NetBoxModelViewSet):
     queryset = EnforcementRun.objects.all()
     serializer_class = serializers.EnforcementRunSerializer
     filterset_class = filtersets.EnforcementRunFilterSet
@@ -168,6 +176,13 @@ class GraceRuleViewSet(NetBoxModelViewSet):
     serializer_class = serializers.GraceRuleSerializer
     filterset_class = filtersets.GraceRuleFilterSet
     field_prefetches = {('display',): ('policy', 'for_tag')}
+
+
+class PlanChangeOrderViewSet(PlanChangeActionsMixin, NetBoxModelViewSet):
+    queryset = PlanChangeOrder.objects.all()
+    serializer_class = serializers.PlanChangeOrderSerializer
+    filterset_class = filtersets.PlanChangeOrderFilterSet
+    field_prefetches = {('display',): ('contract', 'to_plan')}
 
 
 class EnforcementSettingsViewSet(NetBoxModelViewSet):

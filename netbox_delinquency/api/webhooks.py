@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
+from redis.exceptions import RedisError
 
 from nornir_tasks.credentials import get_credential
 from nornir_tasks.errors import CredentialMissingError
@@ -19,6 +20,7 @@ from ..billing.ingest import store_event
 from ..choices import EventStatusChoices
 from ..jobs import enqueue_inbox
 from ..models import BillingSource
+from ..schedule import ensure_now_and_then
 from ..settings import get_settings
 
 __all__ = ('WebhookView',)
@@ -67,6 +69,11 @@ class WebhookView(View):
         except EventRefusedError as error:
             return answer(400, str(error))
         if event.status == EventStatusChoices.RECEIVED:
-            # A duplicate that was never worked off (the queue was down) is queued once more.
-            enqueue_inbox()
+            # A duplicate that was never worked off is queued once more.
+            try:
+                enqueue_inbox()
+                ensure_now_and_then()
+            except RedisError:
+                # It is stored, and that is what the sender asked for: it is worked off as soon as there is a queue.
+                logger.exception('billing source %s: event %s is stored, but there is no queue', source.slug, event_id)
         return answer(200, 'stored' if is_new else 'known already')

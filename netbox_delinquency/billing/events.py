@@ -22,6 +22,7 @@ class EventRefusedError(BillingError):
 
 class Meaning(StrEnum):
     OVERDUE = 'overdue'  # the invoice is open past its due date
+    CLEARING = 'clearing'  # paid, and the bank has not settled it yet
     PAID = 'paid'  # the invoice is settled
 
 

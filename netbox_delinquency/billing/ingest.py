@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Count, Min, Sum
@@ -14,9 +14,11 @@ from ..policy.evaluate import evaluate
 from . import standard_webhooks
 from .events import EventRefusedError, InvoiceFact, Meaning, NoticeFact
 
-__all__ = ('process_event', 'store_event', 'work_inbox')
+__all__ = ('lapse_clearing', 'process_event', 'store_event', 'work_inbox')
 
 logger = logging.getLogger('netbox_delinquency.billing')
+
+WEIGHTS = {Meaning.OVERDUE: 0, Meaning.CLEARING: 1, Meaning.PAID: 2}
 
 
 def store_event(source: BillingSource, event_id: str, body: str, now: datetime) -> tuple[BillingEvent, bool]:
@@ -94,26 +96,61 @@ def _record(contract: Contract, fact: InvoiceFact, now: datetime) -> None:
     known = Invoice.objects.filter(contract=contract, reference=fact.invoice).first()
     # A sender whose clock runs ahead must not make us deaf to the payment that follows.
     occurred_at = min(fact.occurred_at, now)
-    is_open = fact.meaning is Meaning.OVERDUE
+    due_date = fact.due_date or (known and known.due_date)
+    # What is not known to be due does not become so by being paid.
+    is_open = fact.meaning is Meaning.OVERDUE or (fact.meaning is Meaning.CLEARING and due_date is not None)
     # At the same moment a payment outweighs a debt, in whichever order they arrive.
-    if known is None or (occurred_at, not is_open) >= (known.occurred_at, not known.is_open):
+    if known is None or (occurred_at, WEIGHTS[fact.meaning]) >= (known.occurred_at, _weight(known)):
+        if known is not None and not known.is_open and is_open:
+            # A payment was taken back: what was told of the debt before it was settled is no notice of this one.
+            Contract.objects.filter(pk=contract.pk).update(notices_from=occurred_at)
+        amount = fact.amount
+        if amount is None and known is not None and fact.meaning is Meaning.CLEARING:
+            amount = known.amount
         Invoice.objects.update_or_create(
             contract=contract,
             reference=fact.invoice,
             defaults={
                 'occurred_at': occurred_at,
                 'is_open': is_open,
-                'due_date': fact.due_date or (known and known.due_date),
+                'is_clearing': is_open and fact.meaning is Meaning.CLEARING,
+                'due_date': due_date,
                 # Settled sums are nobody's business any more.
-                'amount': fact.amount if is_open else None,
+                'amount': amount if is_open else None,
             },
         )
-    owed = contract.invoices.filter(is_open=True).aggregate(
-        due=Min('due_date'), balance=Sum('amount'), count=Count('pk')
-    )
+    _sum_up(contract, now)
+
+
+def _weight(invoice: Invoice) -> int:
+    meaning = Meaning.CLEARING if invoice.is_clearing else Meaning.OVERDUE if invoice.is_open else Meaning.PAID
+    return WEIGHTS[meaning]
+
+
+def _sum_up(contract: Contract, now: datetime) -> None:
+    """The contract's facts, of its open invoices: of those that wait for the bank only where all of them do."""
+    owed = contract.invoices.filter(is_open=True)
+    waiting = owed.filter(is_clearing=True).exists()
+    if owed.filter(is_clearing=False).exists():
+        owed, waiting = owed.filter(is_clearing=False), False
+    total = owed.aggregate(due=Min('due_date'), balance=Sum('amount'), count=Count('pk'))
     Contract.objects.filter(pk=contract.pk).update(
-        oldest_due_date=owed['due'], open_balance=owed['balance'], unpaid_invoices=owed['count'], facts_at=now
-    )
+        oldest_due_date=total['due'], open_balance=total['balance'], unpaid_invoices=total['count'],
+        awaiting_clearing=waiting, facts_at=now,
+    )  # fmt: skip
+
+
+@transaction.atomic
+def lapse_clearing(now: datetime, days: int) -> int:
+    """What was to clear and has not after `days` is owed again; returns how many invoices that were."""
+    lapsed = Invoice.objects.filter(is_open=True, is_clearing=True, occurred_at__lt=now - timedelta(days=days))
+    contracts = set(lapsed.values_list('contract', flat=True))
+    # The contracts' rows are the locks, as they are for an event.
+    locked = list(Contract.objects.select_for_update().filter(pk__in=contracts).order_by('pk'))
+    count = lapsed.filter(contract__in=contracts).update(is_clearing=False)
+    for contract in locked:
+        _sum_up(contract, now)
+    return count
 
 
 def _record_notice(contract: Contract, fact: NoticeFact, now: datetime) -> None:

@@ -5,9 +5,9 @@ The event we read:
     {"type": "invoice.overdue", "timestamp": "2026-11-23T12:00:00Z",
      "data": {"contract": "C-1001", "invoice": "2026-10-1001", "due_date": "2026-10-10", "amount": "99.90"}}
 
-`invoice.paid` needs no `due_date` and no `amount`. `notice.delivered` has `contract`, `notice` (its reference) and
-`delivered_at`, and may have `kind`, `channel` and `sent_at`; its times carry an offset and lie in the past. Other types
-are stored and have no effect.
+`invoice.clearing` (paid, and the bank has not settled it yet) and `invoice.paid` need no `due_date` and no `amount`.
+`notice.delivered` has `contract`, `notice` (its reference) and `delivered_at`, and may have `kind`, `channel` and
+`sent_at`; its times carry an offset and lie in the past. Other types are stored and have no effect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from nornir_tasks.credentials import Credential
 from .events import EventRefusedError, InvoiceFact, Meaning, NoticeFact, SignatureRefusedError
 
 NOTICE = 'notice.delivered'
-MEANINGS = {'invoice.overdue': Meaning.OVERDUE, 'invoice.paid': Meaning.PAID}
+MEANINGS = {
+    'invoice.overdue': Meaning.OVERDUE,
+    'invoice.clearing': Meaning.CLEARING,
+    'invoice.paid': Meaning.PAID,
+}
 
 
 # No control characters: PostgreSQL refuses NUL in text, and no billing system has any in its identifiers.
@@ -56,7 +60,7 @@ class _NoticeEvent(pydantic.BaseModel):
 
 
 class _InvoiceEvent(pydantic.BaseModel):
-    type: Literal['invoice.overdue', 'invoice.paid']
+    type: Literal['invoice.overdue', 'invoice.clearing', 'invoice.paid']
     timestamp: pydantic.AwareDatetime
     data: _Data
 

@@ -1,109 +1,125 @@
-"""An approved run, executed: from its rows to the network and back. Called by jobs; knows nothing of queues."""
+"""One point of a run, worked off: from its rows to the network and back. Called by jobs; knows nothing of queues."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
+from nornir.plugins.runners import ThreadedRunner
 
-from nornir_tasks.change import AccessChange, ChangeResult
-from nornir_tasks.journal import ReportingJournal
-from nornir_tasks.runner import run_changes
+from nornir_tasks.change import AccessChange, ChangeResult, Outcome, Reading, Reply, judge
+from nornir_tasks.inventory import nornir_for
+from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.runner import read_all, run_changes
+from nornir_tasks.tasks import watch_point
 
-from ..choices import OutcomeChoices, RunStatusChoices
-from ..models import EnforcementPoint, EnforcementRun
-from ..settings import get_settings
-from .errors import RunRefusedError
-from .journal import DEAD_AFTER, DatabaseJournal
-from .plan import plan_hash
+from ..choices import RunStatusChoices
+from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
+from .halts import budget, taken_up_at, why_halt
+from .journal import DatabaseJournal, forget_dead_claims
+from .lanes import ENFORCE, hold_point, lane_of
 
-LOCK_CLASS = 0x64656C71  # "delq": our own space of advisory locks
-WORKER = 'worker'
+__all__ = ('Work', 'watch_points', 'work_point')
 
 
-def execute_run(pk: int, report: Callable[[ChangeResult], None] = lambda result: None) -> EnforcementRun:
-    """Work the open rows of an approved run off, or go on where a dead worker left it.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What came of a job at a point: `taken` by another worker, or rows by outcome; `halt` says why others are left."""
 
-    Raises `RunRefusedError` where the run is not approved, its rows are not those approved, or somebody else has it.
+    taken: bool = False
+    outcomes: Counter[str] = field(default_factory=Counter)
+    halt: str = ''
+
+
+def work_point(run_pk: int, point_pk: int) -> Work:
+    """Work off the rows of a point that are due, or read back those that a dead worker of a cancelled run had sent.
+
+    Raises whatever broke the journal; the rows are open then, and the next worker reads them first.
     """
-    with _only_worker(pk):
-        run = begin_run(pk, f'{WORKER} {socket.gethostname()}/{os.getpid()}', timezone.now())
-        points, changes = open_rows(run)
-        journal = ReportingJournal(DatabaseJournal(run), report)
-        run_changes(points, changes, journal, parallel=get_settings().parallel_points)
-        return finish_run(run, timezone.now())
-
-
-@contextmanager
-def _only_worker(pk: int) -> Iterator[None]:
-    """Held for as long as this process lives: a lock that a `kill -9` gives back."""
-    with connection.cursor() as cursor:
-        cursor.execute('SELECT pg_try_advisory_lock(%s, %s)', [LOCK_CLASS, pk])
-        if not cursor.fetchone()[0]:
-            raise RunRefusedError(f'run {pk} is being worked on by another worker')
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute('SELECT pg_advisory_unlock(%s, %s)', [LOCK_CLASS, pk])
-
-
-def is_abandoned(run: EnforcementRun, now: datetime) -> bool:
-    """True for a running run that nobody works on any more.
-
-    A worker holds a lock for as long as it lives; a runbook, which has no database session, shows by its heartbeat.
-    """
-    if run.status != RunStatusChoices.RUNNING:
-        return False
-    if not run.executor.startswith(WORKER):
-        return run.heartbeat_at < now - DEAD_AFTER
-    with connection.cursor() as cursor:
-        cursor.execute(
-            'SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database'
-            " WHERE locktype = 'advisory' AND classid = %s AND objid = %s AND datname = current_database()"
-            ' AND pid <> pg_backend_pid()',
-            [LOCK_CLASS, run.pk],
+    lane = lane_of(EnforcementRun.objects.values_list('kind', flat=True).get(pk=run_pk))
+    with hold_point(point_pk, lane) as is_mine:
+        if not is_mine:
+            return Work(taken=True)
+        now = timezone.now()
+        forget_dead_claims(point_pk, lane)
+        run = EnforcementRun.objects.get(pk=run_pk)
+        point = EnforcementPoint.objects.select_related('device', 'virtual_machine').get(pk=point_pk)
+        if run.status == RunStatusChoices.CANCELLED:
+            return _read_back(run, point)
+        if run.status != RunStatusChoices.RUNNING or taken_up_at(run) is None:
+            return Work(halt=why_halt(run, EnforcementSettings.load()) or f'the run is {run.status}')
+        RunPoint.objects.update_or_create(
+            run=run, point=point, defaults={'executor': f'{socket.gethostname()}/{os.getpid()}', 'heartbeat_at': now}
         )
-        return cursor.fetchone() is None
+        return _work(run, point, now)
 
 
-@transaction.atomic
-def begin_run(pk: int, executor: str, now: datetime) -> EnforcementRun:
-    """Start an approved run, or take over an abandoned one. Raises `RunRefusedError`."""
-    run = EnforcementRun.objects.select_for_update().get(pk=pk)
-    if run.status not in (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING):
-        raise RunRefusedError(f'run "{run}" is {run.status}: only an approved one can be started')
-    if run.status == RunStatusChoices.RUNNING and not is_abandoned(run, now):
-        raise RunRefusedError(f'run "{run}" is being worked on by {run.executor}')
-    if plan_hash(run) != run.approved_hash:
-        raise RunRefusedError(f'the rows of run "{run}" are not those that were approved: cancel it and plan anew')
-    run.advance(status=RunStatusChoices.RUNNING, executor=executor, started_at=run.started_at or now, heartbeat_at=now)
-    return run
+def _work(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Work:
+    settings = EnforcementSettings.load()
+    if halt := why_halt(run, settings):
+        return _halted(run, halt)
+    left, sentence = budget(settings, point, now) if lane_of(run.kind) == ENFORCE else (None, '')
+    due = run.changes.filter(outcome='', point=point, wave__lte=run.wave).order_by('line_id')
+    # What a dead worker had sent is read first of all, and no cap holds that.
+    rows = [*_with_lines(due.filter(sent_at__isnull=False)), *_with_lines(due.filter(sent_at__isnull=True)[:left])]
+    if not rows:
+        return _halted(run, f'{sentence}: it goes on as the hour moves on') if due.exists() else Work()
+    where = point.as_point()
+    if left is not None:
+        where = replace(where, batch_size=max(1, min(where.batch_size, left)))
+    journal = DatabaseJournal(run)
+    # One point stays in this thread, and so with the database session that holds the lock on it.
+    results = run_changes([where], {where.name: [row.as_change() for row in rows]}, journal, parallel=1)
+    if journal.lost is not None:
+        raise journal.lost
+    return Work(outcomes=Counter(str(result.outcome) for result in results))
 
 
-def open_rows(run: EnforcementRun) -> tuple[list, dict[str, list[AccessChange]]]:
-    """The run's points and its open rows by point name, as the network side takes them."""
-    changes: dict[str, list[AccessChange]] = defaultdict(list)
-    rows = run.changes.filter(outcome='').select_related('line__contract__plan', 'line__bras', 'line__acs', 'point')
-    for row in rows.order_by('line_id'):
-        changes[row.point.name].append(row.as_change())
-    points = EnforcementPoint.objects.filter(name__in=changes).select_related('device', 'virtual_machine')
-    return [point.as_point() for point in points], changes
+def _halted(run: EnforcementRun, halt: str) -> Work:
+    EnforcementRun.objects.filter(pk=run.pk, status=RunStatusChoices.RUNNING).update(halt_reason=halt)
+    return Work(halt=halt)
 
 
-@transaction.atomic
-def finish_run(run: EnforcementRun, now: datetime) -> EnforcementRun:
-    """Close a run whose rows are all closed; one with open rows (its journal failed) stays running, to be resumed."""
-    run = EnforcementRun.objects.select_for_update().get(pk=run.pk)
-    outcomes = run.outcomes()
-    if outcomes.get(''):
-        return run
-    wrong = set(outcomes) - set(OutcomeChoices.SUCCESS) - {OutcomeChoices.SKIPPED}
-    run.advance(status=RunStatusChoices.FAILED if wrong else RunStatusChoices.COMPLETED, finished_at=now)
-    return run
+def _with_lines(rows: QuerySet[EnforcementChange]) -> QuerySet[EnforcementChange]:
+    return rows.select_related('run', 'point', 'line__contract__plan', 'line__bras', 'line__acs')
+
+
+def _read_back(run: EnforcementRun, point: EnforcementPoint) -> Work:
+    """Close the rows of a cancelled run that were sent, by how their lines stand; nothing is sent."""
+    rows = list(_with_lines(run.changes.filter(outcome='', point=point, sent_at__isnull=False)))
+    changes = [row.as_change() for row in rows]
+    where = point.as_point()
+    readings = read_all([where], {where.name: [change.target for change in changes]}, parallel=1) if changes else {}
+    results = [
+        _judge_cancelled(change, Reading.from_dict(row.before or {}), readings[change.target.key])
+        for row, change in zip(rows, changes, strict=True)
+    ]
+    DatabaseJournal(run).finished(results)
+    return Work(outcomes=Counter(str(result.outcome) for result in results))
+
+
+def _judge_cancelled(change: AccessChange, before: Reading, after: Reading) -> ChangeResult:
+    result = judge(change, before, Reply(None, 'cancelled while it was under way'), after)
+    if result.outcome is Outcome.FAILED and after.observed == before.observed:
+        return replace(result, outcome=Outcome.SKIPPED, message='cancelled: the line is as it was before')
+    return result
+
+
+def watch_points(run: EnforcementRun, parallel: int = 10) -> None:
+    """Look at the points of a run once more, after a wave has soaked: have they lost sessions, or become slow?
+
+    Only at those that could say when the run came to them; one that cannot be reached now says nothing.
+    """
+    known = run.points.filter(sessions_before__isnull=False).select_related('point__device', 'point__virtual_machine')
+    points = [each.point.as_point() for each in known]
+    # Read in threads, written here: each thread of a worker would open a database session of its own.
+    seen = MemoryJournal()
+    with nornir_for(points, ThreadedRunner(parallel)) as nornir:
+        nornir.run(task=watch_point, journal=seen)
+    for name, vitals in seen.seen.items():
+        DatabaseJournal(run).vitals(name, vitals[-1])

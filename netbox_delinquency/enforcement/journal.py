@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any
 
-from django.db import connection, connections, transaction
+from django.db import Error, connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
 from nornir_tasks.journal import Claim
 
-from ..choices import ContractStatusChoices, LineChannelChoices, LineStatusChoices, PointStatusChoices, RunStatusChoices
-from ..models import AccessLine, Contract, EnforcementChange, EnforcementPoint, EnforcementRun, RunPoint
+from ..choices import LineChannelChoices, RunStatusChoices
+from ..events import LineEvents
+from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
 from ..models.access import BASELINE, IN_DOUBT, OBSERVED
 from ..models.state import state_fields
 from ..policy.evaluate import frozen
-from ..policy.facts import may_start
+from .control import pause_run
 from .errors import RunRefusedError
-from .revert import may_revert_to, should_pin
+from .facts import why_not
+from .halts import budget, deadline_passed, taken_up_at, why_halt
+from .lanes import ENFORCE, held_points, kinds_of, lane_of
+from .revert import should_pin
+from .watch import why_break
 
-# A run that has written nothing for so long is taken for dead, and its claims with it.
+__all__ = ('DEAD_AFTER', 'DatabaseJournal', 'JournalLostError', 'forget_dead_claims')
+
+# A runbook that has written nothing for so long is taken for dead, and its claims with it.
 DEAD_AFTER = timedelta(seconds=90)
 
 # The columns of a line that a read-back writes.
@@ -29,14 +39,48 @@ OBSERVATION = [
     column
     for side in LineChannelChoices.SIDES
     for column in (*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', IN_DOUBT[side], BASELINE[side])
-] + ['pinned']
+]
+
+
+LOCK_SHARED = 'SELECT 1 FROM netbox_delinquency_enforcementrun WHERE id = %s FOR SHARE'
+LOCK_ALONE = 'SELECT 1 FROM netbox_delinquency_enforcementrun WHERE id = %s FOR UPDATE'
+
+
+class JournalLostError(Exception):
+    """The database was lost in the middle: nothing more may be sent, and the rows left open say so."""
+
+
+def _guarded[**P, R](method: Callable[P, R]) -> Callable[P, R]:
+    """Once the database failed under a journal, that journal is over, even if the database is back.
+
+    With its session the worker lost the lock on its point: another one may have taken the rows up by now.
+    """
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        journal: Any = args[0]
+        if journal.lost is not None:
+            raise JournalLostError('the database was lost in the middle of this run') from journal.lost
+        try:
+            return method(*args, **kwargs)
+        except Error as error:
+            journal.lost = error
+            raise
+
+    return call
 
 
 class DatabaseJournal:
-    """`nornir_tasks.journal.Journal` for one run. Change keys are the primary keys of its rows."""
+    """`nornir_tasks.journal.Journal` for one run. Change keys are the primary keys of its rows.
 
-    def __init__(self, run: EnforcementRun) -> None:
+    A runbook gives its `executor`, and is refused once somebody else has taken the run over. A worker gives none: it
+    holds its points by `lanes.hold_point`. Every call is one transaction, and may come twice.
+    """
+
+    def __init__(self, run: EnforcementRun, executor: str = '') -> None:
         self.run = run
+        self.executor = executor
+        self.lost: Error | None = None
 
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
         return self.claim_rows([change.key for change in changes])
@@ -44,22 +88,44 @@ class DatabaseJournal:
     def sending(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> Mapping[str, str]:
         return self.send_rows({change.key: before[change.target.key] for change in changes})
 
+    def unsent(self, changes: Sequence[AccessChange]) -> None:
+        self.unsend_rows([change.key for change in changes])
+
+    @_guarded
     @transaction.atomic
     def claim_rows(self, keys: Sequence[str]) -> Claim:
         now = timezone.now()
-        rows = self._rows(keys)
+        run = self._run()
+        settings = EnforcementSettings.load()
+        if not keys:
+            return Claim(halt=self._why_halt(run, settings, now))
+        rows = {} if run.status in (RunStatusChoices.PAUSED, RunStatusChoices.CANCELLED) else self._open(keys)
+        halt = self._why_halt(run, settings, now) or self._why_break(run, settings, now)
+        if halt or (halt := self._why_capped(run, settings, rows.values(), now)):
+            EnforcementRun.objects.filter(pk=run.pk, status=RunStatusChoices.RUNNING).exclude(halt_reason=halt).update(
+                halt_reason=halt
+            )
+            return Claim(halt=halt)
         refused = self._refused(rows, now)
         held = self._held_by_others([row.line_id for row in rows.values()], now)
         busy = frozenset(key for key, row in rows.items() if key not in refused and row.line_id in held)
         ours = [row.pk for key, row in rows.items() if key not in refused and key not in busy]
         EnforcementChange.objects.filter(pk__in=ours).update(claimed_at=now)
-        self._beat(now)
+        self._beat(rows.values(), now)
         return Claim(refused, busy)
 
+    @_guarded
     @transaction.atomic
     def send_rows(self, before: Mapping[str, Reading]) -> Mapping[str, str]:
         now = timezone.now()
-        rows = self._rows(before)
+        # Against a cancellation: either it closed these rows already, or it waits and finds them sent.
+        run = self._run(lock=True)
+        closed: dict[str, str] = {}
+        if run.status == RunStatusChoices.CANCELLED:
+            rows = {}
+            closed = dict.fromkeys(before, 'cancelled')
+        else:
+            rows = self._open(before)
         refused = self._refused(rows, now)
         sent = {key: row for key, row in rows.items() if key not in refused}
         for key, row in sent.items():
@@ -71,53 +137,53 @@ class DatabaseJournal:
         for side in LineChannelChoices.SIDES:
             lines = [row.line_id for row in sent.values() if row.channel == side and row.values is None]
             AccessLine.objects.filter(pk__in=lines).update(**{IN_DOUBT[side]: True})
-        self._beat(now)
-        return refused
+        self._beat(rows.values(), now)
+        return refused | closed
 
+    @_guarded
     @transaction.atomic
     def finished(self, results: Sequence[ChangeResult]) -> None:
+        """Rows that are closed already stay as they are: a cancellation closed them, or this call came twice."""
         now = timezone.now()
-        rows = self._rows(result.key for result in results)
-        lines = {
-            line.pk: line
-            for line in AccessLine.objects.select_for_update()
-            .filter(pk__in=[row.line_id for row in rows.values()])
-            .order_by('pk')
-        }
+        self._run()
+        rows = {key: row for key, row in self._rows([result.key for result in results]).items() if not row.outcome}
+        events = LineEvents(AccessLine)
+        held = AccessLine.objects.filter(pk__in=[row.line_id for row in rows.values()]).order_by('pk')
+        if events.wanted:
+            held = held.select_related('contract', 'cpe', 'bras', 'acs').prefetch_related('tags')
+        lines = {line.pk: line for line in held.select_for_update(of=('self',))}
+        events.before(lines.values())
         for result in results:
-            row = rows[result.key]
-            outcome = result.outcome
-            if outcome is Outcome.NOOP and row.sent_at is not None:
-                # Sent before its worker died, and found as desired by the one that resumed it.
-                outcome = Outcome.APPLIED
-            row.outcome, row.message, row.finished_at = str(outcome), result.message, now
-            if row.before is None and result.before is not None:
-                row.before = result.before.as_dict()
-            row.after = result.after.as_dict() if result.after else None
-            _observe(lines[row.line_id], row, result, now)
-            if should_pin(row, lines[row.line_id]):
-                lines[row.line_id].pinned = True
+            if result.key in rows:
+                row, line = rows[result.key], lines[rows[result.key].line_id]
+                _close(row, result, now)
+                _observe(line, row, result, now)
+                events.add(line, row)
         EnforcementChange.objects.bulk_update(
             rows.values(), ['outcome', 'message', 'finished_at', 'before', 'after'], batch_size=500
         )
-        AccessLine.objects.bulk_update(
-            lines.values(),
-            OBSERVATION,
-            batch_size=500,
-        )
-        self._beat(now)
+        AccessLine.objects.bulk_update(lines.values(), [*OBSERVATION, 'pinned'], batch_size=500)
+        self._beat(rows.values(), now)
+        events.send()
 
+    @_guarded
     @transaction.atomic
-    def unsent(self, changes: Sequence[AccessChange]) -> None:
-        rows = self._rows([change.key for change in changes])
-        EnforcementChange.objects.filter(pk__in=[row.pk for row in rows.values()]).update(sent_at=None, before=None)
-        for side in LineChannelChoices.SIDES:
-            lines = [row.line_id for row in rows.values() if row.channel == side]
-            AccessLine.objects.filter(pk__in=lines).update(**{IN_DOUBT[side]: False})
-        self._beat(timezone.now())
+    def unsend_rows(self, keys: Sequence[str]) -> None:
+        """The lines stay in doubt, which is never wrong: their next row reads them first."""
+        now = timezone.now()
+        self._run()
+        rows = {key: row for key, row in self._rows(keys).items() if not row.outcome}
+        mine = self.run.changes.filter(pk__in=[row.pk for row in rows.values()])
+        # What a dead worker had sent before this claim stays so.
+        mine.filter(sent_at__gte=F('claimed_at')).update(sent_at=None, before=None)
+        mine.update(claimed_at=None)
+        self._beat(rows.values(), now)
 
+    @_guarded
+    @transaction.atomic
     def vitals(self, point: str, vitals: Vitals) -> None:
         now = timezone.now()
+        self._run()
         known, _ = RunPoint.objects.get_or_create(run=self.run, point=EnforcementPoint.objects.get(name=point))
         if known.sessions_before is None:
             known.sessions_before = vitals.sessions
@@ -125,23 +191,69 @@ class DatabaseJournal:
             known.latency_before_s = vitals.latency_s
         known.sessions_now, known.latency_now_s, known.heartbeat_at = vitals.sessions, vitals.latency_s, now
         known.save()
-        self._beat(now)
+        self._beat([], now)
 
     def close(self) -> None:
-        # Each point is worked in a thread of its own, with a database connection of its own.
-        if not connection.in_atomic_block:
-            connections.close_all()
+        """The connection stays open: it holds the lock on the point. It ends with the worker's process."""
+
+    def _run(self, lock: bool = False) -> EnforcementRun:
+        """The run as it stands. Raises `RunRefusedError` where it is not under way, or no longer this executor's."""
+        if lock:
+            # Shared, since the run's other points are sending too; a runbook writes its heartbeat to the row anyway.
+            with connection.cursor() as cursor:
+                cursor.execute(LOCK_ALONE if self.executor else LOCK_SHARED, [self.run.pk])
+        run = EnforcementRun.objects.get(pk=self.run.pk)
+        if run.status not in (RunStatusChoices.RUNNING, RunStatusChoices.PAUSED, RunStatusChoices.CANCELLED):
+            raise RunRefusedError(f'run "{run}" is {run.status}: begin it first')
+        if not run.started_at:
+            raise RunRefusedError(f'run "{run}" was {run.status} before it began')
+        if self.executor and run.executor != self.executor:
+            raise RunRefusedError(f'run "{run}" is being worked on by {run.executor}')
+        return run
 
     def _rows(self, keys: Iterable[str]) -> dict[str, EnforcementChange]:
-        """The run's open rows with these keys. Raises `RunRefusedError` where one is not among them."""
+        """The run's rows with these keys. Raises `RunRefusedError` where one is not among them."""
         wanted = list(keys)
         known = [key for key in wanted if key.isdecimal()]
-        rows = {str(row.pk): row for row in self.run.changes.filter(pk__in=known, outcome='')}
+        rows = {str(row.pk): row for row in self.run.changes.filter(pk__in=known).select_related('run')}
         if missing := [key for key in wanted if key not in rows]:
-            raise RunRefusedError(f'run "{self.run}" has no open rows {", ".join(missing)}')
-        if self.run.status != RunStatusChoices.RUNNING:
-            raise RunRefusedError(f'run "{self.run}" is {self.run.status}: begin it first')
+            raise RunRefusedError(f'run "{self.run}" has no rows {", ".join(missing)}')
         return rows
+
+    def _open(self, keys: Iterable[str]) -> dict[str, EnforcementChange]:
+        rows = self._rows(keys)
+        if closed := [key for key, row in rows.items() if row.outcome]:
+            raise RunRefusedError(f'run "{self.run}" has no open rows {", ".join(closed)}')
+        return rows
+
+    @staticmethod
+    def _why_halt(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
+        halt = why_halt(run, settings)
+        if not halt and (reason := deadline_passed(run, settings, now)):
+            pause_run(run, reason, now)
+            return f'paused: {reason}'
+        return halt
+
+    @staticmethod
+    def _why_break(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
+        if reason := why_break(run, settings):
+            pause_run(run, reason, now)
+            return f'paused: {reason}'
+        return ''
+
+    @staticmethod
+    def _why_capped(run, settings, rows: Iterable[EnforcementChange], now: datetime) -> str:
+        if lane_of(run.kind) != ENFORCE:
+            return ''
+        by_point: dict[int, int] = {}
+        for row in rows:
+            if row.sent_at is None and row.claimed_at is None:  # else it is among those counted
+                by_point[row.point_id] = by_point.get(row.point_id, 0) + 1
+        for point in EnforcementPoint.objects.filter(pk__in=by_point):
+            left, sentence = budget(settings, point, now)
+            if left is not None and sum(by_point.values()) > left:
+                return f'{sentence}: it goes on as the hour moves on'
+        return ''
 
     def _refused(self, rows: Mapping[str, EnforcementChange], now: datetime) -> dict[str, str]:
         """Why rows must not be sent as the facts stand now, by key.
@@ -166,62 +278,53 @@ class DatabaseJournal:
         return {key: reason for key, reason in reasons.items() if reason}
 
     def _held_by_others(self, lines: Iterable[int], now: datetime) -> set[int]:
-        return set(
-            EnforcementChange.objects.filter(
-                line__in=list(lines),
-                claimed_at__isnull=False,
-                outcome='',
-                run__status=RunStatusChoices.RUNNING,
-                run__heartbeat_at__gt=now - DEAD_AFTER,
-            )
-            .exclude(run=self.run)
-            .values_list('line_id', flat=True)
-        )
+        """The lines that another run is changing right now: claimed, and by somebody who lives."""
+        claims = EnforcementChange.objects.filter(
+            line__in=list(lines), claimed_at__isnull=False, outcome='', run__started_at__isnull=False
+        ).exclude(run=self.run)
+        held: dict[str, set[int]] = {}
+        busy = set()
+        for claim in claims.select_related('run'):
+            if taken_up_at(claim.run) is None:
+                alive = claim.run.heartbeat_at is not None and claim.run.heartbeat_at > now - DEAD_AFTER
+            else:
+                lane = lane_of(claim.run.kind)
+                if lane not in held:
+                    held[lane] = held_points(lane)
+                alive = claim.point_id in held[lane]
+            if alive:
+                busy.add(claim.line_id)
+        return busy
 
-    def _beat(self, now: datetime) -> None:
-        EnforcementRun.objects.filter(pk=self.run.pk).update(heartbeat_at=now)
-
-
-def why_not(row: EnforcementChange, line: AccessLine, now: datetime, spared: str = '') -> str:
-    """Why a row may not be sent as the facts stand now; empty where it may.
-
-    `spared` says why nothing may get harder for the contract at this moment (see `policy.evaluate.frozen`).
-    """
-    contract, point = line.contract, line.point_at(row.channel)
-    intended = line.intended_at(row.channel)
-    if line.status != LineStatusChoices.ACTIVE or contract.status == ContractStatusChoices.TERMINATED:
-        return 'retired: the line or its contract is no longer active'
-    if point is None or point.pk != row.point_id:
-        return f'moved: the line is now at {point}'
-    if point.status != PointStatusChoices.ACTIVE:
-        return f'{point} is in {point.get_status_display().lower()}'
-    if row.values is not None:
-        return ''  # it neither gives nor takes access
-    if row.run.reverts_id is not None:
-        if may_revert_to(row.desired, line, row.channel):
-            return _why_not_harder(row, contract, now)
-    elif line.pinned and intended.is_harder_than(AccessState.normal()):
-        return 'pinned: the line was reverted by hand; unpin it, and policy takes hold again'
-    if row.desired == intended:
-        return _why_not_harder(row, contract, now, spared)
-    if intended == AccessState.normal():
-        return 'paid: policy now wants this line normal'
-    return f'policy now wants this line {intended}'
+    def _beat(self, rows: Iterable[EnforcementChange], now: datetime) -> None:
+        """A sign of life, on the point of these rows; a runbook's, on the run itself, and the wave it has come to."""
+        rows = list(rows)
+        RunPoint.objects.filter(run=self.run, point__in={row.point_id for row in rows}).update(heartbeat_at=now)
+        if self.executor:
+            runs = EnforcementRun.objects.filter(pk=self.run.pk)
+            runs.update(heartbeat_at=now)
+            wave = max((row.wave for row in rows), default=0)
+            runs.filter(wave__lt=wave).update(wave=wave)
 
 
-def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime, spared: str) -> str:
-    source = contract.source
-    is_harder = row.desired is not None and row.desired.is_harder_than(row.expected or AccessState.normal())
-    if is_harder and not source.enabled:
-        return f'frozen: billing source {source} is disabled'
-    if is_harder and source.is_late(now):
-        return f'frozen: nothing was heard from billing source {source} for too long'
-    if is_harder and spared:
-        return f'frozen: {spared}'
-    # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.
-    if is_harder and not may_start(contract, row.desired_mode, now):
-        return 'closed: by the policy nothing may start at this hour; plan it again'
-    return ''
+def forget_dead_claims(point: int, lane: str) -> None:
+    """Give back what dead workers had claimed at a point: whoever holds the point knows that no other worker lives."""
+    claimed = EnforcementChange.objects.filter(point=point, claimed_at__isnull=False, outcome='')
+    of_workers = claimed.filter(run__kind__in=kinds_of(lane), run__executor__startswith='workers since ')
+    of_workers.update(claimed_at=None)
+
+
+def _close(row: EnforcementChange, result: ChangeResult, now: datetime) -> None:
+    outcome = result.outcome
+    if outcome is Outcome.NOOP and row.sent_at is not None:
+        # Sent before its worker died, and found as desired by the one that resumed it.
+        outcome = Outcome.APPLIED
+    row.outcome, row.message, row.finished_at = str(outcome), result.message, now
+    if row.before is None and result.before is not None:
+        row.before = result.before.as_dict()
+    row.after = result.after.as_dict() if result.after else None
+    if row.after is not None and result.refused:
+        row.after['refused'] = True  # the breaker counts these
 
 
 def _observe(line: AccessLine, row: EnforcementChange, result: ChangeResult, now: datetime) -> None:
@@ -230,9 +333,11 @@ def _observe(line: AccessLine, row: EnforcementChange, result: ChangeResult, now
     The baseline is taken from the journaled reading: of a resumed row the one from before it was first sent.
     """
     if row.values is not None:
-        return  # what was read is not the line's access
+        return  # parameters of a CPE say nothing about its line's access
     before = Reading.from_dict(row.before) if row.before else None
     if before is not None and before.observed == AccessState.normal() and before.detail:
         setattr(line, BASELINE[row.channel], dict(before.detail))
     if result.after is not None and result.after.observed is not None:
         line.observe(row.channel, result.after.observed, now)
+    if should_pin(row, line):
+        line.pinned = True  # or the next evaluation would undo what a person wanted

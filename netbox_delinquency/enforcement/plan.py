@@ -9,7 +9,7 @@ from datetime import datetime
 from core.models import ObjectChange
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.waves import Waves, assign_waves
@@ -26,6 +26,7 @@ from ..choices import (
 from ..models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
 from ..models.access import is_covered, is_right
 from ..models.state import is_state, set_state
+from .control import cancel_run
 from .errors import RunRefusedError
 from .preview import caps_exceeded, is_bound
 
@@ -45,6 +46,15 @@ ROW_FIELDS = (
     'values',
     'exact',
     'reason',
+)
+
+
+# Rows that take access away from how their line was last seen: as `AccessState.is_harder_than` says it.
+TAKES_ACCESS = (
+    Q(desired_mode=AccessModeChoices.BLOCKED) & ~Q(expected_mode=AccessModeChoices.BLOCKED)
+    | Q(desired_mode=AccessModeChoices.THROTTLED, expected_mode__in=('', AccessModeChoices.NORMAL))
+    | Q(desired_mode=AccessModeChoices.THROTTLED, expected_mode=AccessModeChoices.THROTTLED)
+    & (Q(desired_down_kbps__lt=F('expected_down_kbps')) | Q(desired_up_kbps__lt=F('expected_up_kbps')))
 )
 
 
@@ -208,6 +218,9 @@ def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver
         )
     if not locked.changes.exists():
         raise RunRefusedError(f'run "{run}" has no rows')
+    # A restore is bound by nothing: so it must be one, in each of the rows that a person may have added to its plan.
+    if not is_bound(locked) and (takes := locked.changes.filter(TAKES_ACCESS).count()):
+        raise RunRefusedError(f'run "{run}" gives access back, and {takes} of its rows take it: plan those apart')
     settings = EnforcementSettings.load()
     if is_bound(locked) and settings.four_eyes and approver is not None and _has_written(locked, approver):
         raise RunRefusedError(f'run "{run}" was planned by {approver}: by four eyes somebody else approves it')
@@ -221,12 +234,3 @@ def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver
         approved_at=now,
         approver=approver,
     )
-
-
-@transaction.atomic
-def cancel_run(run: EnforcementRun, now: datetime) -> None:
-    """End a run that has not started. Raises `RunRefusedError` for one that has."""
-    locked = EnforcementRun.objects.select_for_update().get(pk=run.pk)
-    if locked.status not in (RunStatusChoices.PLANNED, RunStatusChoices.APPROVED):
-        raise RunRefusedError(f'run "{run}" is {locked.status}: it can no longer be cancelled')
-    run.advance(status=RunStatusChoices.CANCELLED, finished_at=now)

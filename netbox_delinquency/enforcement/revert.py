@@ -72,11 +72,15 @@ def plan_revert(
         if strange := wanted - set(run.changes.filter(pk__in=wanted).values_list('pk', flat=True)):
             raise RunRefusedError(f'run "{run}" has no rows {", ".join(map(str, sorted(strange)))}')
         chosen = chosen.filter(pk__in=wanted)
+    barred: set[int] = set()
     if lines is not None:
-        chosen = chosen.filter(line__in=lines.order_by().values('pk'))
+        barred = set(chosen.exclude(line__in=lines.order_by().values('pk')).values_list('pk', flat=True))
     planned: dict[str, list[EnforcementChange]] = {}
     left_out = []
     for row in chosen.select_related('line__contract', 'line__bras', 'line__acs', 'point').order_by('pk'):
+        if row.pk in barred:
+            left_out.append(LeftOut(row.pk, '', _('its line is not yours to change')))
+            continue
         try:
             reverting = _reverting(row)
         except _LeftOutError as error:
@@ -148,7 +152,8 @@ def should_pin(row: EnforcementChange, line: AccessLine) -> bool:
 @transaction.atomic
 def unpin(lines) -> int:
     """Let policy take hold of these pinned lines again; answers how many there were."""
-    pinned = list(lines.filter(pinned=True).select_for_update(of=('self',)).order_by('pk'))
+    chosen = AccessLine.objects.filter(pk__in=lines.order_by().values('pk'), pinned=True)
+    pinned = list(chosen.select_for_update(of=('self',)).order_by('pk'))
     for line in pinned:
         line.advance(pinned=False)
     return len(pinned)

@@ -5,6 +5,7 @@ from .contract import *
 from .hold import *
 from .notice import *
 from .plan import *
+from .plan_change import *
 from .point import *
 from .policy import *
 from .run import *

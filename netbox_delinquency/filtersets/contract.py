@@ -48,6 +48,7 @@ class ContractFilterSet(SearchMixin, PrimaryModelFilterSet):
             'open_balance',
             'unpaid_invoices',
             'awaiting_clearing',
+            'notices_from',
             'facts_at',
             'stage_since',
             'next_action_on',

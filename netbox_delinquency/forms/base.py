@@ -6,6 +6,7 @@ form `filter_by`. What Django makes of a model field by itself is not declared a
 
 from django import forms
 from django.db import models
+from django.utils.dateparse import parse_datetime
 from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 from netbox.forms import NetBoxModelImportForm, PrimaryModelImportForm
@@ -28,6 +29,7 @@ __all__ = (
     'NetBoxImportForm',
     'ParametersField',
     'PrimaryImportForm',
+    'aware',
     'choice',
     'choose',
     'edit',
@@ -74,6 +76,27 @@ def choice(model: type[models.Model], name: str):
     """One of a field's choices in an imported record."""
     field = field_of(model, name)
     return CSVChoiceField(label=_label(field), choices=field.choices, required=not field.blank)
+
+
+class AwareDateTimeField(forms.DateTimeField):
+    """A moment with its offset: a record comes from elsewhere, and without one nobody knows whose hour it is."""
+
+    def to_python(self, value):
+        if isinstance(value, str) and value.strip():
+            parsed = parse_datetime(value.strip())
+            if parsed is None or parsed.tzinfo is None:
+                raise forms.ValidationError(
+                    _('Give the time with its offset, for example {example}.').format(
+                        example='2026-08-05T12:00:00-03:00'
+                    )
+                )
+        return super().to_python(value)
+
+
+def aware(model: type[models.Model], name: str):
+    """A moment in an imported record."""
+    field = field_of(model, name)
+    return AwareDateTimeField(label=_label(field), required=not field.blank and not field.has_default())
 
 
 def edit(model: type[models.Model], name: str):

@@ -4,7 +4,7 @@ from utilities.forms.fields import TagFilterField
 from utilities.forms.rendering import FieldSet
 
 from ..models import Hold
-from .base import OWNERSHIP, SEARCH, PrimaryImportForm, choice, choose, edit, filter_by, refer
+from .base import OWNERSHIP, SEARCH, PrimaryImportForm, aware, choice, choose, edit, filter_by, refer
 
 __all__ = (
     'HoldBulkEditForm',
@@ -57,6 +57,8 @@ class HoldImportForm(PrimaryImportForm):
     approver = refer(Hold, 'approver', 'username')
     contract = refer(Hold, 'contract')
     kind = choice(Hold, 'kind')
+    starts_at = aware(Hold, 'starts_at')
+    ends_at = aware(Hold, 'ends_at')
 
     class Meta:
         model = Hold

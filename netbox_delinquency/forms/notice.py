@@ -4,7 +4,7 @@ from utilities.forms.fields import TagFilterField
 from utilities.forms.rendering import FieldSet
 
 from ..models import Notice
-from .base import OWNERSHIP, SEARCH, PrimaryImportForm, choice, choose, edit, filter_by, refer
+from .base import OWNERSHIP, SEARCH, PrimaryImportForm, aware, choice, choose, edit, filter_by, refer
 
 __all__ = (
     'NoticeBulkEditForm',
@@ -53,6 +53,8 @@ class NoticeForm(PrimaryModelForm):
 class NoticeImportForm(PrimaryImportForm):
     contract = refer(Notice, 'contract')
     kind = choice(Notice, 'kind')
+    sent_at = aware(Notice, 'sent_at')
+    delivered_at = aware(Notice, 'delivered_at')
     channel = choice(Notice, 'channel')
 
     class Meta:

@@ -64,7 +64,7 @@ class EnforcementRunFilterForm(PrimaryModelFilterSetForm):
     model = EnforcementRun
     fieldsets = (
         SEARCH,
-        FieldSet('kind', 'status', 'author_id', 'approver_id', name=_('Enforcement run')),
+        FieldSet('kind', 'status', 'author_id', 'approver_id', 'reverts_id', name=_('Enforcement run')),
         FieldSet('line_id', 'point_id', 'outcome', name=_('Rows')),
         FieldSet('approved_at', 'started_at', 'finished_at', name=_('Times')),
         OWNERSHIP,
@@ -74,6 +74,7 @@ class EnforcementRunFilterForm(PrimaryModelFilterSetForm):
     status = filter_by(EnforcementRun, 'status')
     author_id = filter_by(EnforcementRun, 'author')
     approver_id = filter_by(EnforcementRun, 'approver')
+    reverts_id = filter_by(EnforcementRun, 'reverts')
     line_id = filter_by(EnforcementChange, 'line')
     point_id = filter_by(EnforcementChange, 'point')
     outcome = filter_by(EnforcementChange, 'outcome')
@@ -128,7 +129,7 @@ class EnforcementChangeFilterForm(NetBoxModelFilterSetForm):
     fieldsets = (
         SEARCH,
         FieldSet('run_id', 'run_kind', 'run_status', name=_('Enforcement run')),
-        FieldSet('line_id', 'point_id', 'desired_mode', name=_('Enforcement change')),
+        FieldSet('line_id', 'point_id', 'channel', 'wave', 'desired_mode', name=_('Enforcement change')),
         FieldSet('outcome', 'is_closed', 'sent_at', 'finished_at', name=_('Outcome')),
     )
 
@@ -137,6 +138,8 @@ class EnforcementChangeFilterForm(NetBoxModelFilterSetForm):
     run_status = filter_by(EnforcementRun, 'status')
     line_id = filter_by(EnforcementChange, 'line')
     point_id = filter_by(EnforcementChange, 'point')
+    channel = filter_by(EnforcementChange, 'channel')
+    wave = filter_by(EnforcementChange, 'wave')
     desired_mode = filter_by(EnforcementChange, 'desired_mode')
     outcome = filter_by(EnforcementChange, 'outcome')
     is_closed = yes_or_no(_('Has an outcome'))

@@ -17,6 +17,7 @@ __all__ = (
     'NoticeChannelEnum',
     'NoticeKindEnum',
     'OutcomeEnum',
+    'PlanChangeStatusEnum',
     'PointStatusEnum',
     'RunKindEnum',
     'RunStatusEnum',
@@ -36,6 +37,7 @@ EventStatusEnum = enum(choices.EventStatusChoices, 'status')
 LineChannelEnum = enum(choices.LineChannelChoices, 'channel')
 LineStatusEnum = enum(choices.LineStatusChoices, 'status')
 OutcomeEnum = enum(choices.OutcomeChoices, 'outcome')
+PlanChangeStatusEnum = enum(choices.PlanChangeStatusChoices, 'status')
 PointStatusEnum = enum(choices.PointStatusChoices, 'status')
 RunKindEnum = enum(choices.RunKindChoices, 'kind')
 RunStatusEnum = enum(choices.RunStatusChoices, 'status')

@@ -41,6 +41,7 @@ __all__ = (
     'GraceRuleFilter',
     'HoldFilter',
     'NoticeFilter',
+    'PlanChangeOrderFilter',
     'PolicyStageFilter',
     'ServicePlanFilter',
     'SubscriberFilter',
@@ -152,6 +153,7 @@ class ContractFilter(PrimaryModelFilter):
     oldest_due_date: DateFilterLookup | None = filter_field()
     unpaid_invoices: IntegerLookup | None = filter_field()
     awaiting_clearing: FilterLookup[bool] | None = filter_field()
+    notices_from: DatetimeFilterLookup | None = filter_field()
     facts_at: DatetimeFilterLookup | None = filter_field()
     stage: PolicyStageFilter | None = filter_field()
     stage_id: ID | None = filter_field()
@@ -334,3 +336,17 @@ class GraceRuleFilter(NetBoxModelFilter):
     for_tag_id: ID | None = filter_field()
     extra_days: IntegerLookup | None = filter_field()
     exempt: FilterLookup[bool] | None = filter_field()
+
+
+@model_filter(models.PlanChangeOrder)
+class PlanChangeOrderFilter(PrimaryModelFilter):
+    contract: ContractFilter | None = filter_field()
+    contract_id: ID | None = filter_field()
+    from_plan: ServicePlanFilter | None = filter_field()
+    from_plan_id: ID | None = filter_field()
+    to_plan: ServicePlanFilter | None = filter_field()
+    to_plan_id: ID | None = filter_field()
+    reason: StrFilterLookup | None = filter_field()
+    offered_until: DateFilterLookup | None = filter_field()
+    status: BaseFilterLookup[enums.PlanChangeStatusEnum] | None = filter_field()
+    decided_at: DatetimeFilterLookup | None = filter_field()

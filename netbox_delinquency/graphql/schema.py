@@ -59,5 +59,8 @@ class DelinquencyQuery:
     delinquency_grace_rule: types.GraceRuleType = strawberry_django.field()
     delinquency_grace_rule_list: list[types.GraceRuleType] = strawberry_django.field()
 
+    delinquency_plan_change_order: types.PlanChangeOrderType = strawberry_django.field()
+    delinquency_plan_change_order_list: list[types.PlanChangeOrderType] = strawberry_django.field()
+
 
 schema = [DelinquencyQuery]

@@ -3,6 +3,7 @@ from typing import Annotated
 import strawberry
 import strawberry_django
 from dcim.graphql.types import DeviceType
+from django.utils import timezone
 from extras.graphql.types import TagType
 from netbox.graphql.types import NetBoxObjectType, PrimaryObjectType, register_type
 from users.graphql.types import UserType
@@ -28,6 +29,7 @@ __all__ = (
     'GraceRuleType',
     'HoldType',
     'NoticeType',
+    'PlanChangeOrderType',
     'PolicyStageType',
     'ServicePlanType',
     'SubscriberType',
@@ -74,6 +76,10 @@ class BillingSourceType(PrimaryObjectType):
     contracts: list[Annotated['ContractType', HERE]]
     events: list[Annotated['BillingEventType', HERE]]
 
+    @strawberry_django.field(only=['heartbeat_minutes', 'last_event_at'])
+    def late(self) -> bool:
+        return self.is_late(timezone.now())
+
 
 # The open balance is for few eyes, and GraphQL knows no permission on a field: REST shows it.
 @model_type(models.Contract, exclude=['open_balance'])
@@ -85,6 +91,7 @@ class ContractType(PrimaryObjectType):
     calendar: Annotated['CalendarType', HERE] | None
     notices: list[Annotated['NoticeType', HERE]]
     holds: list[Annotated['HoldType', HERE]]
+    plan_changes: list[Annotated['PlanChangeOrderType', HERE]]
     stage: Annotated['PolicyStageType', HERE] | None
     next_stage: Annotated['PolicyStageType', HERE] | None
     lines: list[Annotated['AccessLineType', HERE]]
@@ -172,3 +179,10 @@ class HoldType(PrimaryObjectType):
 class GraceRuleType(NetBoxObjectType):
     policy: Annotated['DelinquencyPolicyType', HERE]
     for_tag: TagType | None
+
+
+@model_type(models.PlanChangeOrder)
+class PlanChangeOrderType(PrimaryObjectType):
+    contract: Annotated['ContractType', HERE]
+    from_plan: Annotated['ServicePlanType', HERE]
+    to_plan: Annotated['ServicePlanType', HERE]

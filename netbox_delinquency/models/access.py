@@ -42,6 +42,19 @@ def is_right(side: str) -> Q:
     return Q(**{f'{POINT[side]}__isnull': True}) | Q(**{IN_DOUBT[side]: False}) & as_wanted
 
 
+def is_too_hard(side: str) -> Q:
+    """Lines seen on this side with less than they are to have there: as `AccessState.is_harder_than` says it."""
+    mode, down, up = state_fields(OBSERVED[side])
+    throttled, blocked = AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED
+    slower = Q(**{f'{down}__lt': F('intended_down_kbps')}) | Q(**{f'{up}__lt': F('intended_up_kbps')})
+    harder = (
+        Q(**{mode: blocked}) & ~Q(intended_mode=blocked)
+        | Q(**{mode: throttled}, intended_mode=AccessModeChoices.NORMAL)
+        | Q(**{mode: throttled}, intended_mode=throttled) & slower
+    )
+    return is_covered(side) & harder | ~is_covered(side) & Q(**{f'{mode}__in': (throttled, blocked)})
+
+
 class AccessLineQuerySet(RestrictedQuerySet):
     def drifting(self):
         """Active lines in doubt or not as intended, at their BRAS or at their CPE."""

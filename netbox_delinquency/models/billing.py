@@ -2,6 +2,7 @@ from datetime import datetime, timedelta
 
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from netbox.models import NetBoxModel, PrimaryModel
 
@@ -38,6 +39,10 @@ class BillingSource(LifecycleModel, PrimaryModel):
 
     def __str__(self):
         return self.name
+
+    @property
+    def late(self) -> bool:
+        return self.is_late(timezone.now())
 
     def is_late(self, now: datetime) -> bool:
         """True where the feed has been silent for longer than its heartbeat: its contracts' harder steps freeze."""

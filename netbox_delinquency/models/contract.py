@@ -76,6 +76,10 @@ class Contract(LifecycleModel, PrimaryModel):
         editable=False,
         help_text=_('Paid, and the bank has not settled it yet'),
     )
+    notices_from = models.DateTimeField(
+        verbose_name=_('notices count from'), blank=True, null=True, editable=False,
+        help_text=_('A payment was taken back then: what was told before it is no notice of this debt'),
+    )  # fmt: skip
     facts_at = models.DateTimeField(verbose_name=_('facts as of'), blank=True, null=True, editable=False)
 
     # Where policy puts it
@@ -109,7 +113,8 @@ class Contract(LifecycleModel, PrimaryModel):
     objects = ContractQuerySet.as_manager()
 
     lifecycle_fields = (
-        'oldest_due_date', 'open_balance', 'unpaid_invoices', 'awaiting_clearing', 'facts_at', 'stage', 'stage_since',
+        'oldest_due_date', 'open_balance', 'unpaid_invoices', 'awaiting_clearing', 'notices_from', 'facts_at', 'stage',
+        'stage_since',
         'next_stage', 'next_action_on', 'next_action_at', 'relieved', 'review_requested_at', 'standing_note',
     )  # fmt: skip
     clone_fields = ('subscriber', 'source', 'plan', 'policy', 'status', 'calendar', 'time_zone', 'tier')

@@ -88,10 +88,9 @@ class Hold(LifecycleModel, PrimaryModel):
         if others.filter(models.Q(ended_at__gt=since) | models.Q(ended_at__isnull=True, ends_at__gt=since)).exists():
             text = _('Between two trust unlocks there are at least {days} days.')
             raise ValidationError({'starts_at': text.format(days=policy.trust_gap_days)})
-        if self.ended_at is None and self._state.adding:
-            stage = self.contract.stage
-            if stage is None or stage.action not in ('throttle', 'block', 'propose_termination'):
-                raise ValidationError({'contract': _('Nothing is restricted, so there is nothing to unlock.')})
+        # A stage that only warns may lie above one that throttles.
+        if self._state.adding and policy.in_force(self.contract.stage) is None:
+            raise ValidationError({'contract': _('Nothing is restricted, so there is nothing to unlock.')})
 
     def save(self, *args, **kwargs):
         if self._state.adding and self.kind == HoldKindChoices.TRUST and self.successor_id is None:

@@ -129,4 +129,5 @@ class EnforcementPoint(JobsMixin, PrimaryModel):
             parameters=self.parameters,
             timeout=float(self.timeout),
             batch_size=self.batch_size,
+            rate_per_s=self.max_rows_per_second,
         )

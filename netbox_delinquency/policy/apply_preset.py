@@ -12,6 +12,13 @@ from .presets import Preset
 __all__ = ('Difference', 'create_policy', 'differences')
 
 
+# What of a stage is told where it is not as a new one has it.
+STAGE_DETAILS = (
+    'min_arrears', 'min_invoices', 'throttle_to', 'throttle_percent', 'throttle_down_kbps', 'throttle_up_kbps',
+    'channel', 'approval', 'start_from', 'start_until',
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Where a policy is not as its preset: the field, what it has, and what the preset says."""
@@ -35,7 +42,12 @@ def differences(policy: DelinquencyPolicy, preset: Preset) -> list[Difference]:
 
 
 def _line(stage: PolicyStage) -> str:
-    return f'{stage.action} {stage.after_days} days since {stage.clock} ({stage.approval})'
+    more = [
+        f'{name} {value}'
+        for name in STAGE_DETAILS
+        if (value := getattr(stage, name)) != PolicyStage._meta.get_field(name).get_default()
+    ]
+    return ', '.join([f'{stage.action} {stage.after_days} days since {stage.clock}', *more])
 
 
 @transaction.atomic

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..choices import HoldKindChoices
-from ..models import Contract, Hold
+from ..choices import HoldKindChoices, PlanChangeStatusChoices
+from ..models import Contract, Hold, PlanChangeOrder
 from ..signals import reevaluate
 
-__all__ = ('end_hold', 'give_trust_unlock', 'set_review')
+__all__ = ('decide_plan_change', 'end_hold', 'give_trust_unlock', 'set_review')
 
 
 @transaction.atomic
@@ -39,6 +40,30 @@ def set_review(contract: Contract, requested: bool, now: datetime) -> None:
     contract.advance(review_requested_at=now if requested else None)
     reevaluate(contract.pk)
     contract.refresh_from_db()
+
+
+@transaction.atomic
+def decide_plan_change(order: PlanChangeOrder, accepted: bool, now: datetime) -> None:
+    """Take an offered plan, or decline it. Raises `ValidationError` where the offer does not stand any more.
+
+    The contract's lines keep the state they are in; one that is throttled is throttled by its new plan.
+    """
+    contract = Contract.objects.select_for_update(of=('self',)).get(pk=order.contract_id)
+    order.refresh_from_db()
+    if order.status != PlanChangeStatusChoices.OFFERED:
+        raise ValidationError(_('The order is decided, and is history now: make a new one.'))
+    if accepted and timezone.localdate(now) > order.offered_until:
+        raise ValidationError(_('The offer stood until {day}: make a new one.').format(day=order.offered_until))
+    if accepted and contract.plan_id != order.from_plan_id:
+        raise ValidationError(_('The contract has another plan than when this was offered: make a new one.'))
+    order.advance(
+        status=PlanChangeStatusChoices.ACCEPTED if accepted else PlanChangeStatusChoices.DECLINED, decided_at=now
+    )
+    if accepted:
+        contract.snapshot()
+        contract.plan = order.to_plan
+        contract.save()
+        reevaluate(contract.pk)
 
 
 def end_hold(hold: Hold, reason: str, now: datetime) -> None:

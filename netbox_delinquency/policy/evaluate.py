@@ -108,7 +108,7 @@ CONTRACTS = (
 ), placed AS (
     SELECT contract.id, contract.policy_id, contract.oldest_due_date, contract.unpaid_invoices,
            coalesce(contract.open_balance, 0) AS balance, contract.stage_id, contract.stage_since, contract.relieved,
-           contract.external_id, contract.awaiting_clearing,
+           contract.external_id, contract.awaiting_clearing, contract.notices_from,
            contract.review_requested_at IS NOT NULL AS in_review, source.late,
            policy.no_start_days, policy.no_contact_days, policy.min_arrears, policy.min_invoices,
            coalesce(contract.calendar_id, policy.calendar_id) AS calendar_id,
@@ -148,6 +148,7 @@ CONTRACTS = (
            WHERE placed.oldest_due_date IS NOT NULL AND notice.contract_id = placed.id
              AND notice.kind = 'suspension' AND notice.delivered_at <= %(now)s
              AND notice.delivered_at >= placed.oldest_due_date::timestamp AT TIME ZONE placed.zone
+             AND (placed.notices_from IS NULL OR notice.delivered_at >= placed.notices_from)
       ) notice ON true
 ), first_rung AS (
     SELECT facts.*, rung.id AS first_id, rung.rank, rung.prev_id, rung.action, rung.clock AS clock_kind, rung.day,
@@ -383,7 +384,7 @@ def plan_for_all(cursor, yes: bool = True) -> None:
     The planner takes the rungs and holds for far fewer than they are, and would loop where it must hash; compiling
     the statement costs more than it gains.
     """
-    wanted = {'work_mem': '128MB', 'enable_nestloop': 'off', 'enable_mergejoin': 'off', 'jit': 'off'}
+    wanted = {'work_mem': '256MB', 'enable_nestloop': 'off', 'enable_mergejoin': 'off', 'jit': 'off'}
     for name, value in wanted.items():
         cursor.execute(f'SET LOCAL {name} = {value!r}' if yes else f'SET LOCAL {name} TO DEFAULT')
 

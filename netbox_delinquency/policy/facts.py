@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from ..models import Contract, DelinquencyPolicy, StartDay
+from ..models import Contract, DelinquencyPolicy, Notice, StartDay
 from .calendar import NextDay, any_day, moment_of, next_allowed
-from .ladder import RELIEVING, ContractFacts, Rules, Stage, window_of
+from .ladder import RELIEVING, ContractFacts, Rules, Stage, local_day, window_of
 
-__all__ = ('facts_of', 'ladder_of', 'may_start', 'rules_of')
+__all__ = ('earliest_suspension', 'facts_from', 'facts_of', 'ladder_of', 'may_start', 'rules_of', 'with_facts')
 
 
 def ladder_of(policy: DelinquencyPolicy) -> list[Stage]:
     names = (
         'pk', 'after_days', 'action', 'position', 'clock', 'min_arrears', 'min_invoices', 'start_from', 'start_until',
     )  # fmt: skip
-    return [Stage(**{name: getattr(stage, name) for name in names}) for stage in policy.stages.order_by('position')]
+    return [Stage(**{name: getattr(stage, name) for name in names}) for stage in policy.stages.all()]
 
 
 def _next_day(calendar: int | None, closed: str) -> NextDay:
@@ -46,34 +46,38 @@ def rules_of(policy: DelinquencyPolicy, calendar: int | None) -> Rules:
 
 def facts_of(pk: int, now: datetime) -> tuple[ContractFacts, Rules]:
     """What is known of a contract at `now`, and the rules of its policy (none: rules that ask for nothing)."""
-    contract = Contract.objects.select_related('policy__calendar', 'calendar', 'source', 'stage').get(pk=pk)
+    return facts_from(with_facts(Contract.objects.all()).get(pk=pk), now)
+
+
+def with_facts(contracts: QuerySet[Contract]) -> QuerySet[Contract]:
+    """These contracts with all that `facts_from` reads, in a handful of queries whatever their number."""
+    return contracts.select_related('policy__calendar', 'calendar', 'source').prefetch_related(
+        'policy__stages', 'policy__grace_rules', 'holds', 'notices', 'tags'
+    )
+
+
+def facts_from(contract: Contract, now: datetime) -> tuple[ContractFacts, Rules]:
     policy = contract.policy
-    place = contract.calendar or (policy and policy.calendar)
-    zone = contract.time_zone or (place.time_zone if place else timezone.get_default_timezone_name())
-    rules = rules_of(policy, place.pk if place else None) if policy else Rules()
+    calendar, zone = _place_of(contract)
+    rules = rules_of(policy, calendar) if policy else Rules()
     stages = ladder_of(policy) if policy else []
-    grace = []
-    if policy:
-        mine = Q(tier=contract.tier) & ~Q(tier='') | Q(for_tag__in=contract.tags.all())
-        grace = list(policy.grace_rules.filter(mine))
-    holds = [hold for hold in contract.holds.filter(starts_at__lte=now, ends_at__gt=now) if hold.is_active(now)]
-    ends = {
-        relieves: max(
-            (
-                min(hold.ends_at, hold.ended_at or hold.ends_at)
-                for hold in holds
-                if (hold.kind in RELIEVING) is relieves
-            ),
-            default=None,
-        )
-        for relieves in (True, False)
-    }
+    tags = {tag.pk for tag in contract.tags.all()}
+    grace = [
+        rule
+        for rule in (policy.grace_rules.all() if policy else ())
+        if (rule.tier and rule.tier == contract.tier) or rule.for_tag_id in tags
+    ]
+    ends: dict[bool, list[datetime]] = {True: [], False: []}
+    for hold in contract.holds.all():
+        if hold.is_active(now):
+            ends[hold.kind in RELIEVING].append(min(hold.ends_at, hold.ended_at or hold.ends_at))
     notice = None
     if contract.oldest_due_date:
-        notices = contract.notices.filter(
-            kind='suspension', delivered_at__lte=now, delivered_at__gte=moment_of(contract.oldest_due_date, None, zone)
-        )
-        notice = notices.order_by('delivered_at').values_list('delivered_at', flat=True).first()
+        since = moment_of(contract.oldest_due_date, None, zone)
+        if contract.notices_from:
+            since = max(since, contract.notices_from)
+        delivered = [notice.delivered_at for notice in contract.notices.all() if notice.kind == 'suspension']
+        notice = min((moment for moment in delivered if moment and since <= moment <= now), default=None)
     facts = ContractFacts(
         oldest_due_date=contract.oldest_due_date,
         awaiting_clearing=contract.awaiting_clearing,
@@ -88,11 +92,29 @@ def facts_of(pk: int, now: datetime) -> tuple[ContractFacts, Rules]:
         extra_days=max((rule.extra_days for rule in grace), default=0),
         exempt=any(rule.exempt for rule in grace),
         in_review=contract.review_requested_at is not None,
-        relief_until=ends[True],
-        freeze_until=ends[False],
+        relief_until=max(ends[True], default=None),
+        freeze_until=max(ends[False], default=None),
         zone=zone,
     )
     return facts, rules
+
+
+def _place_of(contract: Contract) -> tuple[int | None, str]:
+    """The contract's calendar and time zone."""
+    place = contract.calendar or (contract.policy and contract.policy.calendar)
+    zone = contract.time_zone or (place.time_zone if place else timezone.get_default_timezone_name())
+    return place.pk if place else None, zone
+
+
+def earliest_suspension(notice: Notice) -> datetime | None:
+    """The first open moment after the policy's days from a delivered notice of suspension."""
+    contract, policy = notice.contract, notice.contract.policy
+    if policy is None or policy.min_notice_days is None or notice.kind != 'suspension' or notice.delivered_at is None:
+        return None
+    calendar, zone = _place_of(contract)
+    day = local_day(notice.delivered_at, zone) + timedelta(days=policy.min_notice_days)
+    facts = ContractFacts(None, False, False, (), None, zone=zone)
+    return next_allowed(moment_of(day, None, zone), *window_of(facts, rules_of(policy, calendar), Stage(0, 0, 'block')))
 
 
 def may_start(contract: Contract, mode: str, now: datetime) -> bool:
@@ -101,11 +123,10 @@ def may_start(contract: Contract, mode: str, now: datetime) -> bool:
     stage = policy and policy.in_force(contract.stage)
     if policy is None or stage is None:
         return True
-    place = contract.calendar or policy.calendar
-    zone = contract.time_zone or (place.time_zone if place else timezone.get_default_timezone_name())
+    calendar, zone = _place_of(contract)
     rung = Stage(
         stage.pk, stage.after_days, 'throttle' if mode == 'throttled' else 'block',
         start_from=stage.start_from, start_until=stage.start_until,
     )  # fmt: skip
     facts = ContractFacts(contract.oldest_due_date, False, False, (), None, zone=zone)
-    return next_allowed(now, *window_of(facts, rules_of(policy, place.pk if place else None), rung)) == now
+    return next_allowed(now, *window_of(facts, rules_of(policy, calendar), rung)) == now

@@ -3,7 +3,7 @@ from django.utils.translation import gettext_lazy as _
 from netbox.tables import NetBoxTable, PrimaryModelTable, columns
 
 from ..models import BillingEvent, BillingSource, Contract
-from .columns import counted, tags
+from .columns import WarningColumn, counted, tags
 
 __all__ = ('BillingEventTable', 'BillingSourceTable')
 
@@ -11,6 +11,7 @@ __all__ = ('BillingEventTable', 'BillingSourceTable')
 class BillingSourceTable(PrimaryModelTable):
     name = tables.Column(linkify=True)
     enabled = columns.BooleanColumn()
+    late = WarningColumn(verbose_name=_('Late'), orderable=False)
     contract_count = counted(Contract, _('Contracts'), source_id='pk')
     tags = tags(BillingSource)
 
@@ -25,6 +26,7 @@ class BillingSourceTable(PrimaryModelTable):
             'credential',
             'heartbeat_minutes',
             'last_event_at',
+            'late',
             'contract_count',
             'description',
             'owner_group',
@@ -35,7 +37,9 @@ class BillingSourceTable(PrimaryModelTable):
             'last_updated',
             'actions',
         )
-        default_columns = ('pk', 'name', 'slug', 'enabled', 'heartbeat_minutes', 'last_event_at', 'contract_count')
+        default_columns = (
+            'pk', 'name', 'slug', 'enabled', 'heartbeat_minutes', 'last_event_at', 'late', 'contract_count',
+        )  # fmt: skip
 
 
 class BillingEventTable(NetBoxTable):

@@ -44,6 +44,7 @@ class ContractTable(PrimaryModelTable):
             'open_balance',
             'unpaid_invoices',
             'awaiting_clearing',
+            'notices_from',
             'facts_at',
             'stage',
             'stage_since',

@@ -90,14 +90,18 @@ def table_of(model: str, parameter: str, *, add: str = '', exclude: tuple[str, .
     )
 
 
-def page(*left, right=(), bottom=(), under: tuple[str, ...] = (), comments: bool = True) -> layout.SimpleLayout:
+def page(*left, right=(), bottom=(), top=(), under: tuple[str, ...] = (), comments=True) -> layout.SimpleLayout:
     """The layout of a detail page: what it is on the left, what comes of it on the right, its tables below.
 
+    `top` is what is to be seen first, over the whole width.
     `under` are the attributes that name what the object belongs to, outermost first: its breadcrumbs.
     """
-    return layout.SimpleLayout(
+    made = layout.SimpleLayout(
         left_panels=[*left, TagsPanel()],
         right_panels=[*right, CustomFieldsPanel(), *([panels.CommentsPanel()] if comments else [])],
         bottom_panels=list(bottom),
         breadcrumbs=[Breadcrumb(accessor) for accessor in under],
     )
+    if top:
+        made.rows = (layout.Row(layout.Column(*top)), *made.rows)
+    return made

@@ -1,7 +1,7 @@
 """Counts with a colour and a link, each of only what the user may see: device pages, run pages and the dashboard."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from django.db.models import Count as CountRows
@@ -11,9 +11,19 @@ from utilities.choices import ChoiceSet
 from utilities.views import get_action_url
 
 from ..choices import AccessModeChoices, LineStatusChoices, OutcomeChoices, RunStatusChoices
-from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
+from ..models import AccessLine, BillingSource, EnforcementChange, EnforcementPoint, EnforcementRun
+from ..models.access import IN_DOUBT, POINT, is_right, is_too_hard
 
-__all__ = ('Count', 'drifting', 'lines_by_intended_state', 'open_runs', 'rows_by_outcome')
+__all__ = (
+    'Count',
+    'Drift',
+    'drift_by_point',
+    'drifting',
+    'late_sources',
+    'lines_by_intended_state',
+    'open_runs',
+    'rows_by_outcome',
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +72,53 @@ def drifting(user, points: Iterable[EnforcementPoint] | None = None) -> Count:
     return Count(_('Drift'), number, 'yellow' if number else 'green', _url(AccessLine, **params, drifting='true'))
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The drifting lines of a point; those in doubt are counted as that and as nothing else."""
+
+    point: str
+    url: str
+    too_hard: int = 0
+    too_soft: int = 0
+    in_doubt: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.too_hard + self.too_soft + self.in_doubt
+
+
+def drift_by_point(user, point: EnforcementPoint | None = None, most: int = 10) -> list[Drift]:
+    """Where lines drift, most first, on either side; of one point where it is given."""
+    lines = AccessLine.objects.restrict(user, 'view').filter(status=LineStatusChoices.ACTIVE).order_by()
+    found: dict[int, Drift] = {}
+    for side, name in POINT.items():
+        here = lines.filter(~is_right(side), **({name: point} if point else {f'{name}__isnull': False}))
+        doubted = Q(**{IN_DOUBT[side]: True})
+        rows = here.values_list(name, f'{name}__name').annotate(
+            too_hard=CountRows('pk', filter=is_too_hard(side) & ~doubted),
+            in_doubt=CountRows('pk', filter=doubted),
+            total=CountRows('pk'),
+        )
+        for pk, label, too_hard, in_doubt, total in rows:
+            known = found.get(pk) or Drift(label, _url(AccessLine, point_id=pk, drifting='true'))
+            found[pk] = replace(
+                known,
+                too_hard=known.too_hard + too_hard,
+                too_soft=known.too_soft + total - too_hard - in_doubt,
+                in_doubt=known.in_doubt + in_doubt,
+            )
+    return sorted(found.values(), key=lambda drift: (-drift.rows, drift.point))[:most]
+
+
 def open_runs(user) -> list[Count]:
     runs = EnforcementRun.objects.restrict(user, 'view').filter(status__in=RunStatusChoices.OPEN)
     return _count_by(runs, 'status', RunStatusChoices, lambda status: _url(EnforcementRun, status=status))
+
+
+def late_sources(user) -> list[Count]:
+    sources = BillingSource.objects.restrict(user, 'view').filter(enabled=True)
+    number = sum(source.late for source in sources)
+    return [Count(_('Late billing sources'), number, 'red', _url(BillingSource))] if number else []
 
 
 def rows_by_outcome(user, run: EnforcementRun) -> list[Count]:

@@ -1,9 +1,12 @@
 """What each detail page says of its object."""
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from netbox.ui import attrs
 from netbox.ui.panels import ObjectPanel
 
+from ..choices import RunStatusChoices
+from ..enforcement.preview import is_bound, preview_run
 from ..models import (
     AccessLine,
     BillingEvent,
@@ -19,11 +22,14 @@ from ..models import (
     GraceRule,
     Hold,
     Notice,
+    PlanChangeOrder,
     PolicyStage,
     ServicePlan,
     Subscriber,
 )
+from . import counts
 from .base import ModelPanel, SelfAttr, StateAttr, WarningAttr
+from .progress import is_live, run_view
 
 __all__ = (
     'BalancePanel',
@@ -39,18 +45,22 @@ __all__ = (
     'ContractPanel',
     'ContractStandingPanel',
     'CpePanel',
+    'DriftPanel',
     'GraceRulePanel',
     'HoldPanel',
     'LineIdentityPanel',
     'LinePanel',
     'LineStatePanel',
     'NoticePanel',
+    'PlanChangeOrderPanel',
     'PlanPanel',
     'PointConnectionPanel',
     'PointPanel',
     'PolicyCalendarPanel',
     'PolicyLawPanel',
     'PolicyPanel',
+    'PreviewPanel',
+    'ProgressPanel',
     'RunApprovalPanel',
     'RunPanel',
     'StagePanel',
@@ -97,6 +107,7 @@ class ContractFactsPanel(ModelPanel):
     oldest_due_date = attrs.DateTimeAttr('oldest_due_date', spec='date')
     unpaid_invoices = attrs.NumericAttr('unpaid_invoices')
     awaiting_clearing = attrs.BooleanAttr('awaiting_clearing')
+    notices_from = attrs.DateTimeAttr('notices_from')
     facts_at = attrs.DateTimeAttr('facts_at')
 
 
@@ -276,6 +287,51 @@ class RunPanel(ModelPanel):
     description = attrs.TextAttr('description')
 
 
+class ProgressPanel(ObjectPanel):
+    """How far the run is; looks again by itself while it is under way."""
+
+    title = _('Progress')
+    template_name = 'netbox_delinquency/panels/progress.html'
+
+    def get_context(self, context):
+        run = context['object']
+        view = run_view(run, timezone.now())
+        return {**super().get_context(context), 'view': view, 'live': is_live(run)}
+
+    def should_render(self, context):
+        return context['object'].started_at is not None or context['live'] or not context['view'].total.rows
+
+
+class PreviewPanel(ObjectPanel):
+    """What the run would do, before it has begun."""
+
+    title = _('Preview')
+    template_name = 'netbox_delinquency/panels/preview.html'
+
+    def get_context(self, context):
+        run, found = context['object'], super().get_context(context)
+        if run.started_at is not None or run.status not in RunStatusChoices.OPEN:
+            return found
+        return {**found, 'preview': preview_run(run, timezone.now()), 'bound': is_bound(run)}
+
+    def should_render(self, context):
+        return 'preview' in context and bool(context['preview'].rows)
+
+
+class DriftPanel(ObjectPanel):
+    """How the lines of a point drift, for those who may see lines."""
+
+    title = _('Drift')
+    template_name = 'netbox_delinquency/panels/drift.html'
+
+    def get_context(self, context):
+        drift = counts.drift_by_point(context['request'].user, context['object'])
+        return {**super().get_context(context), 'drift': drift}
+
+    def should_render(self, context):
+        return context['request'].user.has_perm('netbox_delinquency.view_accessline')
+
+
 class RunApprovalPanel(ModelPanel):
     model = EnforcementRun
     title = _('Approval')
@@ -352,6 +408,7 @@ class BillingSourcePanel(ModelPanel):
     credential = attrs.TextAttr('credential')
     heartbeat_minutes = attrs.NumericAttr('heartbeat_minutes')
     last_event_at = attrs.DateTimeAttr('last_event_at')
+    late = WarningAttr('late', label=_('Late: no step up is taken'))
     description = attrs.TextAttr('description')
 
 
@@ -395,6 +452,7 @@ class NoticePanel(ModelPanel):
     channel = attrs.ChoiceAttr('channel')
     sent_at = attrs.DateTimeAttr('sent_at')
     delivered_at = attrs.DateTimeAttr('delivered_at')
+    earliest = attrs.DateTimeAttr('earliest_suspension', label=_('Earliest lawful suspension'))
     asserted_by = attrs.TextAttr('asserted_by')
     description = attrs.TextAttr('description')
 
@@ -412,6 +470,18 @@ class HoldPanel(ModelPanel):
     ended_at = attrs.DateTimeAttr('ended_at')
     end_reason = attrs.TextAttr('end_reason')
     successor = attrs.RelatedObjectAttr('successor', linkify=True)
+    description = attrs.TextAttr('description')
+
+
+class PlanChangeOrderPanel(ModelPanel):
+    model = PlanChangeOrder
+    contract = attrs.RelatedObjectAttr('contract', linkify=True)
+    from_plan = attrs.RelatedObjectAttr('from_plan', linkify=True)
+    to_plan = attrs.RelatedObjectAttr('to_plan', linkify=True)
+    reason = attrs.TextAttr('reason')
+    offered_until = attrs.DateTimeAttr('offered_until', spec='date')
+    status = attrs.ChoiceAttr('status')
+    decided_at = attrs.DateTimeAttr('decided_at')
     description = attrs.TextAttr('description')
 
 

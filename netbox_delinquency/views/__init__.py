@@ -8,6 +8,7 @@ from .hold import *
 from .ladder_pages import *
 from .notice import *
 from .plan import *
+from .plan_change import *
 from .point import *
 from .policy import *
 from .run import *

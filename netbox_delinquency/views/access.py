@@ -1,7 +1,7 @@
 from utilities.views import register_model_view
 
 from ..models import AccessLine
-from ..object_actions import PlanLines, ProfileLines
+from ..object_actions import PlanLines, ProfileLines, ReconcileLines, UnpinLines
 from ..ui import panels
 from ..ui.base import page, table_of
 from .base import DetailView, ListView, named_devices, register_crud
@@ -19,7 +19,7 @@ class AccessLineView(DetailView):
 
 
 class LineListView(ListView):
-    actions = (*ListView.actions, PlanLines, ProfileLines)
+    actions = (*ListView.actions, PlanLines, ProfileLines, ReconcileLines, UnpinLines)
 
 
 __all__ = (

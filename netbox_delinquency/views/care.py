@@ -53,7 +53,7 @@ class TrustUnlock(CareAction):
 
     @classmethod
     def applies(cls, obj):
-        return bool(obj.policy and obj.policy.trust_days and obj.stage and not obj.relieved)
+        return bool(obj.policy and obj.policy.trust_days and obj.policy.in_force(obj.stage) and not obj.relieved)
 
 
 class RequestReview(CareAction):
@@ -79,7 +79,7 @@ class EndHold(CareAction):
 
 
 class CareView(BaseObjectView):
-    """A form on one object, whose page it ends on. `act(obj, data)` does it and says so, or raises `ValidationError`."""
+    """A form on one object, whose page it ends on. `act(obj, data)` does it and says so, or is refused."""
 
     form_class: type[forms.Form] = ReasonForm
     permission = ''

@@ -21,6 +21,7 @@ class ContractView(DetailView):
             table_of('accessline', 'contract_id', add='contract', exclude=('contract', 'subscriber')),
             table_of('notice', 'contract_id', add='contract', exclude=('contract',)),
             table_of('hold', 'contract_id', add='contract', exclude=('contract',)),
+            table_of('planchangeorder', 'contract_id', add='contract', exclude=('contract',)),
             table_of('billingevent', 'contract_id', exclude=('contract',)),
         ),
     )

@@ -8,10 +8,11 @@ from netbox.views.generic.base import BaseObjectView
 from utilities.query import count_related
 from utilities.views import register_model_view
 
-from ..jobs import enqueue_check
+from ..jobs import CheckPoint, enqueue_check, enqueue_reconcile
 from ..models import AccessLine, EnforcementPoint
 from ..ui import counts, panels
 from ..ui.base import CountsPanel, page, table_of
+from ..ui.check import LastCheckPanel
 from .base import DetailView, named_devices, register_crud
 from .cpe import LearnCpesAction
 
@@ -36,6 +37,36 @@ class CheckPointAction(ObjectAction):
         return {'csrf_token': get_token(context['request'])}
 
 
+class ReconcilePointAction(ObjectAction):
+    name = 'reconcile'
+    label = _('Read lines back')
+    permissions_required = {'reconcile'}
+    template_name = 'netbox_delinquency/buttons/point_action.html'
+    url_kwargs = ['pk']
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'csrf_token': get_token(context['request']), 'color': 'cyan', 'icon': 'magnify-scan'}
+
+
+@register_model_view(EnforcementPoint, 'reconcile')
+class EnforcementPointReconcileView(BaseObjectView):
+    """Have all lines of this point read back, and show the job."""
+
+    queryset = EnforcementPoint.objects.all()
+    http_method_names = ('post',)
+
+    def get_required_permission(self):
+        return 'netbox_delinquency.reconcile_enforcementpoint'
+
+    def post(self, request, pk):
+        point = self.get_object(pk=pk)
+        job = enqueue_reconcile(point, user=request.user)
+        text = _('Reading the lines of {point} back is queued: what it finds is in the data of this job.')
+        messages.success(request, text.format(point=point))
+        return redirect(job.get_absolute_url())
+
+
 @register_model_view(EnforcementPoint, 'check')
 class EnforcementPointCheckView(BaseObjectView):
     """Queue a check of this point, and show its job."""
@@ -50,7 +81,7 @@ class EnforcementPointCheckView(BaseObjectView):
         point = self.get_object(pk=pk)
         job = enqueue_check(point, user=request.user)
         messages.success(
-            request, _('The check of {point} is queued: what it finds is in the data of this job.').format(point=point)
+            request, _('The check of {point} is queued: what it finds is shown at the point.').format(point=point)
         )
         return redirect(job.get_absolute_url())
 
@@ -58,15 +89,17 @@ class EnforcementPointCheckView(BaseObjectView):
 @register_model_view(EnforcementPoint)
 class EnforcementPointView(DetailView):
     queryset = EnforcementPoint.objects.all()
-    actions = (CheckPointAction, LearnCpesAction, *DetailView.actions)
+    actions = (CheckPointAction, LearnCpesAction, ReconcilePointAction, *DetailView.actions)
     layout = page(
         panels.PointPanel(),
         panels.PointConnectionPanel(),
         right=(
             CountsPanel(line_counts, title=_('Active lines')),
+            panels.DriftPanel(),
             JSONPanel('parameters', title=_('Parameters')),
         ),
         bottom=(
+            LastCheckPanel(CheckPoint.name, title=_('Last check')),
             table_of('accessline', 'point_id', add='bras'),
             table_of('enforcementchange', 'point_id', exclude=('point',)),
         ),
@@ -75,6 +108,7 @@ class EnforcementPointView(DetailView):
 
 __all__ = (
     'EnforcementPointCheckView',
+    'EnforcementPointReconcileView',
     'EnforcementPointView',
     *register_crud(
         __name__,

@@ -65,7 +65,7 @@ class RadiusDriver(FreeRADIUSDriver):
 
     name: ClassVar[str] = 'radius'
     abilities: ClassVar[Abilities] = Abilities(
-        throttle=True, block=True, stored=True, live=True, redirect=True, ipv6=True, check=True
+        throttle=True, block=True, stored=True, live=True, redirect=True, ipv6=True, check=True, clear=True
     )
 
     class PointParameters(RadiusPoint):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from nornir_tasks.change import AccessState, Reply
 from nornir_tasks.connections.radius import DynamicAuthorization, NasParameters
 from nornir_tasks.radius.attributes import AttributeValueError, Pair, encode, nas_address
 from nornir_tasks.radius.causes import Meaning, meaning_of
-from nornir_tasks.radius.client import Answer, Request, Verdict
+from nornir_tasks.radius.client import Answer, Request, Stop, Verdict
 from nornir_tasks.radius.dialects import DialectError, get_dialect, values_for
 from nornir_tasks.radius.packet import Code
 
@@ -43,6 +44,8 @@ class Work:
         return any(request.code is Code.DISCONNECT_REQUEST for request in self.requests)
 
 
+# Seconds before a NAS that lacks resources (506) is asked again; the same request does no harm twice.
+RETRY_PAUSES = (1.0, 4.0)
 HALTED = Answer(Verdict.NOT_SENT, message='not sent: the work was stopped')
 
 
@@ -125,17 +128,17 @@ def send_work(
     going = list(rows)
     stops: dict[str, str] = {}
     while going:
-        requests: dict[str, list[Request]] = {}
-        order: dict[str, list[Work]] = {}
+        found = _send(authorization, nases, going, step, stop_sentence if step else stop)
+        for pause in RETRY_PAUSES:
+            busy = [row for row in going if _is_busy(found[row.key])]
+            if not busy or halt():
+                break
+            time.sleep(pause)
+            found |= _send(authorization, nases, busy, step, stop_sentence)
         for row in going:
-            requests.setdefault(row.session.nas, []).append(row.requests[step])
-            order.setdefault(row.session.nas, []).append(row)
-        for nas, found in authorization.exchange(nases, requests, stop_sentence if step else stop).items():
-            for row, answer in zip(order[nas], found, strict=True):
-                halted = answer.verdict is Verdict.NOT_SENT and answer.message == HALTED.message
-                answers[row.key] = HALTED if halted else _partial(answer, step)
-                if sentence := stop_sentence(answer):
-                    stops[nas] = sentence
+            answers[row.key] = found[row.key]
+            if sentence := stop_sentence(found[row.key]):
+                stops[row.session.nas] = sentence
         step += 1
         going = [row for row in going if answers[row.key].verdict is Verdict.ACK and len(row.requests) > step]
         for row in going:
@@ -144,6 +147,28 @@ def send_work(
                 answers[row.key] = Answer(Verdict.NAK, None, text)
         going = [row for row in going if row.session.nas not in stops]
     return answers
+
+
+def _send(
+    authorization: DynamicAuthorization, nases: Mapping[str, NasParameters], rows: Sequence[Work], step: int, stop: Stop
+) -> dict[str, Answer]:
+    """Send one request of each row; the answers by key."""
+    order: dict[str, list[Work]] = {}
+    for row in rows:
+        order.setdefault(row.session.nas, []).append(row)
+    requests = {nas: [row.requests[step] for row in own] for nas, own in order.items()}
+    answers: dict[str, Answer] = {}
+    for nas, found in authorization.exchange(nases, requests, stop).items():
+        for row, answer in zip(order[nas], found, strict=True):
+            halted = answer.verdict is Verdict.NOT_SENT and answer.message == HALTED.message
+            answers[row.key] = HALTED if halted else _partial(answer, step)
+    return answers
+
+
+def _is_busy(answer: Answer) -> bool:
+    """The NAS lacks resources right now, or a proxy did (505, 506)."""
+    refused = answer.verdict is Verdict.NAK and answer.error_cause is not None
+    return refused and meaning_of(answer.error_cause) is Meaning.RETRY
 
 
 def _partial(answer: Answer, step: int) -> Answer:

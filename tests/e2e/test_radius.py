@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock, skipIf
 
-from django.test import TestCase, override_settings
+from django.test import TestCase
 from users.models import User
 
 from netbox_delinquency.choices import RunStatusChoices
-from netbox_delinquency.enforcement.execute import execute_run
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState
+from tests.plugin.engine import execute_run
 from tests.plugin.factories import make_contract, make_line, make_plan, make_point
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, freeradius_server, missing
@@ -28,7 +28,6 @@ HOME, REDUCED = '10000k/20000k', '512k/1000k'
 
 
 @skipIf(missing(), missing())
-@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
 class RadiusEndToEndTestCase(TestCase):
     @classmethod
     def setUpClass(cls):
@@ -102,6 +101,7 @@ class RadiusEndToEndTestCase(TestCase):
 
     def test_a_row_whose_nas_refuses_says_so_and_drifts_until_it_is_done(self):
         ana = self.lines[0]
+        self.enterContext(mock.patch('nornir_tasks.radius.sessions.RETRY_PAUSES', (0.1,)))
         self.box.refuse = {'ana': 506}
         outcomes, run = self.drive(SLOW, ana)
         self.assertEqual(outcomes, {'ana': 'partial'})

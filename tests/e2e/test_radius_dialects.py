@@ -2,20 +2,24 @@
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock, skipIf
 
-from django.test import TestCase, override_settings
-from users.models import User
+from core.models import Job
+from django.test import override_settings
+from django.urls import reverse
 
-from netbox_delinquency.enforcement.execute import execute_run
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
-from netbox_delinquency.models import AccessLine
+from netbox_delinquency.jobs import CheckPoint, enqueue_check
+from netbox_delinquency.models import AccessLine, EnforcementChange
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState, Mode
+from tests.plugin.api.base import PluginAPITestCase
+from tests.plugin.engine import execute_run
 from tests.plugin.factories import make_contract, make_line, make_plan, make_point
 from tests.simulators.bng import bng
 from tests.simulators.dialects import PROVIDERS, SLOW, STATES, provider_network
@@ -24,11 +28,12 @@ from tests.simulators.radius_sql import postgres_database
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NORMAL = AccessState.normal()
+PLANTED = 'pl4nted-s3cret'
 
 
 @skipIf(missing(), missing())
 @override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
-class RadiusDialectsTestCase(TestCase):
+class RadiusDialectsTestCase(PluginAPITestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -40,14 +45,14 @@ class RadiusDialectsTestCase(TestCase):
         cls.server = (server.auth, server.acct)
 
     def setUp(self):
+        super().setUp()
         self.db.empty()
-        secret = {'username': self.db.username, 'password': self.db.password, 'secret': SECRET}
+        secret = {'username': self.db.username, 'password': PLANTED, 'secret': SECRET}
         environment = {
             'DELINQUENCY_CREDENTIAL_RADIUS': json.dumps(secret),
-            'DELINQUENCY_CREDENTIAL_CONSOLE': json.dumps({'username': 'admin', 'password': 'admin'}),
+            'DELINQUENCY_CREDENTIAL_CONSOLE': json.dumps({'username': 'admin', 'password': PLANTED}),
         }
         self.enterContext(mock.patch.dict(os.environ, environment))
-        self.user = User.objects.create_user('engineer')
         self.plan = make_plan(
             down_kbps=20_000, up_kbps=10_000, throttled_down_kbps=1000, throttled_up_kbps=512, parameters={}
         )
@@ -162,3 +167,48 @@ class RadiusDialectsTestCase(TestCase):
                 row = self.drive(line, state)
                 self.assertEqual((row.outcome, line.observed), ('noop', state))
             self.assertEqual((self.db.truth(), at.nas.requests), (truth, []))
+
+    def test_no_secret_is_in_logs_rows_jobs_or_answers(self):
+        """Of the database, of dynamic authorization and of a console; where all goes well, and where nothing does."""
+        self.user.is_superuser = True
+        self.user.save()
+        wrong = {'username': 'nobody-here', 'password': PLANTED, 'secret': PLANTED}
+        self.enterContext(mock.patch.dict(os.environ, {'DELINQUENCY_CREDENTIAL_WRONG': json.dumps(wrong)}))
+        quick = mock.patch('nornir_tasks.radius.client.Retransmission.__init__.__defaults__', (0.1, 0.2, 2, 0.5, 150.0))
+        self.enterContext(quick)
+        provider = PROVIDERS['juniper']
+        provider.fill(self.db)
+        self.db.user('ana', 'home')
+        with self.assertLogs(level=logging.DEBUG) as logs, provider_network(provider, self.server, 'ana') as at:
+            logging.getLogger().debug('there is something to look through')
+            line = self.line('radius', self.db.port, provider.parameters(self.db, at))
+            self.assertEqual(self.drive(line, SLOW).outcome, 'applied')
+            point = line.bras
+            for credential, parameters, outcome in (
+                ('radius', {'credential': 'wrong'}, 'partial'),  # of the NAS: its answers cannot be believed
+                ('wrong', {}, 'failed'),
+                ('missing', {}, 'failed'),
+            ):
+                self.check(point)
+                point.credential = credential
+                point.parameters = provider.parameters(self.db, at, **parameters)
+                point.save()
+                self.assertEqual(self.drive(line, NORMAL).outcome, outcome)
+                self.check(point)
+            at.nas.box.users.clear()  # the console refuses its login
+            point.credential = 'radius'
+            point.save()
+            job = self.check(point)
+        self.assertIn('refused the login', json.dumps(job.data))
+        kept = [*logs.output, *map(repr, Job.objects.values()), *map(repr, EnforcementChange.objects.values())]
+        for name in ('enforcementpoint', 'accessline', 'enforcementrun', 'enforcementchange'):
+            kept.append(json.dumps(self.get(reverse(f'plugins-api:netbox_delinquency-api:{name}-list'))))
+        kept += [json.dumps(self.get(reverse(f'core-api:{name}-list'))) for name in ('job', 'objectchange')]
+        self.assertEqual([text for text in kept if PLANTED in text or SECRET in text], [])
+
+    def check(self, point):
+        """A worker's check of the point; answers its job."""
+        job = enqueue_check(point, self.user)
+        CheckPoint.handle(job, point=point.pk)
+        job.refresh_from_db()
+        return job

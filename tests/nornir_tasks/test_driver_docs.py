@@ -10,8 +10,10 @@ import pytest
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Outcome
 from nornir_tasks.connections.ssh import SSHSession
 from nornir_tasks.credentials import Credential
+from nornir_tasks.drivers import available_drivers, get_driver
 from nornir_tasks.drivers.support import COLUMNS, own_drivers, support_table
 from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.radius.dialects import dialects
 from nornir_tasks.tasks import PointWork
 from tests.simulators.openssh import openssh_server
 
@@ -89,3 +91,33 @@ def test_every_driver_has_its_page_with_what_was_verified_and_what_was_not():
 def test_every_declared_ability_has_its_column():
     (fields,) = {tuple(driver.abilities.__dataclass_fields__) for driver in own_drivers()}
     assert set(fields) == set(COLUMNS)
+
+
+def test_every_radius_dialect_is_in_the_table_of_dialects():
+    page = (DOCS / 'radius.md').read_text()
+    for name in dialects():
+        assert f'\n| `{name}`' in page, name
+
+
+@pytest.fixture
+def third_party(tmp_path, monkeypatch):
+    """The example in a package of its own, installed as a third party's would be: by its metadata's entry point."""
+    (tmp_path / 'my_package.py').write_text(EXAMPLE)
+    info = tmp_path / 'my_package-1.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n')
+    line = 'accel_cmd = "my_package:AccelDriver"'
+    assert line in (DOCS / 'writing.md').read_text()
+    (info / 'entry_points.txt').write_text(f'[netbox_delinquency.drivers]\n{line.replace(chr(34), "")}\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for cached in (available_drivers, get_driver):
+        cached.cache_clear()
+    yield
+    for cached in (available_drivers, get_driver):
+        cached.cache_clear()
+
+
+def test_a_third_partys_driver_is_found_by_its_entry_point_and_left_out_of_our_table(third_party):
+    assert 'accel_cmd' in available_drivers()
+    assert get_driver('accel_cmd').__module__ == 'my_package'
+    assert 'accel_cmd' not in [driver.name for driver in own_drivers()]

@@ -1,5 +1,7 @@
 """`radius` and `radius_coa` through the engine: FreeRADIUS on SQL decides, a strict BNG carries the sessions."""
 
+from collections import Counter
+
 import pytest
 from pydantic import ValidationError
 
@@ -129,13 +131,25 @@ def test_a_disconnect_that_is_only_acknowledged_is_partial(db, box):
     [(401, 'unsupported attribute'), (403, 'NAS identification'), (504, 'Acct-Session-Id'), (506, 'again later'),
      (None, 'something may have been changed')],
 )  # fmt: skip
-def test_a_refusal_leaves_a_partial_row_that_says_why(db, box, cause, words):
+def test_a_refusal_leaves_a_partial_row_that_says_why(db, box, cause, words, monkeypatch):
+    monkeypatch.setattr('nornir_tasks.radius.sessions.RETRY_PAUSES', (0.1,))
     box.refuse = {'ana': cause}
     outcome, message = enforce(db, box, SLOW, 'ana', **TRUST)['ana']
     assert outcome is Outcome.PARTIAL
     assert words in message
     box.refuse = {}
     assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': APPLIED}
+
+
+def test_a_nas_that_lacks_resources_is_asked_again_a_few_times(db, box, monkeypatch):
+    monkeypatch.setattr('nornir_tasks.radius.sessions.RETRY_PAUSES', (0.1, 0.1))
+    box.busy = Counter(ana=2)
+    assert enforce(db, box, SLOW, 'ana', 'bob', **TRUST) == {'ana': APPLIED, 'bob': APPLIED}
+    assert (len(box.requests), box.lines['ana'].changes) == (4, 1)
+    box.busy = Counter(ana=9)
+    outcome, message = enforce(db, box, NORMAL, 'ana', 'bob', **TRUST)['ana']
+    assert (outcome, len(box.requests)) == (Outcome.PARTIAL, 8)
+    assert 'resources unavailable (506)' in message
 
 
 def test_a_refusal_after_a_partial_change_is_never_called_unchanged(db, box):

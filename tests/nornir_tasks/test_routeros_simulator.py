@@ -6,15 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.simulators.routeros_console import Console, LoginOptions
+from nornir_tasks.drivers.routeros_syntax import PROMPT
+from tests.simulators.fixtures import open_session
+from tests.simulators.routeros import RouterConfig, simulation
+from tests.simulators.routeros_console import Console, LoginOptions, execute
 from tests.simulators.routeros_script import Interpreter
-from tests.simulators.routeros_state import Router
+from tests.simulators.routeros_state import Fault, Router
 from tests.simulators.routeros_syntax import RouterOSSyntaxError, UnfinishedError
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +129,49 @@ def test_version_6_takes_a_typed_question_mark_as_a_call_for_help():
     assert '\r\na?b\r\n' in asyncio.run(typed(7))
 
 
+def typed(router, text):
+    """What the other side sees of a session in which that is typed."""
+
+    async def session():
+        written = []
+        console = Console(router, LoginOptions('admin', False, False, 511), written.append)
+        console.feed(text)
+        await asyncio.wait_for(console.run(), 2)
+        return ''.join(written)
+
+    return asyncio.run(session())
+
+
+def test_quit_ends_the_session_and_what_is_typed_behind_it_is_not_carried_out(router):
+    assert 'first' in typed(router, b':put first\rquit\r/ppp secret set [find] profile=listed\r')
+    assert profiles(router) == ['home', 'home']
+
+
+def test_what_commands_change_is_counted_by_subscriber(router):
+    assert not router.touched.total() - 2  # the two secrets that were added
+    router.touched.clear()
+    address = router.service('ana')['live']['address']
+    run(router, f'/ip firewall address-list add list=walled address={address}')
+    run(router, f'/queue simple add name=q target={address}/32 max-limit=1M/1M; /queue simple set q max-limit=2M/2M')
+    run(router, '/ppp secret set [find name=ana] profile=listed; /ppp active remove [find name=ana]')
+    assert router.touched == {'ana': 5}
+    router.faults = [Fault('lie', 'bob')]
+    asyncio.run(execute(router, Interpreter(router), '/ppp secret set [find name=bob] profile=listed'))
+    run(router, '/ppp secret set [find name=nobody] profile=listed')
+    assert router.touched == {'ana': 5}
+
+
+def test_an_answer_is_seen_later_and_answers_to_lines_typed_together_are_seen_together():
+    config = RouterConfig('bras-1', settings={'latency': 0.3})
+    with simulation(config) as running:
+        session = open_session(running.routers['bras-1'])
+        shell = session.shell(PROMPT)
+        started = time.monotonic()
+        assert shell.run([f':put {number}' for number in range(20)], 5) == [str(number) for number in range(20)]
+        assert 0.3 <= time.monotonic() - started < 1.5
+        session.close()
+
+
 def test_login_options_are_told_from_the_name():
     assert LoginOptions.parse('admin+ct511w4098h') == LoginOptions('admin', False, False, 511)
     assert LoginOptions.parse('admin') == LoginOptions('admin')
@@ -170,9 +217,12 @@ def test_a_process_of_many_routers_tells_the_truth_and_takes_faults(process):
             return json.load(answer)
 
     assert ask('/bras-1/service')['u2']['live']['rate'] == [20000, 5000]
+    assert list(ask('/bras-1/service?name=u2')) == ['u2']
+    assert ask('/bras-1/touched') == {}
     assert ask('/bras-1/do', {'action': 'run', 'line': '/ppp secret set [find name=u1] disabled=yes'})['ok']
     assert ask('/bras-1/do', {'action': 'disconnect', 'name': 'u1'})['ok']
     assert ask('/bras-1')['service']['u1']['live'] is None
+    assert ask('/bras-1/touched') == {'u1': 1}
     assert ask('/bras-2')['service']['u1']['live'] is not None
     assert ask('/bras-1/do', {'action': 'duplicate', 'name': 'u2'})['ok']
     assert len(ask('/bras-1')['tables']['ppp secret']) == 4

@@ -13,7 +13,7 @@ from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.core.state import GlobalState
 from nornir.core.task import Result
 
-from nornir_tasks import tasks
+from nornir_tasks import tasks, waves_runner
 from nornir_tasks.breaker import BreakerLimits
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget
 from nornir_tasks.inventory import Point, as_inventory
@@ -249,8 +249,51 @@ def test_a_run_that_is_paused_everywhere_begins_no_further_wave(world):
     started = time.monotonic()
     results = world.run(journal, soak_s=60)
     assert time.monotonic() - started < 2
-    assert (len(results), journal.asked) == (0, 1)
+    assert (len(results), journal.asked) == (0, 2)
     assert set(results.halted.values()) == {'paused'}
+
+
+def test_a_point_that_may_not_go_on_and_has_a_wave_of_its_own_does_not_hold_the_next(world):
+    class Capped(MemoryJournal):
+        def claim(self, changes):
+            ours = any(change.key.startswith('1/') for change in changes)
+            return Claim(halt='its hour is full') if ours else Claim()
+
+    changes = {
+        name: [AccessChange(row.key, row.target, row.desired, wave=1 if name == 'bras-1' else 2) for row in rows]
+        for name, rows in world.changes().items()
+    }
+    results = world.run(Capped(), changes)
+    assert len(results) == 75
+    assert results.halted == {'bras-1': 'its hour is full'}
+
+
+def test_a_pause_while_the_run_soaks_ends_it(world, monkeypatch):
+    monkeypatch.setattr(waves_runner, 'ASK_SECONDS', 0.05)
+    asked = []
+
+    class Watched(MemoryJournal):
+        def claim(self, changes):
+            if not changes:
+                asked.append(time.monotonic())
+            return Claim(halt='paused' if len(asked) > 3 else '')
+
+    results = world.run(Watched(), soak_s=60)
+    assert len(results) == 1
+    assert len(asked) == 4
+    assert results.halted['bras-3'] == 'paused'
+
+
+def test_a_journal_that_is_gone_between_two_waves_ends_the_run(world):
+    class Gone(MemoryJournal):
+        def claim(self, changes):
+            if not changes:
+                raise ConnectionError('no route to host')
+            return Claim()
+
+    results = world.run(Gone())
+    assert len(results) == 1
+    assert 'no route to host' in results.halted['bras-3']
 
 
 def test_a_dead_point_is_named_on_its_rows_and_the_others_go_on(world):

@@ -5,20 +5,21 @@ from unittest import mock
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.test import TestCase, override_settings
+from django.test import TestCase
 from users.models import User
 
 from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
+from netbox_delinquency.enforcement.conduct import begin_run, is_abandoned
 from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.execute import begin_run, execute_run, is_abandoned
 from netbox_delinquency.enforcement.journal import DEAD_AFTER, DatabaseJournal
 from netbox_delinquency.enforcement.plan import approve_run, cancel_run, plan_hash, plan_runs, unplanned_lines
-from netbox_delinquency.models import AccessLine, BillingSource, EnforcementChange, EnforcementRun
+from netbox_delinquency.models import AccessLine, BillingSource, EnforcementChange, EnforcementRun, EnforcementSettings
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState, Outcome
 from nornir_tasks.errors import PointTimeoutError
 from tests.simulators.memory import MemoryPoint
 
+from .engine import execute_run
 from .factories import make_contract, make_line, make_point, make_policy, make_source
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -37,11 +38,12 @@ def observe(line, state):
     line.save(update_fields=[*state_fields('observed'), 'observed_at'])
 
 
-@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
 class EnforcementTestCase(TestCase):
     @classmethod
     def setUpTestData(cls):
         cls.user = User.objects.create_user('engineer')
+        # One wave: what is tried here is a point's work; waves are tried in `test_conduct`.
+        EnforcementSettings(waves='rest', soak_seconds=0).save()
         cls.policy = make_policy()
         cls.source = make_source()
         cls.bras = make_point(name='bras-1', batch_size=2)
@@ -300,7 +302,7 @@ class EnforcementTestCase(TestCase):
 
     def test_a_run_that_a_runbook_works_on_is_left_to_it_until_it_falls_silent(self):
         run = self.approved()
-        begun = begin_run(run.pk, 'runbook of engineer', datetime.now(tz=UTC))
+        begun = begin_run(run.pk, datetime.now(tz=UTC), 'runbook of engineer')
         with self.assertRaisesMessage(RunRefusedError, 'being worked on by runbook of engineer'):
             execute_run(run.pk)
         self.assertFalse(is_abandoned(begun, datetime.now(tz=UTC)))
@@ -309,7 +311,7 @@ class EnforcementTestCase(TestCase):
 
     def test_two_runs_never_hold_one_line(self):
         block = self.approved(lines=self.lines[:1])
-        block = begin_run(block.pk, 'worker', NOW)
+        block = begin_run(block.pk, datetime.now(tz=UTC), 'runbook of engineer')
         rows = [str(pk) for pk in block.changes.values_list('pk', flat=True)]
         changes = [mock.Mock(key=key) for key in rows]
         self.assertEqual(DatabaseJournal(block).claim(changes).busy, frozenset())

@@ -6,11 +6,14 @@ from unittest import mock
 
 from core.exceptions import JobFailed
 from core.models import Job
-from django.test import TestCase, override_settings
+from django.test import TestCase
+from users.models import User
 
 from netbox_delinquency import jobs
 from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
+from netbox_delinquency.enforcement.conduct import waiting_points
 from netbox_delinquency.enforcement.errors import RunRefusedError
+from netbox_delinquency.enforcement.journal import DEAD_AFTER
 from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine, BillingEvent, Contract, EnforcementRun
 from nornir_tasks.change import AccessState
@@ -21,7 +24,6 @@ NOW = datetime.now(tz=UTC)
 BLOCKED, NORMAL = AccessState.blocked(), AccessState.normal()
 
 
-@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
 class JobsTestCase(TestCase):
     @classmethod
     def setUpTestData(cls):
@@ -37,7 +39,10 @@ class JobsTestCase(TestCase):
         self.point = MemoryPoint()
         for line in self.lines:
             self.point.add(line.username)
-        for target in ('nornir_tasks.tasks.open_driver', 'netbox_delinquency.jobs.ExecuteRun.enqueue'):
+        patcher = mock.patch('netbox_delinquency.jobs.ensure_system_jobs', return_value=[])
+        patcher.start()
+        self.addCleanup(patcher.stop)
+        for target in ('nornir_tasks.tasks.open_driver', 'netbox_delinquency.jobs.WorkPoint.enqueue'):
             patcher = mock.patch(target)
             setattr(self, target.rsplit('.', 1)[1], patcher.start())
             self.addCleanup(patcher.stop)
@@ -48,6 +53,11 @@ class JobsTestCase(TestCase):
 
     def queued(self):
         return [call.kwargs['run'] for call in self.enqueue.call_args_list]
+
+    def work_queued(self):
+        calls, self.enqueue.call_args_list[:] = list(self.enqueue.call_args_list), []
+        for call in calls:
+            self.work(jobs.WorkPoint, run=call.kwargs['run'], point=call.kwargs['point'])
 
     def owe(self, days=40):
         Contract.objects.update(oldest_due_date=(NOW - timedelta(days=days)).date())
@@ -63,7 +73,7 @@ class JobsTestCase(TestCase):
         self.work(jobs.Evaluate)
         runs = {run.changes.get().line: run for run in EnforcementRun.objects.all()}
         self.assertEqual(runs[self.lines[0]].status, RunStatusChoices.PLANNED)
-        self.assertEqual(runs[self.lines[1]].status, RunStatusChoices.APPROVED)
+        self.assertEqual(runs[self.lines[1]].status, RunStatusChoices.RUNNING)
         self.assertEqual(self.queued(), [runs[self.lines[1]].pk])
         self.work(jobs.Evaluate)
         self.assertEqual(EnforcementRun.objects.count(), 2)
@@ -76,15 +86,17 @@ class JobsTestCase(TestCase):
         self.assertFalse(EnforcementRun.objects.exists())
         self.assertEqual(self.point.sent, [])
 
-    def test_a_payment_restores_within_the_job_that_reads_it(self):
+    def test_a_payment_restores_without_waiting_for_anybody(self):
         self.event('invoice.overdue', 'C-True', due_date='2026-01-01', at=NOW - timedelta(days=1))
         self.work(jobs.WorkInbox)
         self.work(jobs.Evaluate)
-        jobs.ExecuteRun(Job(name='test', job_id='00000000-0000-0000-0000-000000000000')).run(run=self.queued()[0])
+        self.work_queued()
         self.assertEqual(self.point.live[self.lines[1].username], BLOCKED)
 
         self.event('invoice.paid', 'C-True')
         self.work(jobs.WorkInbox)
+        self.assertEqual(self.enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.restore')
+        self.work_queued()
 
         self.assertEqual(self.point.live[self.lines[1].username], NORMAL)
         restore = EnforcementRun.objects.get(kind=RunKindChoices.RESTORE)
@@ -95,9 +107,10 @@ class JobsTestCase(TestCase):
         self.owe()
         self.work(jobs.Evaluate)
         self.point.lies_about = {self.lines[1].username}
-        with self.assertLogs('netbox.jobs.ExecuteRun') as log, self.assertRaises(JobFailed):
-            self.work(jobs.ExecuteRun, run=self.queued()[0])
+        with self.assertLogs('netbox.jobs.WorkPoint') as log, self.assertRaises(JobFailed):
+            self.work_queued()
         self.assertIn('1 failed', log.output[-1])
+        self.assertEqual(EnforcementRun.objects.get(status=RunStatusChoices.FAILED).outcomes(), {'failed': 1})
 
     def test_a_run_that_may_not_start_fails_its_job_with_the_sentence(self):
         run = EnforcementRun.objects.create(name='not approved')
@@ -107,19 +120,22 @@ class JobsTestCase(TestCase):
         with self.assertRaises(RunRefusedError):
             jobs.enqueue_run(run)
 
-    def test_housekeeping_takes_up_abandoned_runs_and_forgotten_events_and_nothing_else(self):
+    def test_housekeeping_takes_up_what_was_left_behind_and_nothing_else(self):
         self.owe()
         self.work(jobs.Evaluate)
-        self.enqueue.reset_mock()
-        run = EnforcementRun.objects.get(status=RunStatusChoices.APPROVED)
+        run = EnforcementRun.objects.get(status=RunStatusChoices.RUNNING)
         self.event('invoice.paid', 'C-True')
-        with mock.patch('netbox_delinquency.jobs.WorkInbox.enqueue') as inbox:
+        with (
+            mock.patch('netbox_delinquency.jobs.WorkInbox.enqueue') as inbox,
+            mock.patch('netbox_delinquency.jobs.waiting_points', return_value=[]) as waiting,
+        ):
+            self.enqueue.reset_mock()
             self.work(jobs.Housekeeping)
             inbox.assert_not_called()
             self.assertEqual(self.queued(), [])
 
             BillingEvent.objects.update(received_at=NOW - timedelta(minutes=2))
-            run.advance(status=RunStatusChoices.RUNNING, started_at=NOW, heartbeat_at=NOW, executor='worker gone/1')
+            waiting.side_effect = waiting_points
             self.work(jobs.Housekeeping)
             inbox.assert_called_once()
             self.assertEqual(self.queued(), [run.pk])
@@ -128,6 +144,25 @@ class JobsTestCase(TestCase):
             run.advance(executor='runbook of engineer', heartbeat_at=datetime.now(tz=UTC))
             self.work(jobs.Housekeeping)
             self.assertEqual(self.queued(), [])
+            run.advance(heartbeat_at=datetime.now(tz=UTC) - DEAD_AFTER * 2)
+            self.work(jobs.Housekeeping)
+            self.assertEqual(self.queued(), [run.pk], 'a runbook that fell silent')
+
+    def test_housekeeping_begins_what_the_engine_approved_and_no_queue_took(self):
+        AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        (restore,) = plan_runs(unplanned_lines(), NOW)
+        self.work(jobs.Housekeeping)
+        self.assertEqual(self.queued(), [])
+        EnforcementRun.objects.update(approved_at=NOW - timedelta(minutes=2))
+        self.work(jobs.Housekeeping)
+        self.assertEqual(set(self.queued()), {restore.pk})
+
+    def test_a_run_that_a_person_planned_waits_for_that_person(self):
+        AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        plan_runs(unplanned_lines(), NOW, author=User.objects.create_user('engineer'))
+        EnforcementRun.objects.update(approved_at=NOW - timedelta(minutes=2))
+        self.work(jobs.Housekeeping)
+        self.assertEqual(self.queued(), [])
 
     def test_restores_and_blocks_go_to_queues_of_their_own(self):
         self.owe()
@@ -137,5 +172,5 @@ class JobsTestCase(TestCase):
             intended_mode='normal', observed_mode='blocked', observed_at=NOW
         )
         (restore,) = plan_runs(unplanned_lines().filter(pk=self.lines[0].pk), NOW)
-        jobs.enqueue_run(restore)
+        jobs.start_run(restore.pk)
         self.assertEqual(self.enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.restore')

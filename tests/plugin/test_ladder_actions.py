@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from netbox_delinquency.billing.ingest import process_event
 from netbox_delinquency.choices import EventStatusChoices
-from netbox_delinquency.enforcement.journal import why_not
+from netbox_delinquency.enforcement.facts import why_not
 from netbox_delinquency.models import (
     AccessLine,
     BillingEvent,
@@ -210,7 +210,7 @@ class LadderActionTest(PluginAPITestCase):
     def test_a_policy_in_use_is_not_deleted(self):
         self.may('delete_delinquencypolicy')
         url = self.url('delinquencypolicy', self.policy.pk, 'detail')
-        assert 'dependent objects' in self.send('delete', url, None, 409)['detail']
+        assert 'another one first' in self.send('delete', url, None, 400)['detail']
 
     def test_retention_forgets_what_is_settled_and_keeps_what_a_debt_stands_on(self):
         now = timezone.now()

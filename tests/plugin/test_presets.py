@@ -1,15 +1,18 @@
 """Each preset by dated cases, which stand in its own file for a lawyer to read; and from preset to policy."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import TestCase
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dev.preset_pages import page, path_of
 from netbox_delinquency.models import Calendar, DelinquencyPolicy
 from netbox_delinquency.policy.apply_preset import create_policy, differences
 from netbox_delinquency.policy.calendar import Window, next_allowed, next_open_day, normal_days, public_holidays
@@ -28,9 +31,9 @@ from netbox_delinquency.policy.presets import PresetError, load_preset, load_pre
 
 ZONE = 'America/Sao_Paulo'
 CASES = [
-    pytest.param(preset, case, id=f'{preset.slug}-{case.get("notice") or case["due"]}')
+    pytest.param(preset, case, id=f'{preset.slug}-{number}')
     for preset in load_presets()
-    for case in preset.cases
+    for number, case in enumerate(preset.cases, 1)
 ]
 
 
@@ -38,23 +41,32 @@ def at(day, hour=12, minute=0, zone=ZONE):
     return datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZoneInfo(zone))
 
 
+@cache
 def next_day(closed):
     public = public_holidays('BR', '', range(2020, 2029))
     return partial(next_open_day, closed=closed.split(',') if closed else (), public=public)
 
 
 def rules_of(preset):
-    names = ('min_notice_days', 'throttle_is_suspension', 'min_arrears', 'start_from', 'start_until')
+    names = (
+        'min_notice_days', 'throttle_is_suspension', 'min_arrears', 'start_from', 'start_until', 'contact_from',
+        'contact_until',
+    )  # fmt: skip
     given = {name: preset.rules[name] for name in names if name in preset.rules}
-    return Rules(**given, next_start_day=next_day(preset.rules['no_start_days']))
+    return Rules(
+        **given,
+        next_start_day=next_day(preset.rules['no_start_days']),
+        next_contact_day=next_day(preset.rules.get('no_contact_days', '')),
+    )
 
 
-def facts_of(preset, **values):
+def facts_of(preset, step=None, **values):
+    """A contract one rung below the step (below the first restriction, where none is named)."""
     stages = [
         Stage(number, raw['after_days'], raw['action'], raw['position'], raw['clock'])
         for number, raw in enumerate(preset.stages, 1)
     ]
-    first = next(stage for stage in stages if stage.action in RESTRICTING)
+    first = next(stage for stage in stages if stage.action == step or (not step and stage.action in RESTRICTING))
     before = [stage for stage in stages if stage.position < first.position]
     defaults = {'zone': ZONE, 'stage': before[-1] if before else None, 'open_balance': Decimal(500)}
     return ContractFacts(**{
@@ -62,20 +74,68 @@ def facts_of(preset, **values):
     })  # fmt: skip
 
 
+def weight(stage):
+    return 0 if stage is None else stage.position
+
+
 @pytest.mark.parametrize(('preset', 'case'), CASES)
-def test_the_first_restriction_is_on_the_lawful_day_and_not_a_day_before(preset, case):
-    told = case.get('notice')
+def test_a_step_is_taken_on_the_day_of_the_case_and_not_a_second_before(preset, case):
+    zone = case.get('zone', ZONE)
+    since, told = case.get('since'), case.get('notice')
+    if since:
+        # The notice came long before the stage that is counted from.
+        told = since - timedelta(days=40)
     due = case.get('due') or told - timedelta(days=10)
-    facts = facts_of(preset, oldest_due_date=due, notice_at=at(told) if told else None)
-    rules = rules_of(preset)
-    standing = stand(facts, rules, at(told or due + timedelta(days=8)))
-    assert standing.next_action_on == case['earliest'], case['why']
-    assert standing.next_stage.action in RESTRICTING
-    opens = preset.rules.get('start_from') or time()
-    start = at(case['earliest'], opens.hour, opens.minute)
-    early = stand(facts, rules, start - timedelta(seconds=1)).stage
-    assert early is None or early.action not in RESTRICTING
-    assert stand(facts, rules, start).stage.action in RESTRICTING
+    facts = facts_of(
+        preset, case.get('stage'), oldest_due_date=due, notice_at=at(told, zone=zone) if told else None, zone=zone,
+        stage_since=at(since or told or due, zone=zone), open_balance=Decimal(str(case.get('balance', 500))),
+    )  # fmt: skip
+    rules, seen = rules_of(preset), at(since or told or due, zone=zone)
+    if case['earliest'] == 'never':
+        for days in range(0, 800, 7):
+            stage = stand(facts, rules, seen + timedelta(days=days)).stage
+            assert stage is None or stage.action not in RESTRICTING, case['why']
+        return
+    first = next(stage for stage in preset.stages if stage['action'] == case.get('stage', 'throttle'))
+    opens = preset.rules.get('start_from' if first['action'] in RESTRICTING else 'contact_from') or time()
+    start = at(case['earliest'], opens.hour, opens.minute, zone=zone)
+    before = stand(facts, rules, start - timedelta(seconds=1))
+    assert (before.next_stage.action, before.next_action_on) == (first['action'], case['earliest']), case['why']
+    assert weight(before.stage) < first['position'] <= weight(stand(facts, rules, start).stage)
+    if 'stage' not in case:
+        # It is known from the notice on, and told.
+        told = seen if told else seen + timedelta(days=8)
+        assert stand(facts, rules, told).next_action_on == case['earliest'], case['why']
+
+
+@pytest.mark.parametrize('preset', load_presets(), ids=lambda preset: preset.slug)
+def test_every_preset_has_a_page_that_says_what_its_file_says(preset):
+    assert path_of(preset).read_text(encoding='utf-8') == page(preset), 'run: python -m dev.preset_pages'
+
+
+@pytest.mark.parametrize('closed', ['', 'fri,sat,sun,holiday,holiday_eve'])
+@pytest.mark.parametrize('zone', [ZONE, 'America/New_York', 'Europe/Lisbon', 'Australia/Lord_Howe'])
+@given(minutes=st.integers(0, 366 * 1440), start=st.integers(0, 20 * 4), length=st.integers(1, 3 * 4))
+def test_the_next_allowed_moment_is_the_first_that_is_allowed(zone, closed, minutes, start, length):
+    moment = datetime(2026, 9, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    window = Window(zone, time(start // 4, start % 4 * 15), time((start + length) // 4, (start + length) % 4 * 15))
+    days, found = next_day(closed), next_allowed(moment, window, next_day(closed))
+
+    def is_allowed(at):
+        local = at.astimezone(ZoneInfo(zone))
+        return window.start <= local.time() < window.until and days(local.date()) == local.date()
+
+    if is_allowed(moment):
+        assert found == moment
+        return
+    # Only an hour that a clock change leaves out begins outside of its window, and then right after it.
+    local = found.astimezone(ZoneInfo(zone))
+    assert days(local.date()) == local.date()
+    assert is_allowed(found) or local.utcoffset() != (local - timedelta(hours=3)).utcoffset()
+    passed = (moment + timedelta(minutes=15 * step) for step in range(int((found - moment) / timedelta(minutes=15))))
+    # Of an hour that comes twice it is the second.
+    early = [at for at in passed if at < found and is_allowed(at)]
+    assert all(found - at <= timedelta(hours=2) for at in early)
 
 
 @pytest.mark.parametrize('preset', [preset for preset in load_presets() if preset.rules.get('min_notice_days')],
@@ -124,6 +184,8 @@ def test_the_next_allowed_moment_is_right_over_clock_changes_and_year_ends(zone,
         (None, True, [(1, 'due', 30, 'throttle'), (2, 'due', 15, 'block')], 'out of order'),
         (None, True, [(1, 'due', 10, 'block'), (2, 'due', 15, 'throttle')], 'softer'),
         (None, True, [(1, 'previous', 10, 'block')], 'no previous'),
+        (15, True, [(1, 'notice', 30, 'throttle'), (2, 'notice', 15, 'block')], 'out of order'),
+        (15, True, [(1, 'notice', 15, 'throttle'), (2, 'notice', 15, 'block')], 'already has a stage on that day'),
         (15, True, [(1, 'notice', 14, 'throttle')], 'skips the lawful 15'),
         (None, True, [(1, 'notice', 14, 'block')], 'asks for none'),
     ],

@@ -1,27 +1,58 @@
 """Going back to what was read before: what is put back, what is left out, and what never happens."""
 
 from datetime import UTC, datetime
+from unittest import mock
 
-from django.test import override_settings
+from django.test import TestCase
+from users.models import User
 
 from netbox_delinquency.choices import LineChannelChoices, RunKindChoices, RunStatusChoices
 from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.execute import execute_run
-from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
+from netbox_delinquency.enforcement.plan import TAKES_ACCESS, approve_run, plan_hash, plan_runs, unplanned_lines
 from netbox_delinquency.enforcement.preview import preview_run
 from netbox_delinquency.enforcement.revert import may_revert_to, plan_revert, unpin
-from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun
+from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
+from netbox_delinquency.models.state import set_state
 from nornir_tasks.change import AccessState
+from tests.simulators.memory import MemoryPoint
 
-from .factories import make_point
-from .test_enforcement import BLOCKED, NORMAL, THROTTLED, EnforcementTestCase, intend, observe
+from .engine import execute_run
+from .factories import make_contract, make_line, make_point, make_policy, make_source
+from .test_enforcement import BLOCKED, NORMAL, THROTTLED, intend, observe
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SLOWER = AccessState.throttled(500, 250)
 
 
-@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
-class RevertTest(EnforcementTestCase):
+class RevertTest(TestCase):
+    @classmethod
+    def setUpTestData(cls):
+        cls.user = User.objects.create_user('engineer')
+        EnforcementSettings(soak_seconds=0).save()
+        policy, source, bras = make_policy(), make_source(), make_point(name='bras-1', batch_size=2)
+        cls.lines = [
+            make_line(username=name, bras=bras, contract=make_contract(policy=policy, source=source)) for name in 'abcd'
+        ]
+
+    def setUp(self):
+        self.point = MemoryPoint()
+        for line in self.lines:
+            self.point.add(line.username)
+        patcher = mock.patch('nornir_tasks.tasks.open_driver', side_effect=lambda task: self.point.driver())
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def approved(self, state=BLOCKED, lines=None):
+        for line in lines or self.lines:
+            intend(line, state)
+        (run,) = plan_runs(unplanned_lines(), NOW, author=self.user)
+        if run.status == RunStatusChoices.PLANNED:
+            approve_run(run, run.plan_hash, NOW, approver=self.user)
+        return run
+
+    def outcomes(self, run):
+        return dict(run.changes.values_list('line__username', 'outcome'))
+
     def blocked(self, **kwargs):
         return execute_run(self.approved(**kwargs).pk)
 
@@ -101,7 +132,7 @@ class RevertTest(EnforcementTestCase):
         intend(self.lines[0], NORMAL)
         self.point.sent.clear()
         self.assertEqual(self.outcomes(execute_run(revert.pk)), {'a': 'skipped'})
-        self.assertIn('paid', revert.changes.get().message)
+        self.assertIn('policy now wants this line normal', revert.changes.get().message)
         self.assertEqual((self.point.sent, self.point.live['a']), ([], THROTTLED))
 
     def test_harder_than_now_and_not_than_intended_goes_through_waves_and_caps(self):
@@ -149,6 +180,28 @@ class RevertTest(EnforcementTestCase):
         self.point.before_apply = lambda: None
         self.revert(run)
         self.assertEqual((self.point.live['a'], self.line('a').pinned), (NORMAL, True))
+
+    def test_a_plan_to_give_access_back_is_not_a_way_around_the_caps(self):
+        run = self.blocked(lines=self.lines[:2])
+        (revert,) = plan_revert(run, NOW).runs
+        intend(self.lines[3], BLOCKED)
+        EnforcementChange.objects.create(run=revert, line=self.lines[3], desired_mode='blocked')
+        with self.assertRaisesMessage(RunRefusedError, 'gives access back, and 1 of its rows take it'):
+            approve_run(revert, plan_hash(revert), NOW, approver=self.user)
+
+    def test_what_takes_access_means_in_sql_what_it_means_in_python(self):
+        run = EnforcementRun.objects.create(name='all')
+        states = [NORMAL, THROTTLED, SLOWER, BLOCKED]
+        for desired in states:
+            for expected in [*states, None]:
+                row = EnforcementChange(run=run, line=self.lines[0])
+                row.point = self.lines[0].bras
+                set_state(row, 'desired', desired)
+                set_state(row, 'expected', expected)
+                row.save()
+                found = run.changes.filter(TAKES_ACCESS).exists()
+                self.assertEqual(found, desired.is_harder_than(expected or NORMAL), (desired, expected))
+                row.delete()
 
     def test_only_a_run_that_sent_something_and_stands_still_is_reverted(self):
         run = self.approved()

@@ -14,7 +14,7 @@ def test_no_setting_is_needed():
     [
         ({'evaluate_minute': 5}, 'evaluate_minute: Extra inputs are not permitted'),
         ({'evaluate_minutes': 0}, 'evaluate_minutes: Input should be greater than or equal to 1'),
-        ({'parallel_points': 'many'}, 'parallel_points: Input should be a valid integer'),
+        ({'retention_days': 'many'}, 'retention_days: Input should be a valid integer'),
     ],
 )
 def test_a_wrong_setting_stops_start_up_with_a_sentence(config, sentence):

@@ -8,17 +8,17 @@ from unittest import mock
 
 import pytest
 from core.models import Job
-from django.test import override_settings
+from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
 from django.utils import timezone
 
 from dev.lab import Lab
-from netbox_delinquency.enforcement.execute import execute_run
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs
 from netbox_delinquency.jobs import CheckPoint
 from netbox_delinquency.models import AccessLine, EnforcementChange
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState
+from tests.plugin.engine import execute_run
 from tests.simulators.console import console_box
 from tests.simulators.fixtures import PROFILES
 from tests.simulators.iosxr import IOSXRTerminal
@@ -42,7 +42,6 @@ CONSOLES = {
 }
 
 
-@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
 class SSHDriverTest(PluginAPITestCase):
     def setUp(self):
         super().setUp()
@@ -66,6 +65,11 @@ class SSHDriverTest(PluginAPITestCase):
             plan = make_plan(down_kbps=home.down_kbps, up_kbps=home.up_kbps)
             line = make_line(bras=point, ipv4=home.ipv4, circuit_id=home.interface, contract=make_contract(plan=plan))
             with mock.patch.dict(os.environ, {'DELINQUENCY_CREDENTIAL_LAB': credential}):
+                reduced = AccessState.throttled(4000, 2000)
+                row = self.drive(line, reduced)
+                self.assertEqual((row.outcome, row.message, line.observed), ('applied', '', reduced))
+                for direction, rate in (('down', 4), ('up', 2)):
+                    self.assertAlmostEqual(lab.measure(home, direction, seconds=1), rate, delta=rate * 0.3)
                 row = self.drive(line, BLOCKED)
                 self.assertEqual((row.outcome, row.message, line.observed), ('applied', '', BLOCKED))
                 self.assertTrue(lab.reaches_notice(home, lab.internet_url))
@@ -73,6 +77,7 @@ class SSHDriverTest(PluginAPITestCase):
                 row = self.drive(line, NORMAL)
                 self.assertEqual((row.outcome, line.observed), ('applied', NORMAL))
                 self.assertEqual(lab.fetch(home, lab.internet_url)[:2], (200, 'the internet\n'))
+                self.assertGreater(lab.measure(home, 'down', seconds=1), home.down_kbps / 1000 * 0.6)
 
     def line(self, listening, driver, parameters, plan, **values):
         point = make_point(
@@ -116,16 +121,24 @@ class SSHDriverTest(PluginAPITestCase):
                 self.assertEqual(box.cleared, ['ana'] * 3)
 
     def test_a_routeros_line_is_throttled_blocked_and_restored(self):
-        ana = {'name': 'ana', 'profile': 'home'}
-        config = RouterConfig('bras', users={'admin': PLANTED}, profiles=PROFILES, subscribers=[ana])
-        with simulation(config) as running:
-            listening = running.routers['bras']
-            plan = {'routeros': {'profile': 'home', 'throttled_profile': 'slow'}}
-            line = self.line(listening, 'routeros', {}, plan)
-            for state in (THROTTLED, BLOCKED, NORMAL):
-                self.assertEqual(self.drive(line, state).outcome, 'applied')
-                self.assertEqual(line.observed, state)
-            self.assertEqual(listening.router.service('ana')['live']['rate'], [20000, 5000])
+        people = [{'name': name, 'profile': 'home'} for name in ('ana', 'bob')]
+        for version in (6, 7):
+            config = RouterConfig(
+                'bras', users={'admin': PLANTED}, profiles=PROFILES, subscribers=people, version=version
+            )
+            with self.subTest(version=version), simulation(config) as running:
+                listening = running.routers['bras']
+                service = listening.router.service
+                neighbour = service('bob')
+                plan = {'routeros': {'profile': 'home', 'throttled_profile': 'slow'}}
+                line = self.line(listening, 'routeros', {'ipv6': version == 7}, plan)
+                for state, rate in ((THROTTLED, [1000, 512]), (BLOCKED, None), (NORMAL, [20000, 5000])):
+                    self.assertEqual(self.drive(line, state).outcome, 'applied')
+                    self.assertEqual(line.observed, state)
+                    self.assertEqual(rate is None, bool(service('ana')['live'].get('blocked')), service('ana'))
+                    if rate:
+                        self.assertEqual(service('ana')['live']['rate'], rate)
+                self.assertEqual(service('bob'), neighbour)
 
     def test_no_secret_is_in_logs_rows_jobs_or_answers(self):
         self.user.is_superuser = True
@@ -170,6 +183,18 @@ class SSHDriverTest(PluginAPITestCase):
         missing = {item['subject'] for item in job.data['findings'] if item['required'] and not item['ok']}
         self.assertEqual(missing, {'profile "nbd-restricted"', 'ip firewall'})
         self.assertIn('/ip firewall filter add chain=forward', job.data['lines'][1])
+        # And the page of the point shows it to who may see the job.
+        self.client.force_login(self.user)
+        self.may('view_enforcementpoint')
+        shown = '<code>delinquency point prepare'
+        self.assertNotContains(self.client.get(line.bras.get_absolute_url()), shown)
+        self.user.object_permissions.create(name='jobs', actions=['view']).object_types.add(
+            ContentType.objects.get_for_model(Job)
+        )
+        page = self.client.get(line.bras.get_absolute_url())
+        self.assertContains(page, shown)
+        self.assertContains(page, '/ip firewall filter add chain=forward src-address-list=&quot;nbd-restricted&quot;')
+        self.assertContains(page, 'profile &quot;nbd-restricted&quot;')
 
     def test_it_takes_a_permission_of_its_own_for_that_very_point(self):
         mine, other = make_point(), make_point()

@@ -86,6 +86,7 @@ class BNG:
     wants_timestamp: bool = True  # drops a request without an Event-Timestamp, too
     lines: dict[str, Line] = field(default_factory=dict)
     refuse: dict[str, int | None] = field(default_factory=dict)  # by user name, an Error-Cause or none
+    busy: Counter[str] = field(default_factory=Counter)  # by user name, how often it lacks resources (506)
     half: set[str] = field(default_factory=set)  # changes, then refuses without saying why
     lies: set[str] = field(default_factory=set)  # acknowledges, does nothing
     deaf: set[str] = field(default_factory=set)
@@ -234,6 +235,9 @@ class BNG:
             return self._signed(data, code + 2, self.refuse[''])
         if line is None or not line.session_id or (wanted is not None and wanted.decode() != line.session_id):
             return self._signed(data, code + 2, 503)
+        if self.busy[name] > 0:
+            self.busy[name] -= 1
+            return self._signed(data, code + 2, 506)
         if name in self.refuse:
             return self._signed(data, code + 2, self.refuse[name])
         cause = None if name in self.lies else self._apply(code, line, attributes)

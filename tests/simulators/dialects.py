@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nornir_tasks.change import AccessState, Mode
+from nornir_tasks.credentials import get_credential
 from tests.simulators.console import Box, ConsoleSimulation, Terminal
 from tests.simulators.iosxr import IOSXRTerminal
 from tests.simulators.junos import JunosTerminal
@@ -81,8 +82,9 @@ class Running:
 
 @contextlib.contextmanager
 def provider_network(provider: Provider, server: tuple[int, int] | None, *names: str) -> Iterator[Running]:
-    """The provider's NAS, with these subscribers online, and its console."""
-    box = Box(profiles=set(provider.profiles))
+    """The provider's NAS, with these subscribers online, and its console, with the login of credential `console`."""
+    password = get_credential('console').password
+    box = Box(profiles=set(provider.profiles), users={'admin': password.get_secret_value() if password else ''})
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(nas(provider.dialect, box, server=server))
         running.add(*names)

@@ -2,7 +2,8 @@
 
 - `GET /` all routers: name, port, host key, counters;
 - `GET /ROUTER` the whole truth: rows of every menu, service of every subscriber, counters;
-- `GET /ROUTER/service` only what every subscriber gets, stored and live (`?restricted=` names the list that blocks);
+- `GET /ROUTER/service` only what every subscriber gets, stored and live (`?restricted=` names the list that blocks,
+  `?name=` the only subscriber asked for);
 - `GET /ROUTER/commands` every console line seen;
 - `GET /ROUTER/touched` by subscriber, how often a console changed what is theirs;
 - `POST /ROUTER/settings` any of `delay latency session_cap reconnect_after stays_offline faults`;
@@ -65,7 +66,8 @@ def handle(routers: Mapping[str, Listening], method: str, target: str, body: dic
         return [item.as_dict() | {'counters': asdict(item.router.counters)} for item in routers.values()]
     listening = routers[name]
     router = listening.router
-    restricted = parse_qs(url.query).get('restricted', ['nbd-restricted'])[0]
+    query = parse_qs(url.query)
+    restricted = query.get('restricted', ['nbd-restricted'])[0]
     if method == 'POST' and what == 'settings':
         return change_settings(router, body)
     if method == 'POST' and what == 'do':
@@ -74,7 +76,8 @@ def handle(routers: Mapping[str, Listening], method: str, target: str, body: dic
         return router.commands
     if what == 'touched':
         return router.touched
-    services = {row['name']: router.service(row['name'], restricted) for row in router.rows('ppp secret')}
+    names = query.get('name') or [row['name'] for row in router.rows('ppp secret')]
+    services = {name: router.service(name, restricted) for name in names}
     if what == 'service':
         return services
     if what:

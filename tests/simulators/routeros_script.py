@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from tests.simulators.routeros_loops import WORDS, loop_body
 from tests.simulators.routeros_state import INDEXED, Router, RouterOSError, Row, as_text
 from tests.simulators.routeros_syntax import (
     BUILTINS,
@@ -51,10 +52,10 @@ class Interpreter:
     def _body(self, body: tuple[Any, ...], scope: dict[str, Any]) -> Any:
         value = None
         for statement in body:
-            value = self._statement(statement, scope)
+            value = self.statement(statement, scope)
         return value
 
-    def _statement(self, node: Any, scope: dict[str, Any]) -> Any:
+    def statement(self, node: Any, scope: dict[str, Any]) -> Any:
         if type(node) is Builtin:
             return BUILTIN[node.name](self, node, scope)
         if isinstance(node, Block):
@@ -156,9 +157,12 @@ class Interpreter:
 
     def _do_foreach(self, node: Builtin, scope: dict[str, Any]) -> None:
         name = as_text(self.value(node.values[0], {}))
-        for item in self.value(node.named['in'], scope) or []:
+        items = self.value(node.named['in'], scope) or []
+        steps = loop_body(self, node.named['do'].body)
+        for item in items:
             scope[name] = item
-            self._body(node.named['do'].body, scope)
+            for step in steps:
+                step(scope)
 
     def _do_do(self, node: Builtin, scope: dict[str, Any]) -> Any:
         try:
@@ -307,7 +311,6 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     '-': lambda left, right: _number(left) - _number(right),
     '*': lambda left, right: _number(left) * _number(right),
 }
-WORDS = {'yes': True, 'true': True, 'no': False, 'false': False}
 VALUES: dict[type, Callable[..., Any]] = {
     Word: Interpreter._word,
     Text: Interpreter._text,

@@ -1,5 +1,6 @@
 from netbox.api.fields import RelatedObjectCountField
 from netbox.api.serializers import PrimaryModelSerializer
+from rest_framework import serializers
 
 from ...models import BillingSource
 
@@ -7,13 +8,14 @@ __all__ = ('BillingSourceSerializer',)
 
 
 class BillingSourceSerializer(PrimaryModelSerializer):
+    late = serializers.BooleanField(read_only=True, help_text='Silent for longer than its heartbeat')
     contract_count = RelatedObjectCountField('contracts')
 
     class Meta:
         model = BillingSource
         fields = (
             'id', 'url', 'display_url', 'display', 'name', 'slug', 'enabled', 'credential', 'heartbeat_minutes',
-            'last_event_at', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created', 'last_updated',
-            'contract_count',
+            'last_event_at', 'late', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
+            'last_updated', 'contract_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'name', 'slug', 'description')

@@ -20,5 +20,7 @@ class EnforcementSettingsSerializer(PrimaryModelSerializer):
         """The switch is thrown by itself; `instance` has the new values already, by validation."""
         if {'stopped', 'stop_reason'} & set(validated_data):
             EnforcementSettings.ensured().throw(instance.stopped, instance.stop_reason)
-            instance.refresh_from_db(fields=['stopped', 'stop_reason'])
-        return super().update(instance, validated_data)
+            instance.refresh_from_db()
+            for name in ('stopped', 'stop_reason'):
+                validated_data.pop(name, None)
+        return super().update(instance, validated_data) if validated_data else instance

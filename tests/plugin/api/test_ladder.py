@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from django.contrib.auth import get_user_model
 from utilities.testing import create_tags
 
-from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, Notice
+from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, Notice, PlanChangeOrder
 
-from ..factories import make_contract, make_policy
+from ..factories import make_contract, make_plan, make_policy
 from .base import APP, PluginViewTestCase
 
 DELIVERED = '2026-10-01T12:00:00Z'
@@ -115,3 +115,30 @@ class GraceRuleAPITest(PluginViewTestCase):
     def test_a_rule_for_nobody_or_for_both_is_refused(self):
         self.may('add_gracerule')
         assert 'one of the two' in str(self.send('post', self._get_list_url(), {'policy': make_policy().pk}, 400))
+
+
+class PlanChangeOrderAPITest(PluginViewTestCase):
+    model = PlanChangeOrder
+    user_permissions = (f'{APP}.view_contract', f'{APP}.view_serviceplan')
+    brief_fields = ['description', 'display', 'id', 'offered_until', 'status', 'url']
+    bulk_update_data = {'reason': 'moved'}
+    bulk_update_invalid_data = {'offered_until': 'soon'}
+
+    @classmethod
+    def setUpTestData(cls):
+        small = make_plan(down_kbps=10_000, up_kbps=5_000)
+        for _ in range(4):
+            PlanChangeOrder.objects.create(
+                contract=make_contract(), to_plan=small, reason='lost the job', offered_until='2099-01-01'
+            )
+        cls.create_data = [
+            {'contract': make_contract().pk, 'to_plan': small.pk, 'reason': f'{n}', 'offered_until': '2099-01-01'}
+            for n in range(3)
+        ]
+
+    def test_a_plan_that_is_not_smaller_is_no_downgrade(self):
+        self.may('add_planchangeorder')
+        contract = make_contract()
+        for plan in (contract.plan, make_plan(down_kbps=10_000, up_kbps=60_000)):
+            data = {'contract': contract.pk, 'to_plan': plan.pk, 'reason': 'x', 'offered_until': '2099-01-01'}
+            assert 'smaller plan' in self.send('post', self._get_list_url(), data, 400)['to_plan'][0]

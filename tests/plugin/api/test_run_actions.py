@@ -58,7 +58,20 @@ class RunActionsTestCase(APITestCase):
 
     def test_every_action_asks_for_its_own_permission(self):
         run = EnforcementRun.objects.create(name='somebody')
-        for action in ('approve', 'start', 'cancel', 'begin', 'claim', 'sending', 'finished', 'finish'):
+        for action in (
+            'approve',
+            'start',
+            'cancel',
+            'begin',
+            'claim',
+            'sending',
+            'finished',
+            'finish',
+            'unsent',
+            'vitals',
+            'pause',
+            'resume',
+        ):
             with self.subTest(action):
                 self.post(action, pk=run.pk, status=403)
         self.post('plan', status=403)
@@ -103,7 +116,7 @@ class RunActionsTestCase(APITestCase):
         run = self.begun()
         self.assertEqual(run['executor'], f'runbook of {self.user.username}')
         keys = self.keys(run)
-        self.assertEqual(self.post('claim', {'keys': keys}, run['id']), {'refused': {}, 'busy': []})
+        self.assertEqual(self.post('claim', {'keys': keys}, run['id']), {'refused': {}, 'busy': [], 'halt': ''})
         sent = self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
         self.assertEqual(sent, {'refused': {}})
         self.assertTrue(all(AccessLine.objects.values_list('in_doubt', flat=True)))
@@ -124,8 +137,8 @@ class RunActionsTestCase(APITestCase):
         run = self.begun()
         keys = self.keys(run)
         for wrong in (['0'], ['x'], [*keys, '999999']):
-            self.assertIn('no open rows', self.post('claim', {'keys': wrong}, run['id'], status=409)['detail'])
-        self.assertEqual(self.post('claim', {'keys': []}, run['id']), {'refused': {}, 'busy': []})
+            self.assertIn('no rows', self.post('claim', {'keys': wrong}, run['id'], status=409)['detail'])
+        self.assertEqual(self.post('claim', {'keys': []}, run['id']), {'refused': {}, 'busy': [], 'halt': ''})
         for reading in ({}, {'stored': {'mode': 'gone'}}, 'normal', {'live': {'mode': 'throttled'}}):
             with self.subTest(reading):
                 body = self.finished(keys, after=reading)
@@ -133,7 +146,9 @@ class RunActionsTestCase(APITestCase):
                     self.post('finished', body, run['id'], status=400)
         self.post('finished', self.finished(keys, outcome='fine'), run['id'], status=400)
         self.post('finished', self.finished(keys), run['id'])
-        self.post('finished', self.finished(keys), run['id'], status=409)
+        self.post('finished', self.finished(keys, outcome='failed'), run['id'])
+        outcomes = EnforcementRun.objects.get(pk=run['id']).outcomes()
+        self.assertEqual(outcomes, {'applied': 2}, 'what is closed stays so')
 
     def test_a_run_is_not_finished_before_its_rows_are(self):
         run = self.begun()
@@ -142,3 +157,45 @@ class RunActionsTestCase(APITestCase):
     def test_a_run_that_was_not_begun_takes_no_journal(self):
         run = self.planned()
         self.assertIn('begin it first', self.post('claim', {'keys': self.keys(run)}, run['id'], status=409)['detail'])
+
+    def test_a_paused_run_halts_its_runbook_and_its_rows_are_unsent_again(self):
+        run = self.begun()
+        keys = self.keys(run)
+        self.post('claim', {'keys': keys}, run['id'])
+        self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
+        paused = self.post('pause', {'reason': 'the phones ring'}, run['id'])
+        self.assertEqual((paused['status']['value'], paused['halt_reason']), ('paused', 'the phones ring'))
+        self.assertEqual(self.post('claim', {'keys': []}, run['id'])['halt'], 'paused: the phones ring')
+        self.post('finished', self.finished(keys[:1]), run['id'])
+        self.post('unsent', {'keys': keys[1:]}, run['id'])
+        rows = EnforcementRun.objects.get(pk=run['id']).changes.order_by('line_id')
+        self.assertEqual([(row.outcome, bool(row.sent_at)) for row in rows], [('applied', True), ('', False)])
+        self.post('pause', {'reason': ''}, run['id'], status=400)
+        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue:
+            resumed = self.post('resume', pk=run['id'])
+        self.assertEqual(resumed['status']['value'], 'running')
+        self.assertEqual(enqueue.call_args.kwargs['run'], run['id'], 'the workers go on with it')
+        self.assertIn('being worked on by workers', self.post('claim', {'keys': []}, run['id'], status=409)['detail'])
+
+    def test_the_vitals_of_a_point_are_kept_before_and_now(self):
+        run = self.begun()
+        for sessions in (100, 99):
+            self.post('vitals', {'point': 'bras-a', 'sessions': sessions, 'latency_s': 0.1}, run['id'])
+        (known,) = EnforcementRun.objects.get(pk=run['id']).points.all()
+        self.assertEqual((known.sessions_before, known.sessions_now), (100, 99))
+        self.post('vitals', {'point': 'nowhere', 'sessions': 1, 'latency_s': None}, run['id'], status=404)
+
+    def test_progress_is_for_those_who_may_see_the_run(self):
+        run = self.begun()
+        keys = self.keys(run)
+        self.post('finished', self.finished(keys[:1]), run['id'])
+        url = reverse('plugins-api:netbox_delinquency-api:enforcementrun-progress', args=[run['id']])
+        answer = self.client.get(url, **self.header).json()
+        self.assertEqual(
+            {name: answer[name] for name in ('status', 'waves', 'rows', 'done', 'outcomes', 'halt_reason')},
+            {'status': 'running', 'waves': 2, 'rows': 2, 'done': 1, 'outcomes': {'applied': 1}, 'halt_reason': ''},
+        )
+        self.assertEqual([wave['done'] for wave in answer['by_wave']], [1, 0])
+        self.assertGreater(answer['rate_per_s'], 0)
+        self.user.object_permissions.all().delete()
+        self.assertHttpStatus(self.client.get(url, **self.header), 403)

@@ -1,14 +1,14 @@
 """The filters of calendars, notices, holds and grace rules."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from django.contrib.auth import get_user_model
 from utilities.testing import create_tags
 
 from netbox_delinquency import filtersets
-from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, Notice
+from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, Notice, PlanChangeOrder
 from tests.plugin.base import FilterSetTestCase
-from tests.plugin.factories import make_contract, make_policy
+from tests.plugin.factories import make_contract, make_plan, make_policy
 
 
 class CalendarFilterSetTest(FilterSetTestCase):
@@ -124,3 +124,29 @@ class GraceRuleFilterSetTest(FilterSetTestCase):
         self.assertEqual(self.found(for_tag='good'), [tagged])
         self.assertEqual(self.found(for_tag_id=tag.pk, policy=policy.name), [tagged])
         self.assertEqual(self.found(policy_id=policy.pk, exempt='false'), [gold, tagged])
+
+
+class PlanChangeOrderFilterSetTest(FilterSetTestCase):
+    queryset = PlanChangeOrder.objects.all()
+    filterset = filtersets.PlanChangeOrderFilterSet
+
+    @classmethod
+    def setUpTestData(cls):
+        cls.orders = [
+            PlanChangeOrder.objects.create(
+                contract=make_contract(), to_plan=make_plan(), reason=f'why {number}', offered_until=date(2099, 1, 1)
+            )
+            for number in range(3)
+        ]
+
+    def test_by_contract_plan_and_status(self):
+        first, second, third = self.orders
+        third.advance(status='declined', decided_at='2026-10-01T12:00:00Z')
+        self.assertEqual(self.found(contract_id=first.contract_id), [first])
+        self.assertEqual(self.found(contract=second.contract.external_id), [second])
+        self.assertEqual(self.found(to_plan=first.to_plan.name), [first])
+        self.assertEqual(self.found(to_plan_id=first.to_plan_id), [first])
+        self.assertEqual(self.found(from_plan=second.contract.plan.name), [second])
+        self.assertEqual(self.found(from_plan_id=second.contract.plan_id), [second])
+        self.assertEqual(self.found(status='declined'), [third])
+        self.assertEqual(self.found(q='why 1'), [second])

@@ -56,6 +56,10 @@ class CalendarDateTableTest(TableTestCase):
     table = tables.CalendarDateTable
 
 
+class PlanChangeOrderTableTest(TableTestCase):
+    table = tables.PlanChangeOrderTable
+
+
 class GraceRuleTableTest(TableTestCase):
     table = tables.GraceRuleTable
 

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 from django.contrib.auth import get_user_model
 from utilities.testing import create_tags
 
-from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, Notice
+from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, Notice, PlanChangeOrder
 from tests.plugin.base import ObjectViewTestCase
-from tests.plugin.factories import make_contract, make_policy
+from tests.plugin.factories import make_contract, make_plan, make_policy
 
 ENDS = datetime(2099, 1, 1, tzinfo=UTC)
 
@@ -99,3 +99,31 @@ class GraceRuleViewTest(ObjectViewTestCase):
         cls.csv_data = ('policy,tier,extra_days', f'{policy.name},a,1', f'{policy.name},b,2')
         cls.csv_update_data = ('id,tier', f'{first.pk},q', f'{second.pk},r')
         cls.bulk_edit_data = {'extra_days': 4}
+
+
+class PlanChangeOrderViewTest(ObjectViewTestCase):
+    model = PlanChangeOrder
+
+    @classmethod
+    def setUpTestData(cls):
+        small = make_plan(name='Small', down_kbps=10_000, up_kbps=5_000)
+        first, second, _ = (
+            PlanChangeOrder.objects.create(
+                contract=make_contract(), to_plan=small, reason=f'{n}', offered_until=date(2099, 1, 1)
+            )
+            for n in range(3)
+        )
+        cls.form_data = {
+            'contract': make_contract().pk,
+            'to_plan': small.pk,
+            'reason': 'new',
+            'offered_until': date(2099, 1, 1),
+            'tags': [tag.pk for tag in create_tags('Alpha')],
+        }
+        cls.csv_data = (
+            'contract,to_plan,reason,offered_until',
+            f'{make_contract().pk},Small,a,2099-01-01',
+            f'{make_contract().pk},Small,b,2099-01-01',
+        )
+        cls.csv_update_data = ('id,reason', f'{first.pk},q', f'{second.pk},r')
+        cls.bulk_edit_data = {'reason': 'z'}

@@ -52,6 +52,20 @@ class EnforcementPointViewTest(ObjectViewTestCase):
         self.assertContains(self.post(parameters='{"queue_colour": "red"}'), 'queue_colour')
         self.assertFalse(EnforcementPoint.objects.filter(name='bras-x').exists())
 
+    @sees_everything
+    def test_choosing_a_driver_brings_its_parameters_as_fields_and_they_are_saved(self):
+        self.add_permissions('netbox_delinquency.add_enforcementpoint')
+        self.assertNotContains(self.client.get(self._get_url('add')), 'parameter__')
+        page = self.client.get(self._get_url('add'), {'driver': 'linux'}, headers={'hx-request': 'true'})
+        self.assertContains(page, 'name="parameter__ssh__jump_host"')
+        self.assertContains(page, 'Where blocked lines see the notice page')
+        form_data = {name: value for name, value in self.form_data.items() if name != 'parameters'}
+        fields = {'driver': 'linux', 'parameter__portal_ipv4': '192.0.2.80', 'parameter__sudo': 'on'}
+        response = self.client.post(self._get_url('add'), post_data({**form_data, **fields}))
+        self.assertHttpStatus(response, 302)
+        point = EnforcementPoint.objects.get(name='bras-x')
+        self.assertEqual(point.parameters, {'sudo': True, 'portal_ipv4': '192.0.2.80'})
+
     def test_a_point_on_both_a_device_and_a_virtual_machine_is_refused(self):
         machine = create_test_virtualmachine('vm-2')
         self.assertContains(

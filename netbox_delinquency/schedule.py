@@ -1,0 +1,91 @@
+"""Makes sure that our periodic jobs exist, whatever happened to Redis or to a worker.
+
+NetBox keeps a job twice: as a row in PostgreSQL and as an entry in Redis. Where Redis was flushed, or a worker died
+with the job, the row says "scheduled" or "running" for ever, and NetBox, which looks at rows, schedules no other. So
+the entries are looked for, and rows without one are closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+import django_rq
+from core.choices import JobStatusChoices
+from core.models import Job
+from django.utils import timezone
+from netbox.jobs import JobRunner
+from netbox.registry import registry
+from rq.job import Job as RQJob
+from rq.job import JobStatus
+
+__all__ = ('PeriodicJob', 'bury', 'ensure_now_and_then', 'ensure_system_jobs', 'is_lost')
+
+logger = logging.getLogger('netbox_delinquency.schedule')
+
+# A worker tells Redis every 30 s that its job is alive (RQ's own interval).
+SILENT_AFTER = timedelta(seconds=100)
+# A job's entry follows its row, after the transaction.
+YOUNG = timedelta(seconds=20)
+EVERY_S = 60.0
+_ensured_at = -EVERY_S
+
+GONE = (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED, JobStatus.FINISHED)
+
+
+def is_lost(job: Job, now: datetime) -> bool:
+    """True where a job that is queued, scheduled or running by its row will never end. Raises `RedisError`."""
+    if job.created > now - YOUNG:
+        return False
+    queue = django_rq.get_queue(job.queue_name or 'default')
+    entries = RQJob.fetch_many([str(job.job_id)], connection=queue.connection)
+    if not entries or entries[0] is None:
+        return True
+    status = entries[0].get_status(refresh=False)
+    if status == JobStatus.STARTED:
+        seen = entries[0].last_heartbeat
+        return seen is None or seen < now - SILENT_AFTER
+    if status == JobStatus.SCHEDULED:
+        # RQ's scheduler is a process of one worker: where that was killed, nobody may come for this for ten minutes.
+        return job.scheduled is not None and job.scheduled < now - SILENT_AFTER
+    return status in GONE
+
+
+def bury(job: Job, now: datetime) -> None:
+    """Close the row of a lost job: its worker died, or Redis forgot it."""
+    Job.objects.filter(pk=job.pk, status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES).update(
+        status=JobStatusChoices.STATUS_ERRORED, error='its worker died, or Redis lost it', completed=now
+    )
+
+
+class PeriodicJob(JobRunner):
+    """A system job that a worker which starts schedules anew where it was lost, and not only where it has no row."""
+
+    @classmethod
+    def enqueue_once(cls, *args, **kwargs):
+        now = timezone.now()
+        for row in Job.objects.filter(name=cls.name, status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES):
+            if is_lost(row, now):
+                bury(row, now)
+        return super().enqueue_once(*args, **kwargs)
+
+
+def ensure_system_jobs() -> list[str]:
+    """Schedule anew those of our system jobs that were lost; their names. Raises `RedisError`."""
+    renewed = []
+    for runner, options in registry['system_jobs'].items():
+        if issubclass(runner, PeriodicJob):
+            known = set(Job.objects.filter(name=runner.name).order_by('-pk').values_list('pk', flat=True)[:1])
+            if runner.enqueue_once(**options).pk not in known:
+                renewed.append(str(runner.name))
+    return renewed
+
+
+def ensure_now_and_then() -> None:
+    """The same, at most once a minute in this process. Raises `RedisError`."""
+    global _ensured_at
+    if time.monotonic() > _ensured_at + EVERY_S:
+        _ensured_at = time.monotonic()
+        for name in ensure_system_jobs():
+            logger.warning('system job "%s" was lost: scheduled again', name)

@@ -1,0 +1,497 @@
+"""Waves, breaker, caps, the kill switch, pausing, cancelling: what opens a wave, and what keeps it closed."""
+
+from contextlib import contextmanager
+from datetime import timedelta
+from unittest import mock
+
+from core.models import Job, ObjectType
+from django.db import connection
+from django.test import TestCase
+from django.utils import timezone
+from extras.models import Notification
+from users.models import User
+
+from netbox_delinquency import jobs
+from netbox_delinquency.choices import RunStatusChoices
+from netbox_delinquency.enforcement.conduct import begin_run, conduct, waiting_points
+from netbox_delinquency.enforcement.control import cancel_run, pause_run, resume_run
+from netbox_delinquency.enforcement.errors import RunRefusedError
+from netbox_delinquency.enforcement.execute import watch_points, work_point
+from netbox_delinquency.enforcement.journal import DatabaseJournal
+from netbox_delinquency.enforcement.lanes import ENFORCE, LOCK_CLASSES, RESTORE, hold_point
+from netbox_delinquency.enforcement.plan import approve_run, make_run, plan_row, plan_runs, unplanned_lines
+from netbox_delinquency.enforcement.progress import progress
+from netbox_delinquency.models import (
+    AccessLine,
+    EnforcementChange,
+    EnforcementPoint,
+    EnforcementRun,
+    EnforcementSettings,
+)
+from netbox_delinquency.models.state import set_state, state_fields
+from netbox_delinquency.retention import purge
+from nornir_tasks.breaker import Vitals
+from nornir_tasks.change import AccessState
+from tests.simulators.memory import MemoryPoint
+
+from .engine import execute_run
+from .factories import make_contract, make_line, make_point, make_policy, make_source
+
+NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
+THROTTLED = AccessState.throttled(1000, 500)
+NAMES = 'abcdef'
+
+
+@contextmanager
+def held_elsewhere(point, lane):
+    """Another worker's session holds the point."""
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute('SELECT pg_try_advisory_lock(%s, %s)', [LOCK_CLASSES[lane], point.pk])
+            assert cursor.fetchone()[0]
+            yield
+    finally:
+        other.close()
+
+
+class ConductTestCase(TestCase):
+    """Three lines at each of two points: waves of 1, 2 and 3 rows."""
+
+    @classmethod
+    def setUpTestData(cls):
+        cls.settings = EnforcementSettings(waves='1, 2, rest', soak_seconds=60)
+        cls.settings.save()
+        policy, source = make_policy(), make_source()
+        cls.points = [make_point(name=f'bras-{number}') for number in (1, 2)]
+        cls.lines = {
+            name: make_line(
+                username=name, bras=cls.points[number % 2], contract=make_contract(policy=policy, source=source),
+            )
+            for number, name in enumerate(NAMES)
+        }  # fmt: skip
+        cls.user = User.objects.create_user('engineer')
+
+    def setUp(self):
+        self.box = {point.name: MemoryPoint() for point in self.points}
+        for line in self.lines.values():
+            self.box[line.bras.name].add(line.username)
+        patcher = mock.patch(
+            'nornir_tasks.tasks.open_driver', side_effect=lambda task: self.box[task.host.name].driver()
+        )
+        patcher.start()
+        self.addCleanup(patcher.stop)
+        self.now = timezone.now()
+
+    # Helpers
+
+    def set(self, **values):
+        EnforcementSettings.objects.update(**values)
+
+    def intend(self, state, names=NAMES):
+        for name in names:
+            line = AccessLine.objects.get(pk=self.lines[name].pk)
+            set_state(line, 'intended', state)
+            line.save(update_fields=state_fields('intended'))
+
+    def observe(self, state, names=NAMES):
+        for name in names:
+            line = AccessLine.objects.get(pk=self.lines[name].pk)
+            line.observe('bras', state, self.now)
+            line.save(update_fields=[*state_fields('observed'), 'observed_at', 'in_doubt'])
+            self.box[line.bras.name].stored[name] = self.box[line.bras.name].live[name] = state
+
+    def approved(self, state=BLOCKED, names=NAMES):
+        self.intend(state, names)
+        (run,) = plan_runs(unplanned_lines(), self.now, author=self.user)
+        if run.status == RunStatusChoices.PLANNED:
+            approve_run(run, run.plan_hash, self.now, approver=self.user)
+        return run
+
+    def begun(self, *args, **kwargs):
+        return begin_run(self.approved(*args, **kwargs).pk, self.now)
+
+    def step(self, run, orders):
+        for point in orders.points:
+            work_point(run.pk, point)
+        return conduct(run.pk, orders.look_at or timezone.now(), watched=True)
+
+    def first_wave(self, run):
+        """Begin, and work the first wave off; what follows it."""
+        return self.step(run, conduct(run.pk, self.now))
+
+    def row(self, run, name):
+        return run.changes.get(line=self.lines[name])
+
+    def closed(self, run):
+        return run.changes.exclude(outcome='').count()
+
+    def blocked(self):
+        return {name for box in self.box.values() for name, state in box.live.items() if state == BLOCKED}
+
+    def assert_status(self, run, status, reason=''):
+        run.refresh_from_db()
+        self.assertEqual(run.status, status)
+        self.assertIn(reason, run.halt_reason)
+
+    # Waves
+
+    def test_waves_are_opened_one_after_the_other_each_once_the_last_has_soaked(self):
+        run = self.begun()
+        orders = conduct(run.pk, self.now)
+        self.assertEqual(len(orders.points), 1)
+        self.assertEqual(conduct(run.pk, self.now).points, (), 'a second conductor does nothing')
+        work_point(run.pk, orders.points[0])
+        self.assertEqual(self.closed(run), 1)
+
+        done_at = timezone.now()
+        orders = conduct(run.pk, done_at)
+        self.assertEqual((orders.points, orders.look_at), ((), done_at + timedelta(seconds=60)))
+        run.refresh_from_db()
+        self.assertEqual((run.wave, run.wave_done_at), (1, done_at))
+        early = conduct(run.pk, done_at + timedelta(seconds=59), watched=True)
+        self.assertEqual((early.points, early.look_at), ((), done_at + timedelta(seconds=60)))
+        unwatched = conduct(run.pk, done_at + timedelta(seconds=61))
+        self.assertEqual(unwatched.points, (), 'nobody has looked at the points since')
+        orders = conduct(run.pk, done_at + timedelta(seconds=61), watched=True)
+        self.assertEqual(len(orders.points), 2)
+        self.step(run, orders)
+        self.assertEqual(self.closed(run), 3)
+
+    def test_without_soaking_the_next_wave_follows_at_once(self):
+        self.set(soak_seconds=0)
+        run = self.begun()
+        orders = self.first_wave(run)
+        self.assertTrue(orders.points)
+        run = execute_run(run.pk)
+        self.assertEqual((run.status, run.wave), (RunStatusChoices.COMPLETED, 3))
+        self.assertEqual(self.blocked(), set(NAMES))
+
+    def test_a_restore_has_no_waves_and_nothing_holds_it(self):
+        self.observe(BLOCKED)
+        self.set(stopped=True, stop_reason='storm', max_rows_per_hour=1, deadline_minutes=1)
+        run = execute_run(self.approved(NORMAL).pk)
+        self.assertEqual((run.status, run.wave, run.outcomes()), (RunStatusChoices.COMPLETED, 1, {'applied': 6}))
+        self.assertEqual(self.blocked(), set())
+
+    def test_a_point_that_another_worker_holds_is_left_to_it_and_lanes_do_not_wait_for_each_other(self):
+        run = self.begun(names='cd')
+        orders = conduct(run.pk, self.now)
+        self.observe(BLOCKED, 'ab')
+        (restore,) = plan_runs(unplanned_lines(), self.now)
+        point = EnforcementPoint.objects.get(pk=orders.points[0])
+        with held_elsewhere(point, ENFORCE):
+            self.assertTrue(work_point(run.pk, point.pk).taken)
+            self.assertEqual(waiting_points(EnforcementRun.objects.get(pk=run.pk)), [])
+            begin_run(restore.pk, self.now)
+            self.assertEqual(set(conduct(restore.pk, self.now).points), {each.pk for each in self.points})
+            self.assertEqual(sum(work_point(restore.pk, point.pk).outcomes.values()), 1)
+        run.refresh_from_db()
+        self.assertEqual(waiting_points(run), [point.pk])
+
+    # The breaker
+
+    def test_a_first_wave_that_goes_wrong_altogether_pauses_the_run_and_is_seen_by_who_started_it(self):
+        Job.objects.create(
+            name='Enforcement run', job_id='00000000-0000-0000-0000-000000000001', user=self.user,
+            object_type=ObjectType.objects.get_for_model(EnforcementRun),
+            object_id=(run := self.begun()).pk,
+        )  # fmt: skip
+        for box in self.box.values():
+            box.lies_about = set(NAMES)
+        self.first_wave(run)
+        self.assert_status(run, RunStatusChoices.PAUSED, 'the whole first wave went wrong: 1 of 1 rows')
+        self.assertEqual((self.closed(run), self.blocked()), (1, set()))
+        notified = Notification.objects.get(user=self.user)
+        self.assertEqual((notified.object, notified.event_type), (run, 'run.paused'))
+
+        for box in self.box.values():
+            box.lies_about = set()
+        resume_run(run, timezone.now())
+        run = execute_run(run.pk)
+        self.assertEqual(run.status, RunStatusChoices.FAILED, 'its first row was not right')
+        self.assertEqual(run.outcomes(), {'failed': 1, 'applied': 5})
+
+    def test_a_share_of_failures_pauses_a_run_in_the_middle_of_a_wave(self):
+        self.set(waves='rest', min_rows=2, max_failed_percent=40)
+        EnforcementPoint.objects.update(batch_size=1)
+        run = self.begun()
+        self.box['bras-1'].refuses = {'c'}
+        conduct(run.pk, self.now)
+        work_point(run.pk, self.points[0].pk)
+        self.assert_status(run, RunStatusChoices.PAUSED, 'went wrong: 1 of 2')
+        self.assertEqual(self.blocked(), {'a'})
+        self.assertEqual(work_point(run.pk, self.points[1].pk).halt, f'paused: {run.halt_reason}')
+        self.assertEqual(self.blocked(), {'a'}, 'the other point is held too')
+
+    def test_sessions_that_were_lost_beside_the_run_pause_it_and_those_it_ended_do_not(self):
+        self.set(soak_seconds=60)
+        for number in range(94):
+            self.box['bras-1'].add(f'neighbour{number}')
+            self.box['bras-2'].add(f'neighbour{number}')
+        run = self.begun()
+        orders = conduct(run.pk, self.now)
+        work_point(run.pk, orders.points[0])
+        (known,) = run.points.all()
+        self.assertEqual((known.sessions_before, known.sessions_now), (97, 97))
+        orders = conduct(run.pk, timezone.now())
+        box = self.box[known.point.name]
+        for number in range(6):
+            box.live[f'neighbour{number}'] = None
+        watch_points(run)
+        self.assertEqual(conduct(run.pk, orders.look_at, watched=True).points, ())
+        self.assert_status(
+            run, RunStatusChoices.PAUSED, f'{known.point} lost sessions that the run did not end: 6 of 97'
+        )
+
+        resume_run(run, timezone.now())
+        watch_points(run)
+        conduct(run.pk, timezone.now() + timedelta(minutes=5), watched=True)
+        run.refresh_from_db()
+        self.assertEqual(run.status, RunStatusChoices.RUNNING, 'what is lost by now is what is measured from')
+
+    def test_sessions_that_a_block_ended_are_no_collateral(self):
+        self.set(waves='rest')
+        run = self.begun()
+        now = timezone.now()
+        journal = DatabaseJournal(run)
+        journal.vitals('bras-1', Vitals(10, 0.1))
+        run.changes.filter(point=self.points[0]).update(
+            sent_at=now, outcome='applied', finished_at=now,
+            before={'stored': None, 'live': BLOCKED.as_dict(), 'detail': {}, 'error': ''},
+            after={'stored': BLOCKED.as_dict(), 'live': None, 'detail': {}, 'error': ''},
+        )  # fmt: skip
+        journal.vitals('bras-1', Vitals(4, 0.1))
+        keys = [str(pk) for pk in run.changes.filter(outcome='').values_list('pk', flat=True)]
+        self.assertEqual(journal.claim_rows(keys).halt, '')
+        journal.vitals('bras-1', Vitals(1, 0.1))
+        self.assertIn('lost sessions', journal.claim_rows(keys).halt)
+
+    def test_refusals_and_a_slow_point_pause_it(self):
+        self.set(waves='rest', min_rows=1, max_failed_percent=100, max_refused_percent=20)
+        run = self.begun()
+        self.box['bras-1'].refuses = {'a'}
+        conduct(run.pk, self.now)
+        work_point(run.pk, self.points[0].pk)
+        self.assertEqual(run.changes.filter(after__refused=True).count(), 1)
+        self.assertIn('refused by their points: 1 of 3', work_point(run.pk, self.points[1].pk).halt or self.reason(run))
+
+    def reason(self, run):
+        run.refresh_from_db()
+        return run.halt_reason
+
+    # Halts
+
+    def test_the_kill_switch_holds_what_takes_access_and_lets_it_go_on_by_itself(self):
+        run = self.begun()
+        orders = conduct(run.pk, self.now)
+        self.set(stopped=True, stop_reason='storm')
+        self.assertEqual(work_point(run.pk, orders.points[0]).halt, 'enforcement is stopped: storm')
+        self.assert_status(run, RunStatusChoices.RUNNING, 'enforcement is stopped: storm')
+        self.assertEqual(self.blocked(), set())
+        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue, self.no_redis():
+            jobs.take_up(timezone.now())
+            enqueue.assert_not_called()
+            self.set(stopped=False, stop_reason='')
+            jobs.take_up(timezone.now())
+        self.assertEqual(enqueue.call_args.kwargs['point'], orders.points[0])
+        run = execute_run(run.pk)
+        self.assertEqual((run.status, run.halt_reason), (RunStatusChoices.COMPLETED, ''))
+
+    def test_the_kill_switch_is_asked_between_two_rows(self):
+        self.set(waves='rest')
+        run = self.begun()
+        conduct(run.pk, self.now)
+        self.box['bras-1'].after_row = lambda name: self.set(stopped=True, stop_reason='storm')
+        with mock.patch('nornir_tasks.tasks.ASK_SECONDS', 0):
+            work_point(run.pk, self.points[0].pk)
+        self.assertEqual(self.blocked(), {'a'})
+        rows = run.changes.filter(point=self.points[0]).order_by('line_id')
+        self.assertEqual(
+            [(row.outcome, bool(row.sent_at), bool(row.claimed_at)) for row in rows],
+            [('applied', True, True), ('', False, False), ('', False, False)],
+        )
+
+    def test_a_cap_an_hour_lets_through_as_many_as_it_says_and_the_run_waits_for_the_rest(self):
+        self.set(waves='rest', max_rows_per_hour=4)
+        run = self.begun()
+        conduct(run.pk, self.now)
+        for point in self.points:
+            work_point(run.pk, point.pk)
+        self.assertEqual(len(self.blocked()), 4)
+        self.assertIn('the cap of 4 rows an hour is reached', work_point(run.pk, self.points[1].pk).halt)
+        self.assert_status(run, RunStatusChoices.RUNNING, 'goes on as the hour moves on')
+        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue, self.no_redis():
+            jobs.take_up(timezone.now())
+            enqueue.assert_not_called()
+            EnforcementChange.objects.exclude(sent_at=None).update(sent_at=timezone.now() - timedelta(minutes=61))
+            jobs.take_up(timezone.now())
+            enqueue.assert_called_once()
+        self.assertEqual(execute_run(run.pk).status, RunStatusChoices.COMPLETED)
+
+    def test_a_point_has_a_cap_of_its_own(self):
+        self.set(waves='rest')
+        EnforcementPoint.objects.filter(pk=self.points[0].pk).update(max_rows_per_hour=1)
+        run = self.begun()
+        conduct(run.pk, self.now)
+        for point in self.points:
+            work_point(run.pk, point.pk)
+        self.assertEqual(len(self.blocked()), 4)
+        self.assertIn('the cap of bras-1 of 1 rows an hour', work_point(run.pk, self.points[0].pk).halt)
+
+    def test_a_run_that_takes_too_long_is_paused_and_a_person_may_go_on(self):
+        self.set(waves='rest', deadline_minutes=30)
+        run = self.begun()
+        conduct(run.pk, self.now)
+        EnforcementRun.objects.filter(pk=run.pk).update(
+            executor=f'workers since {(self.now - timedelta(minutes=31)).isoformat()}'
+        )
+        work_point(run.pk, self.points[0].pk)
+        self.assert_status(run, RunStatusChoices.PAUSED, 'longer than its deadline of 30 minutes')
+        self.assertEqual(self.blocked(), set())
+        resume_run(run, timezone.now())
+        self.assertEqual(execute_run(run.pk).status, RunStatusChoices.COMPLETED)
+
+    def test_only_what_runs_is_paused_and_only_what_is_paused_resumed(self):
+        run = self.approved()
+        with self.assertRaisesMessage(RunRefusedError, 'only a running one'):
+            pause_run(run, 'no', self.now)
+        begin_run(run.pk, self.now)
+        with self.assertRaisesMessage(RunRefusedError, 'only a paused one'):
+            resume_run(run, self.now)
+        pause_run(run, 'the phones ring', self.now)
+        pause_run(run, 'again', self.now)
+        self.assert_status(run, RunStatusChoices.PAUSED, 'the phones ring')
+
+    # Cancelling
+
+    def test_a_cancelled_run_sends_nothing_more_and_closes_what_was_not_sent(self):
+        self.set(waves='rest')
+        EnforcementPoint.objects.update(batch_size=1)
+        run = self.begun()
+        conduct(run.pk, self.now)
+        self.box['bras-1'].after_row = lambda name: cancel_run(run, timezone.now())
+        work_point(run.pk, self.points[0].pk)
+        self.assertEqual(self.blocked(), {'a'})
+        self.assertEqual(self.row(run, 'a').outcome, 'applied', 'what was under way was read back')
+        self.assertEqual(run.outcomes(), {'applied': 1, 'skipped': 5})
+        self.assert_status(run, RunStatusChoices.CANCELLED)
+        self.assertEqual(waiting_points(run), [])
+        with self.assertRaisesMessage(RunRefusedError, 'can no longer be cancelled'):
+            cancel_run(run, self.now)
+
+    def test_what_a_dead_worker_had_sent_for_a_cancelled_run_is_read_back(self):
+        self.set(waves='rest')
+        run = self.begun()
+        conduct(run.pk, self.now)
+        names = ['a', 'c']
+        keys = {str(self.row(run, name).pk): name for name in names}
+        journal = DatabaseJournal(run)
+        journal.claim_rows(list(keys))
+        reading = mock.Mock(as_dict=lambda: {'stored': NORMAL.as_dict(), 'live': NORMAL.as_dict(), 'detail': {}})
+        journal.send_rows(dict.fromkeys(keys, reading))
+        self.box['bras-1'].stored['a'] = self.box['bras-1'].live['a'] = BLOCKED
+        cancel_run(run, timezone.now())
+        self.assertEqual(waiting_points(run), [self.points[0].pk])
+        work_point(run.pk, self.points[0].pk)
+        self.assertEqual(self.row(run, 'a').outcome, 'applied')
+        self.assertEqual(
+            (self.row(run, 'c').outcome, self.row(run, 'c').message),
+            ('skipped', 'cancelled: the line is as it was before'),
+        )
+        self.assertEqual(self.box['bras-1'].sent, [])
+        self.assertFalse(AccessLine.objects.filter(in_doubt=True).exists())
+
+    # Claims
+
+    def test_the_claim_of_a_killed_worker_holds_up_no_restore_and_that_of_a_living_one_does(self):
+        self.set(waves='rest')
+        run = self.begun(names='a')
+        conduct(run.pk, self.now)
+        key = str(self.row(run, 'a').pk)
+        DatabaseJournal(run).claim_rows([key])
+        reading = mock.Mock(as_dict=lambda: {'stored': NORMAL.as_dict(), 'live': NORMAL.as_dict(), 'detail': {}})
+        DatabaseJournal(run).send_rows({key: reading})
+        self.intend(NORMAL, 'a')
+        (restore,) = plan_runs(unplanned_lines(), self.now)
+        restore = begin_run(restore.pk, self.now)
+        keys = [str(restore.changes.get().pk)]
+        with held_elsewhere(self.points[0], ENFORCE):
+            self.assertEqual(DatabaseJournal(restore).claim_rows(keys).busy, set(keys))
+        with held_elsewhere(self.points[0], RESTORE):
+            self.assertEqual(DatabaseJournal(restore).claim_rows(keys).busy, frozenset())
+
+    def test_whoever_takes_a_point_gives_back_what_the_dead_had_claimed_there(self):
+        self.set(waves='rest')
+        run = self.begun(names='a')
+        conduct(run.pk, self.now)
+        DatabaseJournal(run).claim_rows([str(self.row(run, 'a').pk)])
+        other = self.begun(names='c')
+        conduct(other.pk, self.now)
+        work_point(other.pk, self.points[0].pk)
+        self.assertIsNone(self.row(run, 'a').claimed_at)
+
+    def test_a_worker_holds_its_point_against_others_and_gives_it_back(self):
+        with hold_point(self.points[0].pk, ENFORCE) as mine:
+            self.assertTrue(mine)
+            other = connection.copy()
+            with other.cursor() as cursor:
+                cursor.execute('SELECT pg_try_advisory_lock(%s, %s)', [LOCK_CLASSES[ENFORCE], self.points[0].pk])
+                self.assertFalse(cursor.fetchone()[0])
+            other.close()
+        with held_elsewhere(self.points[0], ENFORCE), hold_point(self.points[0].pk, ENFORCE) as mine:
+            self.assertFalse(mine)
+
+    # Facts
+
+    def revert(self, state, name='a', exact=None):
+        line = AccessLine.objects.select_related('contract', 'bras').get(pk=self.lines[name].pk)
+        row = plan_row(line, 'bras', state, 'revert')
+        row.exact = exact
+        run = make_run([row], 'enforce', 'revert', reverts=EnforcementRun.objects.create(name='reverted'))
+        approve_run(run, run.plan_hash, self.now, approver=self.user)
+        return execute_run(run.pk).changes.get()
+
+    def test_a_revert_is_not_bound_to_policy_but_never_harder_than_it_and_pins_its_line(self):
+        self.observe(BLOCKED, 'a')
+        self.intend(BLOCKED, 'a')
+        row = self.revert(NORMAL)
+        self.assertEqual((row.outcome, row.message), ('applied', ''))
+        line = AccessLine.objects.get(pk=self.lines['a'].pk)
+        self.assertEqual((line.observed, line.pinned), (NORMAL, True))
+        self.assertFalse(unplanned_lines().exists())
+        self.intend(NORMAL, 'c')
+        row = self.revert(BLOCKED, 'c')
+        self.assertEqual(row.outcome, 'skipped')
+        self.assertIn('never takes more than policy does', row.message)
+
+    def test_a_line_that_was_pinned_after_the_approval_is_left_alone(self):
+        run = self.approved(names='a')
+        AccessLine.objects.filter(pk=self.lines['a'].pk).update(pinned=True)
+        row = execute_run(run.pk).changes.get()
+        self.assertEqual(row.outcome, 'skipped')
+        self.assertIn('pinned', row.message)
+
+    # Progress
+
+    def test_progress_says_how_far_it_is_by_wave_and_outcome(self):
+        run = self.begun()
+        self.assertEqual(progress(run, self.now).eta_s, None)
+        self.first_wave(run)
+        run.refresh_from_db()
+        now = progress(run, timezone.now() + timedelta(seconds=10))
+        self.assertEqual((now.wave, now.waves, now.rows, now.done, now.outcomes), (1, 3, 6, 1, {'applied': 1}))
+        self.assertEqual([(wave.rows, wave.done) for wave in now.by_wave], [(1, 1), (2, 0), (3, 0)])
+        self.assertAlmostEqual(now.rate_per_s, 0.1, delta=0.06)
+        self.assertGreater(now.eta_s, 20)
+
+    def test_a_run_is_forgotten_with_all_the_engine_knew_of_it(self):
+        run = execute_run(self.approved().pk)
+        self.assertTrue(run.points.exists())
+        counts = purge(timezone.now() + timedelta(days=2000), 180, 1826)
+        self.assertEqual((counts['EnforcementRun'], counts['RunPoint'], counts['EnforcementChange']), (1, 2, 6))
+
+    @contextmanager
+    def no_redis(self):
+        with mock.patch('netbox_delinquency.jobs.ensure_system_jobs', return_value=[]):
+            yield
