@@ -25,7 +25,7 @@ class CpeActionsTestCase(PluginAPITestCase):
         cls.url = reverse('plugins-api:netbox_delinquency-api:enforcementrun-plan-profile')
 
     def plan(self, status=201, **body):
-        return self.send('post', self.url, {'filters': {'acs': 'acs-1'}, 'values': [ROW], **body}, status)
+        return self.send('post', self.url, {'filters': {'acs': ['acs-1']}, 'values': [ROW], **body}, status)
 
     def test_a_profile_run_is_planned_for_the_lines_chosen(self):
         self.plan(status=403)
