@@ -26,6 +26,7 @@ PLACEHOLDER = re.compile(r'%\(\w+\)[a-z]|%[sd]|\{\w*\}')
 SAME_IN_ENGLISH = {
     'ACS', 'BRAS', 'CPE', 'ACS (ID)', 'BRAS (ID)', 'CPE (ID)', 'Driver', 'E-mail', 'Host', 'ID', 'Normal', 'Offline',
     'Portal', 'SMS', 'download (kbit/s)', 'driver', 'executor', 'slug', 'status', 'upload (kbit/s)',
+    '{seconds} s', '{minutes} min {seconds} s', '{hours} h {minutes} min',
 }  # fmt: skip
 
 
