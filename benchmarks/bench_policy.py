@@ -139,8 +139,8 @@ def measure(n: int, given: dict, rounds: int) -> dict[str, tuple[float, float]]:
     seconds: dict[str, list[tuple[float, float]]] = {'full': [], 'delta': [], 'bare': []}
     stage = given['stage']
     for number in range(rounds):
-        sql("""UPDATE netbox_delinquency_contract SET stage_id = NULL, stage_since = NULL, next_stage_id = NULL,
-               next_action_on = NULL, next_action_at = NULL, relieved = false, standing_note = '',
+        sql("""UPDATE netbox_delinquency_contract SET stage_id = NULL, stage_since = NULL, took_effect_at = NULL,
+               next_stage_id = NULL, next_action_on = NULL, next_action_at = NULL, relieved = false, standing_note = '',
                oldest_due_date = date '2026-11-18' - (id * 7919 %% 90)::int""", {'n': n})  # fmt: skip
         sql("UPDATE netbox_delinquency_accessline SET intended_mode = 'normal', intended_down_kbps = NULL,"
             ' intended_up_kbps = NULL')  # fmt: skip
@@ -157,7 +157,7 @@ def measure(n: int, given: dict, rounds: int) -> dict[str, tuple[float, float]]:
 
         def bare() -> None:
             sql(
-                """UPDATE netbox_delinquency_contract SET stage_id = %(stage)s, stage_since = %(now)s,
+                """UPDATE netbox_delinquency_contract SET stage_id = %(stage)s, stage_since = %(now)s, took_effect_at = %(now)s,
                    next_stage_id = %(stage)s, next_action_on = %(now)s::date, next_action_at = %(now)s,
                    standing_note = 'x'""",
                 {'stage': stage, 'now': NOW},

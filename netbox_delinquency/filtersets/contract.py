@@ -51,6 +51,7 @@ class ContractFilterSet(SearchMixin, PrimaryModelFilterSet):
             'notices_from',
             'facts_at',
             'stage_since',
+            'took_effect_at',
             'next_action_on',
             'next_action_at',
             'relieved',

@@ -158,6 +158,7 @@ class ContractFilter(PrimaryModelFilter):
     stage: PolicyStageFilter | None = filter_field()
     stage_id: ID | None = filter_field()
     stage_since: DatetimeFilterLookup | None = filter_field()
+    took_effect_at: DatetimeFilterLookup | None = filter_field()
     next_stage: PolicyStageFilter | None = filter_field()
     next_stage_id: ID | None = filter_field()
     next_action_on: DateFilterLookup | None = filter_field()

@@ -88,6 +88,10 @@ class Contract(LifecycleModel, PrimaryModel):
         verbose_name=_('stage'),
     )  # fmt: skip
     stage_since = models.DateTimeField(verbose_name=_('stage since'), blank=True, null=True, editable=False)
+    took_effect_at = models.DateTimeField(
+        verbose_name=_('took effect'), blank=True, null=True, editable=False,
+        help_text=_('Since when all lines are as the stage wants them: what follows it counts from here'),
+    )  # fmt: skip
     next_stage = models.ForeignKey(
         'PolicyStage', on_delete=models.SET_NULL, related_name='+', blank=True, null=True, editable=False,
         verbose_name=_('next stage'),
@@ -115,6 +119,7 @@ class Contract(LifecycleModel, PrimaryModel):
     lifecycle_fields = (
         'oldest_due_date', 'open_balance', 'unpaid_invoices', 'awaiting_clearing', 'notices_from', 'facts_at', 'stage',
         'stage_since',
+        'took_effect_at',
         'next_stage', 'next_action_on', 'next_action_at', 'relieved', 'review_requested_at', 'standing_note',
     )  # fmt: skip
     clone_fields = ('subscriber', 'source', 'plan', 'policy', 'status', 'calendar', 'time_zone', 'tier')

@@ -9,9 +9,10 @@ from datetime import datetime
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from ..models import Contract
+from ..models import AccessLine, Contract
 from . import ladder
 from .days import ensure_start_days
 
@@ -107,7 +108,7 @@ CONTRACTS = (
       FROM netbox_delinquency_billingsource
 ), placed AS (
     SELECT contract.id, contract.policy_id, contract.oldest_due_date, contract.unpaid_invoices,
-           coalesce(contract.open_balance, 0) AS balance, contract.stage_id, contract.stage_since, contract.relieved,
+           coalesce(contract.open_balance, 0) AS balance, contract.stage_id, contract.took_effect_at, contract.relieved,
            contract.external_id, contract.awaiting_clearing, contract.notices_from,
            contract.review_requested_at IS NOT NULL AS in_review, source.late,
            policy.no_start_days, policy.no_contact_days, policy.min_arrears, policy.min_invoices,
@@ -176,7 +177,7 @@ CONTRACTS = (
                                           facts.notice_on + rung.after_days) END
                        WHEN 'previous' THEN
                             CASE WHEN rung.rank = facts.present_rank + 1 AND NOT facts.relieved
-                                 THEN (facts.stage_since AT TIME ZONE facts.zone)::date
+                                 THEN coalesce((facts.took_effect_at AT TIME ZONE facts.zone)::date, facts.today)
                                  ELSE facts.today END + rung.after_days
                        END AS day,
                        rung.clock = 'previous' AND rung.rank <= facts.present_rank AS has_run_out,
@@ -261,6 +262,14 @@ CONTRACTS = (
                               WHEN standing.stage_id IS DISTINCT FROM contract.stage_id THEN %(now)s
                               WHEN contract.relieved AND NOT standing.relieved THEN %(now)s
                               ELSE contract.stage_since END,
+           took_effect_at =
+               CASE WHEN standing.stage_id IS NULL THEN NULL
+                    WHEN standing.stage_id IS DISTINCT FROM contract.stage_id
+                         OR contract.relieved AND NOT standing.relieved
+                    THEN CASE WHEN standing.new_state IS NOT DISTINCT FROM standing.old_state
+                                   AND (contract.stage_id IS NULL OR contract.took_effect_at IS NOT NULL)
+                              THEN %(now)s ELSE %(effect)s END::timestamptz
+                    ELSE coalesce(contract.took_effect_at, %(effect)s::timestamptz) END,
            next_stage_id = standing.next_stage_id,
            next_action_on = standing.next_action_on,
            next_action_at = standing.next_action_at,
@@ -346,10 +355,11 @@ class Evaluation:
     lines: int
 
 
-def parameters(now: datetime, contracts: Collection[int] | None = None) -> dict:
-    """What the statements are given."""
+def parameters(now: datetime, contracts: Collection[int] | None = None, effect: datetime | None = None) -> dict:
+    """What the statements are given. `effect`: when a stage that is taken now takes effect; None where that shows."""
     return {
         'now': now,
+        'effect': effect,
         'zone': timezone.get_default_timezone_name(),
         'contracts': list(contracts or ()),
         'relieving': list(ladder.RELIEVING),
@@ -400,4 +410,16 @@ def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluat
         cursor.execute((CONTRACTS + LOG + COUNT).format(only_contracts=only, **TABLES), given)
         moved = cursor.fetchone()[0]
         cursor.execute(LINES.format(only_contracts=only, channel=CHANNEL, **TABLES), given)
-        return Evaluation(moved, cursor.rowcount)
+        lines = cursor.rowcount
+        _take_effect(now, contracts)
+        return Evaluation(moved, lines)
+
+
+def _take_effect(now: datetime, contracts: Collection[int] | None) -> None:
+    """A stage has taken effect once no line of its contract is otherwise: nobody is blocked because a throttle that
+    was never approved, or never reached its router, is said to have lasted long enough."""
+    waiting = Contract.objects.filter(stage__isnull=False, took_effect_at=None, relieved=False)
+    if contracts is not None:
+        waiting = waiting.filter(pk__in=contracts)
+    drifting = AccessLine.objects.drifting().filter(contract=OuterRef('pk')).order_by()
+    waiting.filter(~Exists(drifting)).update(took_effect_at=now)

@@ -108,7 +108,10 @@ def explain(facts: ContractFacts, rules: Rules, now: datetime, articles: Mapping
     following, present = standing.next_stage, standing.stage
     if present is not None:
         since = facts.stage_since if present == facts.stage else None
-        read = _('{action}, since {moment}').format(action=ACTIONS[present.action], moment=local(since, _('now')))
+        read = _('{action}, since {moment}; in effect since: {effect}').format(
+            action=ACTIONS[present.action], moment=local(since, _('now')),
+            effect=local(facts.took_effect_at if since else None, _('not yet')),
+        )  # fmt: skip
         say('stage', read, 'spares' if standing.relieved else 'passes')
         if present != following:
             say_notice(present)

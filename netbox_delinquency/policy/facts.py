@@ -85,6 +85,7 @@ def facts_from(contract: Contract, now: datetime) -> tuple[ContractFacts, Rules]
         stages=stages,
         stage=next((stage for stage in stages if stage.pk == contract.stage_id), None),
         stage_since=contract.stage_since,
+        took_effect_at=contract.took_effect_at,
         relieved=contract.relieved,
         open_balance=contract.open_balance,
         unpaid_invoices=contract.unpaid_invoices,

@@ -85,6 +85,7 @@ class ContractFacts:
     stages: Sequence[Stage]
     stage: Stage | None  # where the contract stands now
     stage_since: datetime | None = None
+    took_effect_at: datetime | None = None  # None: some line is not as the stage wants it yet
     relieved: bool = False
     open_balance: Decimal | None = None
     unpaid_invoices: int = 0
@@ -167,7 +168,7 @@ def clock_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, prese
     """The first day on which a stage may be taken by its clock and its notice; None where that is not known.
 
     `rank` is the stage's place on the ladder, `present` that of the one where the contract stands (0: on none). What
-    counts from a stage that is only taken now counts from today.
+    counts from a stage that is taken only now, or has not taken effect yet, counts from today at the earliest.
     """
     assert facts.oldest_due_date
     after = timedelta(days=stage.after_days)
@@ -179,7 +180,7 @@ def clock_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, prese
             return None
         day = max(day, notice + after)
     elif stage.clock == 'previous':
-        since = facts.stage_since if rank == present + 1 and not facts.relieved else None
+        since = facts.took_effect_at if rank == present + 1 and not facts.relieved else None
         day = (local_day(since, facts.zone) if since else today) + after
     return _noticed(rules, stage, notice, day)
 

@@ -63,11 +63,13 @@ def simulate(policy: DelinquencyPolicy, now: datetime, until: date) -> list[Day]
             " WHERE status = 'active' AND policy_id = %s",
             [policy.pk],
         )
+        # What is done is taken to succeed, here and below.
+        cursor.execute('UPDATE simulated_contract SET took_effect_at = coalesce(took_effect_at, stage_since)')
         cursor.execute('ANALYZE simulated_contract')
 
         def step(moment: datetime, only: str, since: datetime) -> datetime | None:
             """Evaluate the copies at a moment; returns when the next of them is due."""
-            given = {**parameters(moment), 'since': since}
+            given = {**parameters(moment, effect=moment), 'since': since}
             cursor.execute(statement.format(only_contracts=only, **tables), given)
             for old, new, count in cursor.fetchall():
                 if STATES[old] != STATES[new]:

@@ -48,6 +48,7 @@ class ContractTable(PrimaryModelTable):
             'facts_at',
             'stage',
             'stage_since',
+            'took_effect_at',
             'next_stage',
             'next_action_on',
             'next_action_at',

@@ -128,6 +128,7 @@ class ContractStandingPanel(ModelPanel):
     title = _('Standing')
     stage = attrs.RelatedObjectAttr('stage', linkify=True)
     stage_since = attrs.DateTimeAttr('stage_since')
+    took_effect_at = attrs.DateTimeAttr('took_effect_at')
     next_stage = attrs.RelatedObjectAttr('next_stage', linkify=True)
     next_action_on = attrs.DateTimeAttr('next_action_on', spec='date')
     next_action_at = attrs.DateTimeAttr('next_action_at')

@@ -39,7 +39,7 @@ moments = st.integers(0, 172 * 86_400).map(
     ]
 )
 ARRANGED = (
-    'policy', 'stage', 'source', 'oldest_due_date', 'awaiting_clearing', 'stage_since', 'relieved', 'open_balance',
+    'policy', 'stage', 'source', 'oldest_due_date', 'awaiting_clearing', 'stage_since', 'took_effect_at', 'relieved', 'open_balance',
     'unpaid_invoices', 'time_zone', 'tier', 'calendar', 'review_requested_at', 'notices_from',
 )  # fmt: skip
 
@@ -50,6 +50,7 @@ contracts = st.fixed_dictionaries(
         'policy': st.none() | st.integers(0, 4),
         'stage': st.none() | st.integers(0, 5),
         'since': st.integers(0, 40 * 24),
+        'in_effect': st.booleans(),
         'relieved': st.booleans(),
         'source': st.sampled_from([0, 0, 0, 1, 2, 3]),
         'balance': st.none() | st.sampled_from([Decimal('9.99'), Decimal(10), Decimal(50), Decimal(200)]),
@@ -166,6 +167,7 @@ class EqualityTestCase(TestCase):
             contract.oldest_due_date = None if facts['due'] is None else now.date() - timedelta(days=facts['due'])
             contract.awaiting_clearing = facts['clearing']
             contract.stage_since = now - in_hours(facts['since']) if present else None
+            contract.took_effect_at = contract.stage_since if facts['in_effect'] else None
             contract.relieved = facts['relieved'] and present is not None
             contract.open_balance, contract.unpaid_invoices = facts['balance'], facts['invoices']
             contract.time_zone, contract.tier = facts['zone'], facts['tier']
@@ -329,6 +331,29 @@ class EvaluateTestCase(TestCase):
             seen, [throttled, throttled, throttled, ('throttle', False, 'throttled'), ('block', False, 'blocked')]
         )
         self.assertTrue(hold.is_active(NOW + timedelta(days=2)))
+
+    def test_what_follows_a_stage_counts_from_when_the_lines_were_as_it_wants_them(self):
+        policy = make_policy(stages=((10, 'throttle'),))
+        policy.stages.create(position=20, clock='previous', after_days=3, action='block')
+        contract = make_contract(policy=policy, oldest_due_date=date(2026, 9, 1))
+        line = make_line(contract=contract)
+
+        def stand_at(day):
+            evaluate(datetime(2026, 9, day, 12, tzinfo=UTC), [contract.pk])
+            contract.refresh_from_db()
+            return contract.stage.action, contract.took_effect_at and contract.took_effect_at.day
+
+        self.assertEqual(stand_at(15), ('throttle', None))
+        self.assertEqual(stand_at(29), ('throttle', None))  # never sent: it leads to no block
+        self.assertEqual(contract.next_action_on, date(2026, 10, 2))
+        line.refresh_from_db()
+        line.advance(
+            observed_mode='throttled', observed_down_kbps=line.intended_down_kbps,
+            observed_up_kbps=line.intended_up_kbps, observed_at=NOW,
+        )  # fmt: skip
+        self.assertEqual(stand_at(20), ('throttle', 20))
+        self.assertEqual(stand_at(22), ('throttle', 20))
+        self.assertEqual(stand_at(23), ('block', None))
 
     def test_a_hold_says_so_and_says_until_when(self):
         contract = self.contracts[0]
