@@ -121,11 +121,13 @@ def cpu_seconds() -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-def timed(work) -> tuple[float, float]:
+def timed(what: str, work) -> tuple[float, float]:
     """Seconds by the clock, and of them the seconds that PostgreSQL computed: the rest is others' load, and waiting."""
     started, computed = time.perf_counter(), cpu_seconds()
     work()
-    return time.perf_counter() - started, cpu_seconds() - computed
+    took = time.perf_counter() - started, cpu_seconds() - computed
+    print(f'  {what}: {took[0]:.2f} s, of which PostgreSQL computed {took[1]:.2f} s', flush=True)
+    return took
 
 
 def measure(n: int, given: dict, rounds: int) -> dict[str, tuple[float, float]]:
@@ -144,13 +146,13 @@ def measure(n: int, given: dict, rounds: int) -> dict[str, tuple[float, float]]:
             ' intended_up_kbps = NULL')  # fmt: skip
         vacuum()
         found = []
-        seconds['full'].append(timed(lambda found=found: found.append(evaluate(NOW))))
+        seconds['full'].append(timed('full', lambda found=found: found.append(evaluate(NOW))))
         vacuum()
         assert found[0].contracts >= 0.95 * n, found
         sql('DROP TABLE IF EXISTS bench_line; CREATE UNLOGGED TABLE bench_line AS SELECT id FROM'
             " netbox_delinquency_accessline WHERE intended_mode <> 'normal'")  # fmt: skip
         sql('UPDATE netbox_delinquency_contract SET oldest_due_date = NULL WHERE id %% 100 = %(r)s', {'r': number})
-        seconds['delta'].append(timed(lambda: evaluate(NOW)))
+        seconds['delta'].append(timed('1 % changed', lambda: evaluate(NOW)))
         vacuum()
 
         def bare() -> None:
@@ -163,7 +165,7 @@ def measure(n: int, given: dict, rounds: int) -> dict[str, tuple[float, float]]:
             sql("UPDATE netbox_delinquency_accessline line SET intended_mode = 'blocked', intended_down_kbps = NULL,"
                 ' intended_up_kbps = NULL FROM bench_line WHERE line.id = bench_line.id')  # fmt: skip
 
-        seconds['bare'].append(timed(bare))
+        seconds['bare'].append(timed('bare update', bare))
     best = {name: min(values) for name, values in seconds.items()}
     full, delta, bare = best['full'][0], best['delta'][0], best['bare'][0]
     print(
@@ -172,11 +174,6 @@ def measure(n: int, given: dict, rounds: int) -> dict[str, tuple[float, float]]:
         f'full/bare {full / bare:.2f}, delta/bare {delta / bare:.2f}',
         flush=True,
     )
-    # On a machine that does other work the clock says little: beside it, what was computed.
-    least = {name: min(computed for _, computed in values) for name, values in seconds.items()}
-    if all(least.values()):
-        print(f'n={n}: computed: full {least["full"]:.2f} s, 1 % changed {least["delta"]:.2f} s, bare update '
-              f'{least["bare"]:.2f} s', flush=True)  # fmt: skip
     return best
 
 
@@ -198,7 +195,7 @@ def orm_loop() -> float:
                 'stage', 'stage_since', 'next_stage', 'next_action_on', 'next_action_at', 'standing_note', 'relieved',
             ])  # fmt: skip
 
-    return timed(loop)[0]
+    return timed('ORM loop', loop)[0]
 
 
 def main(sizes: tuple[int, ...]) -> int:

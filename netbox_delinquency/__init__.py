@@ -1,9 +1,11 @@
+import sys
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from netbox.plugins import PluginConfig
 
 from netbox_delinquency.settings import parse_settings
+from nornir_tasks.inventory import preload
 from tr069 import __version__
 
 
@@ -23,6 +25,9 @@ class DelinquencyConfig(PluginConfig):
         from netbox_delinquency import dashboard, events, jobs, signals  # noqa: F401  # each registers what it holds
 
         events.register_event_types()
+        if sys.argv[1:2] == ['rqworker']:
+            # A worker forks a process for every job: what is imported here need not be in each of them.
+            preload()
 
     @classmethod
     def validate(cls, user_config: dict[str, Any], netbox_version: str) -> None:

@@ -55,10 +55,10 @@ class WorkInbox(JobRunner):
 
     def run(self, *args, **kwargs) -> None:
         now = timezone.now()
-        contracts = work_inbox(now)
-        # What takes access away waits for the evaluation of all contracts: one plan, not one for each event.
-        for run in plan_runs(unplanned_lines().filter(contract__in=contracts), now, restores_only=True):
-            start_run(run.pk)
+        for contracts in work_inbox(now):
+            # What takes access away waits for the evaluation of all contracts: one plan, not one for each event.
+            for run in plan_runs(unplanned_lines().filter(contract__in=contracts), now, restores_only=True):
+                start_run(run.pk)
 
 
 class ExecuteRun(JobRunner):

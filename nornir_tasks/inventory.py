@@ -5,6 +5,7 @@ A Nornir host is an enforcement point, never a subscriber: lines are rows handed
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -17,8 +18,10 @@ from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.core.plugins.runners import RunnerPlugin
 from nornir.core.state import GlobalState
 
-from nornir_tasks.drivers import get_driver
+from nornir_tasks.drivers import available_drivers, get_driver
 from nornir_tasks.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,28 @@ def _connection_options(point: Point) -> dict[str, ConnectionOptions]:
     return {name: ConnectionOptions(extras={'point': point})}
 
 
+def preload() -> None:
+    """Import every driver and what connects it, for a process that forks one for each job: those would all do it again.
+
+    One that cannot be imported is left to the points that use it, which say so.
+    """
+    names = set()
+    for name in available_drivers():
+        try:
+            names.add(get_driver(name).connection_name)
+        except ImportError:
+            logger.warning('the driver "%s" cannot be loaded', name, exc_info=True)
+    _register(names)
+
+
 def _register_connections(points: Iterable[Point]) -> None:
     """Only those that these points need: a broken plugin of somebody else's must not stop the run."""
-    wanted = {name for point in points for name in _connection_options(point)} - set(ConnectionPluginRegister.available)
-    for entry in entry_points(group='nornir.plugins.connections'):
+    _register({name for point in points for name in _connection_options(point)})
+
+
+def _register(names: set[str]) -> None:
+    wanted = names - set(ConnectionPluginRegister.available)
+    for entry in entry_points(group='nornir.plugins.connections') if wanted else ():
         if entry.name in wanted:
             ConnectionPluginRegister.register(entry.name, entry.load())
 

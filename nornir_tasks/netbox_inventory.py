@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class NetBoxInventory:
 
     def load(self) -> Inventory:
         """Raises `NetBoxError`, and `ConfigurationError` where two hosts would have one name."""
-        records = self._records()
+        records = _drained(self._records())
         return as_inventory(map(as_point, records)) if self.of == 'points' else devices(records)
 
     def _records(self) -> list[dict[str, Any]]:
@@ -66,6 +66,13 @@ class NetBoxInventory:
         if self.snapshot:
             _write(self.snapshot, asked, found)
         return found
+
+
+def _drained(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What has become a host need not be kept as a record too."""
+    records.reverse()
+    while records:
+        yield records.pop()
 
 
 def devices(records: Iterable[Mapping[str, Any]]) -> Inventory:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, Min, Sum
+from django.db.models import Case, Count, Min, Sum, When
 
 from ..choices import EventStatusChoices
 from ..models import BillingEvent, BillingSource, Contract, Invoice, Notice
@@ -17,6 +18,9 @@ from .events import EventRefusedError, InvoiceFact, Meaning, NoticeFact
 __all__ = ('lapse_clearing', 'process_event', 'store_event', 'work_inbox')
 
 logger = logging.getLogger('netbox_delinquency.billing')
+
+# Few, so that a payment among many events has its line back before the last of them is read.
+BATCH = 25
 
 WEIGHTS = {Meaning.OVERDUE: 0, Meaning.CLEARING: 1, Meaning.PAID: 2}
 
@@ -33,25 +37,31 @@ def store_event(source: BillingSource, event_id: str, body: str, now: datetime) 
     return BillingEvent.objects.get(**mine), is_new
 
 
-def work_inbox(now: datetime, limit: int = 1000) -> set[int]:
-    """Work off whatever lies in the inbox, oldest first; returns the primary keys of the contracts it changed.
+def work_inbox(now: datetime) -> Iterator[set[int]]:
+    """Work off whatever lies in the inbox, batch by batch; yields the primary keys of the contracts each one changed.
 
-    Events that another worker has in hand are left to it. One that breaks us is marked as failed and holds up no other.
+    Payments come before all else, those too that arrive in the meantime: the order within a contract does not matter,
+    since its facts have moments of their own. Events that another worker has in hand are left to it. One that breaks us
+    is marked as failed and holds up no other.
     """
-    changed = set()
-    waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED).order_by('pk')
-    for pk in waiting.values_list('pk', flat=True)[:limit]:
-        try:
-            contract = process_event(pk, now)
-        except Exception as error:
-            logger.exception('billing event %s could not be processed', pk)
-            BillingEvent.objects.get(pk=pk).advance(
-                status=EventStatusChoices.FAILED, message=f'a fault of ours: {error!r}'[:500], processed_at=now
-            )
-            continue
-        if contract is not None:
-            changed.add(contract.pk)
-    return changed
+    seen: set[int] = set()
+    payments_first = Case(When(event_type__in=standard_webhooks.PAYMENTS, then=0), default=1)
+    waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED).order_by(payments_first, 'pk')
+    while batch := list(waiting.exclude(pk__in=seen).values_list('pk', flat=True)[:BATCH]):
+        seen.update(batch)
+        changed = set()
+        for pk in batch:
+            try:
+                contract = process_event(pk, now)
+            except Exception as error:
+                logger.exception('billing event %s could not be processed', pk)
+                BillingEvent.objects.get(pk=pk).advance(
+                    status=EventStatusChoices.FAILED, message=f'a fault of ours: {error!r}'[:500], processed_at=now
+                )
+                continue
+            if contract is not None:
+                changed.add(contract.pk)
+        yield changed
 
 
 def process_event(pk: int, now: datetime) -> Contract | None:

@@ -31,6 +31,7 @@ MEANINGS = {
     'invoice.clearing': Meaning.CLEARING,
     'invoice.paid': Meaning.PAID,
 }
+PAYMENTS = [kind for kind, meaning in MEANINGS.items() if meaning is not Meaning.OVERDUE]
 
 
 # No control characters: PostgreSQL refuses NUL in text, and no billing system has any in its identifiers.

@@ -30,7 +30,7 @@ def why_break(run: EnforcementRun, settings: EnforcementSettings) -> str:
     )
     first = run.changes.filter(wave=1)
     first_wave = _tally(run, wave=1) if not first.filter(outcome='').exists() else None
-    return verdict(limits, _tally(run), _health(run), first_wave)
+    return verdict(limits, _tally(run), _health(run), first_wave, total=run.changes.count())
 
 
 def _tally(run: EnforcementRun, **filters) -> Tally:
@@ -42,6 +42,7 @@ def _tally(run: EnforcementRun, **filters) -> Tally:
             tried=Count('pk'),
             wrong=Count('pk', filter=Q(outcome__in=[str(outcome) for outcome in WRONG])),
             refused=Count('pk', filter=Q(after__refused=True)),
+            untouched=Count('pk', filter=Q(outcome=OutcomeChoices.FAILED, sent_at__isnull=True)),
         )
     )
 

@@ -55,6 +55,13 @@ class ChangeListView(ListView):
     actions = (*ListView.actions, RevertRows)
 
 
+class ValuesPanel(JSONPanel):
+    """What a row of a profile run sets; other rows have a desired state."""
+
+    def should_render(self, context):
+        return context['object'].values is not None
+
+
 @register_model_view(EnforcementChange)
 class EnforcementChangeView(DetailView):
     queryset = EnforcementChange.objects.all()
@@ -62,7 +69,11 @@ class EnforcementChangeView(DetailView):
         panels.ChangePanel(),
         panels.ChangeResultPanel(),
         under=('run',),
-        right=(JSONPanel('before', title=_('Read before')), JSONPanel('after', title=_('Read after'))),
+        right=(
+            ValuesPanel('values', title=_('Parameters')),
+            JSONPanel('before', title=_('Read before')),
+            JSONPanel('after', title=_('Read after')),
+        ),
         comments=False,
     )
 

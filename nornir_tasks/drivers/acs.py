@@ -28,6 +28,7 @@ from nornir_tasks.drivers.acs_desired import (
     reading_of,
 )
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
+from nornir_tasks.errors import LoginRefusedError, PointUnreachableError
 from tr069.client import AcsClient, CpeInfo, DeviceQuery, ProfileStatus, Standing, Summons, ValueProfile
 from tr069.datamodel.resolver import LeverReport
 from tr069.errors import AcsRefusedError, AcsUnreachableError, Tr069Error
@@ -258,7 +259,11 @@ class AcsDriver(Driver):
         async def look(client: AcsClient) -> tuple[CpeInfo | None, Mapping[str, str]]:
             return await anext(client.find(), None), await client.quarantined()
 
-        newest, quarantined = self.connection.run(look)
+        try:
+            newest, quarantined = self.connection.run(look)
+        except PointUnreachableError as error:  # opening the connection sent nothing yet
+            subject = 'login' if isinstance(error, LoginRefusedError) else 'reachability'
+            return [Finding(subject, ok=False, message=str(error))]
         where = self.connection.where
         findings = [Finding('reachability', ok=True, message=f'{where} answers, and took the credential')]
         if is_in_the_clear(where):

@@ -17,7 +17,7 @@ from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading
 from nornir_tasks.connections.radius import NasParameters, RadiusSession
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
 from nornir_tasks.drivers.radius_check import check_nases
-from nornir_tasks.errors import ConfigurationError
+from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Verdict
 from nornir_tasks.radius.dialects import CONTROL, DialectError, get_dialect
@@ -119,9 +119,14 @@ class RadiusCoADriver(Driver):
         return replies
 
     def sessions(self) -> int | None:
-        """As many as the console counts, where there is one."""
-        console, address = self.parameters.console, self.connection.address
-        return self.connection.authorization.consoles.driver(address, console).sessions() if console else None
+        """As many as the console counts, where there is one that answers."""
+        console, consoles = self.parameters.console, self.connection.authorization.consoles
+        if console is None:
+            return None
+        try:
+            return consoles.driver(self.connection.address, console).sessions()
+        except EnforcementError:
+            return None  # the console helps; the NAS is told of changes without it
 
     def check(self, now: datetime) -> list[Finding]:
         """Whether the NAS answers, to this secret and at this time; nothing is changed."""

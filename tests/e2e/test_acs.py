@@ -16,7 +16,6 @@ from users.models import User
 from utilities.testing import create_test_device
 
 from netbox_delinquency.choices import LineChannelChoices, RunKindChoices, RunStatusChoices, StageActionChoices
-from netbox_delinquency.enforcement.execute import execute_run
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.enforcement.preview import preview_run
 from netbox_delinquency.enforcement.profile import plan_profile
@@ -26,6 +25,7 @@ from netbox_delinquency.models import AccessLine, Contract, EnforcementChange, E
 from netbox_delinquency.policy.evaluate import evaluate
 from nornir_tasks.change import AccessState
 from nornir_tasks.cpes import parse_values
+from tests.plugin.engine import execute_run
 from tests.plugin.factories import make_contract, make_line, make_plan, make_point, make_policy
 from tests.simulators.acs import CREDENTIAL, ENVIRONMENT, embedded_acs, genie_acs
 from tests.simulators.cpe_trees import IGD, INTERNET_098

@@ -5,13 +5,16 @@ import json
 import pytest
 
 from nornir_tasks.change import AccessChange, AccessState, Mode, Outcome
+from nornir_tasks.connections.radius import RadiusSession
+from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.radius import RadiusDriver
+from nornir_tasks.drivers.radius_coa import RadiusCoADriver
 from nornir_tasks.journal import MemoryJournal
 from nornir_tasks.radius.dialects import dialects
 from nornir_tasks.tasks import PointWork
 from tests.simulators.console import Box, Session
 from tests.simulators.dialects import PROVIDERS, SLOW, STATES, provider_network
-from tests.simulators.freeradius import freeradius_server, missing
+from tests.simulators.freeradius import SECRET, freeradius_server, missing
 from tests.simulators.nas import DIALECTS, HuaweiRates
 from tests.simulators.radius_sql import postgres_database, target
 
@@ -261,3 +264,13 @@ class TestTraps:
         bench.nas.hang_up('ana')
         bench.nas.dial('ana')
         assert bench.holds('ana') == bench.provider.holds[Mode.THROTTLED]
+
+
+def test_coa_alone_counts_at_the_console_and_goes_on_without_it(bench_of):
+    bench = bench_of('nokia', 'ana', 'bob')
+    console = bench.at.console_parameters(bench.provider)
+    for port, count in ((console['port'], 2), (9, None)):
+        session = RadiusSession('127.0.0.1', bench.nas.port, Credential(secret=SECRET))
+        driver = RadiusCoADriver(session, {'dialect': 'nokia', 'console': console | {'port': port}})
+        assert driver.sessions() == count
+        session.authorization.consoles.close()

@@ -94,12 +94,26 @@ class IngestTestCase(TestCase):
             record(contract, fact, now)
 
         with mock.patch.object(ingest, '_record', fail_once), self.assertLogs('netbox_delinquency.billing'):
-            self.assertEqual(ingest.work_inbox(NOW), {self.contract.pk})
+            self.assertEqual(list(ingest.work_inbox(NOW)), [{self.contract.pk}])
         for event in (poisoned, good):
             event.refresh_from_db()
         self.assertEqual((poisoned.status, good.status), (EventStatusChoices.FAILED, EventStatusChoices.PROCESSED))
         self.assertIn('ZeroDivisionError', poisoned.message)
-        self.assertEqual(ingest.work_inbox(NOW), set())
+        self.assertEqual(list(ingest.work_inbox(NOW)), [])
+
+    def test_a_payment_goes_before_the_debts_that_came_earlier_and_one_that_comes_meanwhile_too(self):
+        debts = [self.event(due_date='2026-09-01', invoice=f'D-{number}') for number in range(3)]
+        self.event('invoice.paid', invoice='P-1')
+        worked = []
+        with mock.patch.object(ingest, 'BATCH', 1):
+            for changed in ingest.work_inbox(NOW):
+                worked.append(BillingEvent.objects.exclude(processed_at=None).latest('last_updated').event_type)
+                self.assertEqual(changed, {self.contract.pk})
+                if len(worked) == 2:
+                    self.event('invoice.paid', invoice='P-2')
+        overdue, paid = 'invoice.overdue', 'invoice.paid'
+        self.assertEqual(worked, [paid, overdue, paid, overdue, overdue])
+        self.assertEqual(len(debts) + 2, BillingEvent.objects.filter(status=EventStatusChoices.PROCESSED).count())
 
     def test_an_unknown_contract_is_kept_and_marked(self):
         event = self.process(self.event(contract='nobody', due_date='2026-09-01'))

@@ -18,7 +18,7 @@ from tr069.client import AcsClient, DeviceQuery, Standing, Summons, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel.profiles import Direction, Kind
 from tr069.datamodel.resolver import throttle
-from tr069.errors import AcsRefusedError, AcsUnreachableError, DeviceUnknownError
+from tr069.errors import AcsError, AcsRefusedError, AcsUnreachableError, DeviceUnknownError
 from tr069.genieacs import GenieAcsClient
 from tr069.genieacs_nbi import Nbi
 
@@ -344,6 +344,70 @@ def test_a_wrong_path_quarantines_the_model(world: Opened) -> None:
             await w.client.apply(SLOW, [second.id])
             await w.comes(second)
             assert second.value(RATE) == '-1'
+
+    asyncio.run(scenario())
+
+
+def test_the_askers_note_comes_back_with_the_standing(world: Opened) -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            cpe = await w.add('S1')
+            note = '{"why": "não < & \\" */ é da conta"}'
+            noted = ValueProfile('throttle', 'r1', SLOW.values, note)
+            assert (await w.client.apply(noted, [cpe.id]))[cpe.id].note == note
+            await w.settle(cpe)
+            found = (await w.client.read_back([cpe.id]))[cpe.id]
+            assert (found.standing, found.note) == (Standing.VERIFIED, note)
+            await w.client.restore([cpe.id])
+            await w.settle(cpe)
+            assert (await w.client.read_back([cpe.id]))[cpe.id].note == ''
+
+    asyncio.run(scenario())
+
+
+def test_quarantined_models_are_named(world: Opened) -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            cpe = await w.add('A')
+            assert await w.client.quarantined() == {}
+            cpe.faults['SetParameterValues'] = [Cpe.parameter_fault(RATE, 9005)] * 3
+            await w.client.apply(SLOW, [cpe.id])
+            await w.comes(cpe)
+            ((model, why),) = (await w.client.quarantined()).items()
+            assert model == '00AA11/Router/S1'
+            assert RATE in why
+
+    asyncio.run(scenario())
+
+
+def test_levers_are_remembered_for_a_device_that_does_not_come(world: Opened) -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            cpe = await w.add('S1')
+            fresh = await w.client.read_levers(cpe.id)
+            await w.unplug(cpe)
+            with pytest.raises(AcsError):
+                await w.client.read_levers(cpe.id, timeout_s=0.3)
+            remembered = await w.client.read_levers(cpe.id, timeout_s=0.3, max_age_s=3600)
+            assert [item.path for item in remembered.levers] == [item.path for item in fresh.levers]
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_faulted_is_restored_all_the_same(world: Opened) -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            cpe = await w.add('S1')
+            await w.client.apply(SLOW, [cpe.id])
+            await w.settle(cpe)
+            cpe.faults['SetParameterValues'] = [Cpe.parameter_fault(RATE, 9007)] * 6
+            await w.client.apply(SLOWER, [cpe.id])
+            await w.comes(cpe)
+            assert await w.standing(cpe) is Standing.FAILED
+            cpe.faults.clear()
+            await w.client.restore([cpe.id])
+            await w.settle(cpe)
+            assert (await w.standing(cpe), cpe.value(RATE)) == (Standing.VERIFIED, '-1')
 
     asyncio.run(scenario())
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -160,5 +161,49 @@ def test_an_unusable_database_says_so() -> None:
     async def scenario() -> None:
         with pytest.raises(StoreError):
             await Store(make_engine('sqlite:////no/such/directory/x.db')).start()
+
+    asyncio.run(scenario())
+
+
+def test_a_device_is_known_while_its_inform_is_being_written(database: str) -> None:
+    """Its record is then neither among those that wait nor in the database yet."""
+
+    async def scenario() -> None:
+        async with opened(database) as store:
+            write, started, may_write = store._save_devices, threading.Event(), threading.Event()
+
+            def slowly(records: Sequence[DeviceRecord]) -> None:
+                started.set()
+                may_write.wait(10)
+                write(records)
+
+            store._save_devices = slowly  # type: ignore[method-assign]
+            store.touch(device('S1'))
+            writing = asyncio.create_task(store.flush())
+            await asyncio.to_thread(started.wait, 10)
+            asking = asyncio.create_task(store.get_devices(['O-P-S1']))
+            await asyncio.sleep(0.05)
+            may_write.set()
+            assert set(await asking) == {'O-P-S1'}
+            await writing
+
+    asyncio.run(scenario())
+
+
+def test_hundreds_of_informs_are_written_as_they_were_touched(database: str) -> None:
+    async def scenario() -> None:
+        async with opened(database) as store:
+            for number in range(300):
+                store.touch(device(f"N{number:03d}'%s?", at=2.0))
+            await store.flush()
+            store.touch(dataclasses.replace(device("N000'%s?", at=1.0), software_version='older'))
+            store.touch(dataclasses.replace(device("N001'%s?", at=3.0), software_version='newer', first_inform=3.0))
+            await store.flush()
+            found = await store.find_devices(DeviceQuery(), '', 1000)
+            assert len(found) == 300
+            by_serial = {item.serial: item for item in found}
+            assert by_serial["N000'%s?"] == device("N000'%s?", at=2.0)
+            newer = by_serial["N001'%s?"]
+            assert (newer.software_version, newer.first_inform, newer.last_inform) == ('newer', 2.0, 3.0)
 
     asyncio.run(scenario())

@@ -36,7 +36,7 @@ _ROWS = 999 // len(_NAMES)
 _ARRAYS = ', '.join(
     f'%s::{"float8" if isinstance(column.type, sa.Double) else "text"}[]' for column in schema.device.columns
 )
-_POSTGRES_UPSERT = f'{_INTO} SELECT * FROM unnest({_ARRAYS}){_CONFLICT}'
+_POSTGRES_UPSERT = f'{_INTO} SELECT * FROM unnest({_ARRAYS}){_CONFLICT}'  # noqa: S608 - names of our own columns
 
 
 @cache
@@ -51,19 +51,26 @@ class Devices(Database):
         self._flush_s = flush_s
         self._insert = postgresql.insert if engine.dialect.name == 'postgresql' else sqlite.insert
         self._touched: dict[str, DeviceRecord] = {}
+        self._flushing = asyncio.Lock()
 
     def touch(self, record: DeviceRecord) -> None:
         self._touched[record.id] = record
 
     async def flush(self) -> None:
-        if not self._touched:
-            return
-        batch, self._touched = self._touched, {}
-        try:
-            await self._in(self._writer, lambda: self._save_devices(list(batch.values())))
-        except sa.exc.SQLAlchemyError:
-            self._touched = batch | self._touched  # a later record of the same device wins
-            raise
+        """Write what was touched. Once this returns, all that was touched before the call can be read.
+
+        One at a time: a batch that another call has taken is neither among the touched any more nor in the database
+        yet, and whoever read then would be told that a device which has just informed is unknown.
+        """
+        async with self._flushing:
+            if not self._touched:
+                return
+            batch, self._touched = self._touched, {}
+            try:
+                await self._in(self._writer, lambda: self._save_devices(list(batch.values())))
+            except sa.exc.SQLAlchemyError:
+                self._touched = batch | self._touched  # a later record of the same device wins
+                raise
 
     def _save_devices(self, records: Sequence[DeviceRecord]) -> None:
         # In the order of their ids: two processes upserting the same devices must not lock each other out.

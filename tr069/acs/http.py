@@ -41,7 +41,7 @@ class Request:
 
     @property
     def path(self) -> str:
-        return self.target.partition('?')[0]
+        return self.target if '?' not in self.target else self.target.partition('?')[0]
 
 
 @dataclass(slots=True)
@@ -244,8 +244,8 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         request = Request(
-            self._parser.get_method().decode('latin-1'),
-            self._target.decode('latin-1'),
+            'POST' if (method := self._parser.get_method()) == b'POST' else method.decode('latin-1'),
+            '/' if self._target == b'/' else self._target.decode('latin-1'),
             self._headers,
             b''.join(self._body) if len(self._body) != 1 else self._body[0],
             self,
@@ -290,6 +290,14 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         close = response.close or not keep
+        if not close and not response.headers:  # nearly all that a CPE gets
+            line, body = _LINES[response.status], response.body
+            if response.status == 204:
+                transport.write(b'%b%b\r\n' % (line, response.head))
+            else:
+                transport.write(b'%b%bContent-Length: %d\r\n\r\n%b' % (line, response.head, len(body), body))
+            self._wait(self._server.limits.idle_timeout_s)
+            return
         head = [_LINES[response.status], response.head]
         for name, value in response.headers:
             head.append(f'{name}: {value}\r\n'.encode('latin-1', 'replace'))

@@ -52,7 +52,10 @@ class TargetField(serializers.ReadOnlyField):
 
     def to_representation(self, instance):
         is_row = isinstance(instance, EnforcementChange)
-        return asdict(instance.as_change().target if is_row else instance.as_target())
+        target = asdict(instance.as_change().target if is_row else instance.as_target())
+        if not target['values']:
+            del target['values']
+        return target
 
 
 class BalanceField(serializers.DecimalField):
