@@ -26,7 +26,7 @@ from .enforcement import control
 from .enforcement.conduct import begin_run, conduct, is_abandoned, waiting_points, waiting_runs
 from .enforcement.errors import RunRefusedError
 from .enforcement.execute import watch_points, work_point
-from .enforcement.halts import why_held
+from .enforcement.halts import note_halt, why_held
 from .enforcement.lanes import RESTORE, kinds_of, lane_of
 from .enforcement.learn import learn_cpes
 from .enforcement.plan import plan_runs, unplanned_lines
@@ -98,7 +98,9 @@ class WorkPoint(JobRunner):
         # Whoever found this point taken has left its rows to us.
         lane = lane_of(EnforcementRun.objects.values_list('kind', flat=True).get(pk=run))
         for waiting in waiting_runs(point, kinds_of(lane)):
-            if not why_held(waiting, point):
+            if halt := why_held(waiting, point):
+                note_halt(waiting, halt)
+            else:
                 enqueue_points(waiting, [point])
         if set(work.outcomes) - {*OutcomeChoices.SUCCESS, OutcomeChoices.SKIPPED}:
             raise JobFailed

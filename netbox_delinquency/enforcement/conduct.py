@@ -17,7 +17,7 @@ from ..events import RUN_COMPLETED, RUN_STARTED, send_run_event
 from ..models import EnforcementRun, EnforcementSettings
 from .control import notify_starter, pause_run
 from .errors import RunRefusedError
-from .halts import deadline_passed, taken_up, taken_up_at, why_halt
+from .halts import deadline_passed, note_halt, taken_up, taken_up_at, why_halt
 from .journal import DEAD_AFTER
 from .lanes import RESTORE, held_points, lane_of
 from .plan import plan_hash
@@ -95,7 +95,7 @@ def conduct(pk: int, now: datetime, watched: bool = False) -> Orders:
         if now < soaked_at or not watched:
             return Orders(look_at=max(now, soaked_at))
     if halt := why_halt(run, settings):
-        EnforcementRun.objects.filter(pk=run.pk).update(halt_reason=halt)
+        note_halt(run, halt)
         return Orders()
     run.advance(wave=following, wave_done_at=None, halt_reason='')
     return Orders(tuple(still_open.filter(wave=following).order_by().values_list('point', flat=True).distinct()))

@@ -20,7 +20,7 @@ from nornir_tasks.tasks import watch_point
 
 from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
-from .halts import budget, taken_up_at, why_halt
+from .halts import budget, note_halt, taken_up_at, why_halt
 from .journal import DatabaseJournal, forget_dead_claims
 from .lanes import ENFORCE, hold_point, lane_of
 
@@ -68,7 +68,7 @@ def _work(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Work:
     # What a dead worker had sent is read first of all, and no cap holds that.
     rows = [*_with_lines(due.filter(sent_at__isnull=False)), *_with_lines(due.filter(sent_at__isnull=True)[:left])]
     if not rows:
-        return _halted(run, f'{sentence}: it goes on as the hour moves on') if due.exists() else Work()
+        return _halted(run, sentence) if due.exists() else Work()
     where = point.as_point()
     if left is not None:
         where = replace(where, batch_size=max(1, min(where.batch_size, left)))
@@ -81,7 +81,7 @@ def _work(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Work:
 
 
 def _halted(run: EnforcementRun, halt: str) -> Work:
-    EnforcementRun.objects.filter(pk=run.pk, status=RunStatusChoices.RUNNING).update(halt_reason=halt)
+    note_halt(run, halt)
     return Work(halt=halt)
 
 

@@ -15,7 +15,7 @@ from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings
 from .lanes import ENFORCE, RESTORE, kinds_of, lane_of
 
-__all__ = ('HOUR', 'budget', 'deadline_passed', 'taken_up', 'taken_up_at', 'why_halt', 'why_held')
+__all__ = ('HOUR', 'budget', 'deadline_passed', 'note_halt', 'taken_up', 'taken_up_at', 'why_halt', 'why_held')
 
 HOUR = timedelta(hours=1)
 CAP_LOCK = 0x64656C63  # "delc": who counts rows against a cap does it alone
@@ -68,6 +68,12 @@ def why_held(run: EnforcementRun, point: int) -> str:
     return sentence if left == 0 else ''
 
 
+def note_halt(run: EnforcementRun, reason: str) -> None:
+    """Let whoever looks at a running run see why nothing is sent."""
+    running = EnforcementRun.objects.filter(pk=run.pk, status=RunStatusChoices.RUNNING)
+    running.exclude(halt_reason=reason).update(halt_reason=reason)
+
+
 def budget(settings: EnforcementSettings, point: EnforcementPoint, now: datetime) -> tuple[int | None, str]:
     """How many more rows may be sent at this point within the hour (`None`: no cap), and which cap says so.
 
@@ -81,9 +87,10 @@ def budget(settings: EnforcementSettings, point: EnforcementPoint, now: datetime
     if cap := settings.max_rows_per_hour:
         # By point, since the index is: the log of five years is not read for the last hour of it.
         points = list(EnforcementPoint.objects.order_by().values_list('pk', flat=True))
-        caps.append((max(0, cap - _rows_since(points, now)), f'the cap of {cap} rows an hour is reached'))
+        sentence = f'the cap of {cap} rows an hour is reached: it goes on as the hour moves on'
+        caps.append((max(0, cap - _rows_since(points, now)), sentence))
     if cap := point.max_rows_per_hour:
-        sentence = f'the cap of {point} of {cap} rows an hour is reached'
+        sentence = f'the cap of {point} of {cap} rows an hour is reached: it goes on as the hour moves on'
         caps.append((max(0, cap - _rows_since([point.pk], now)), sentence))
     return min(caps, default=(None, ''))
 

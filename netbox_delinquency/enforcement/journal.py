@@ -24,7 +24,7 @@ from ..policy.evaluate import frozen
 from .control import pause_run
 from .errors import RunRefusedError
 from .facts import why_not
-from .halts import budget, deadline_passed, taken_up_at, why_halt
+from .halts import budget, deadline_passed, note_halt, taken_up_at, why_halt
 from .lanes import ENFORCE, held_points, kinds_of, lane_of
 from .revert import should_pin
 from .watch import why_break
@@ -102,9 +102,7 @@ class DatabaseJournal:
         rows = {} if run.status in (RunStatusChoices.PAUSED, RunStatusChoices.CANCELLED) else self._open(keys)
         halt = self._why_halt(run, settings, now) or self._why_break(run, settings, now)
         if halt or (halt := self._why_capped(run, settings, rows.values(), now)):
-            EnforcementRun.objects.filter(pk=run.pk, status=RunStatusChoices.RUNNING).exclude(halt_reason=halt).update(
-                halt_reason=halt
-            )
+            note_halt(run, halt)
             return Claim(halt=halt)
         refused = self._refused(rows, now)
         held = self._held_by_others([row.line_id for row in rows.values()], now)
@@ -252,7 +250,7 @@ class DatabaseJournal:
         for point in EnforcementPoint.objects.filter(pk__in=by_point):
             left, sentence = budget(settings, point, now)
             if left is not None and sum(by_point.values()) > left:
-                return f'{sentence}: it goes on as the hour moves on'
+                return sentence
         return ''
 
     def _refused(self, rows: Mapping[str, EnforcementChange], now: datetime) -> dict[str, str]:

@@ -150,7 +150,7 @@ class JobsTestCase(TestCase):
 
     def test_housekeeping_begins_what_the_engine_approved_and_no_queue_took(self):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
-        (restore,) = plan_runs(unplanned_lines(), NOW)
+        (restore,) = plan_runs(unplanned_lines(), datetime.now(tz=UTC))
         self.work(jobs.Housekeeping)
         self.assertEqual(self.queued(), [])
         EnforcementRun.objects.update(approved_at=NOW - timedelta(minutes=2))

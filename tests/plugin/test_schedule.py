@@ -8,15 +8,16 @@ from django.core.management import CommandError, call_command
 from django.test import TestCase
 from django.utils import timezone
 from django_rq import get_queue
+from netbox.registry import registry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.job import Job as RQJob
 from rq.job import JobStatus
 
 from netbox_delinquency import schedule
-from netbox_delinquency.jobs import Evaluate, Housekeeping, RenewCalendars, Retention
+from netbox_delinquency.jobs import Housekeeping
 from netbox_delinquency.schedule import ensure_now_and_then, ensure_system_jobs, is_lost
 
-NAMES = {str(runner.name) for runner in (Evaluate, Housekeeping, RenewCalendars, Retention)}
+NAMES = {str(runner.name) for runner in registry['system_jobs'] if runner.__module__ == 'netbox_delinquency.jobs'}
 
 
 class ScheduleTestCase(TestCase):
