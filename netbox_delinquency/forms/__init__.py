@@ -8,6 +8,5 @@ from .plan import *
 from .plan_change import *
 from .point import *
 from .policy import *
-from .profile import *
 from .run import *
 from .subscriber import *

@@ -15,7 +15,7 @@ from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, re
 from ..enforcement.errors import RunRefusedError
 from ..enforcement.profile import acs_drivers, plan_profile, reachable_lines
 from ..filtersets import AccessLineFilterSet
-from ..forms import ProfileForm
+from ..forms.profile import ProfileForm
 from ..jobs import enqueue_learn, enqueue_look
 from ..models import AccessLine, EnforcementPoint
 
