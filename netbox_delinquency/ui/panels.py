@@ -2,6 +2,7 @@
 
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from netbox.ui import attrs
 from netbox.ui.panels import ObjectPanel
 
@@ -305,7 +306,7 @@ class ProgressPanel(ObjectPanel):
 class PreviewPanel(ObjectPanel):
     """What the run would do, before it has begun."""
 
-    title = _('Preview')
+    title = pgettext_lazy('run', 'Preview')
     template_name = 'netbox_delinquency/panels/preview.html'
 
     def get_context(self, context):

@@ -10,7 +10,6 @@ from pathlib import Path
 from unittest import mock, skipIf
 
 from core.models import Job
-from django.test import override_settings
 from django.urls import reverse
 
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
@@ -32,7 +31,6 @@ PLANTED = 'pl4nted-s3cret'
 
 
 @skipIf(missing(), missing())
-@override_settings(PLUGINS_CONFIG={'netbox_delinquency': {'parallel_points': 1}})
 class RadiusDialectsTestCase(PluginAPITestCase):
     @classmethod
     def setUpClass(cls):
