@@ -168,11 +168,28 @@ def test_what_an_absent_device_did_not_do_is_taken_back() -> None:
             cpe = Cpe('S1')
             genie.add(cpe, online=False)
             assert (await client.read(cpe.id, [RATE])).error
+            device = genie.devices[cpe.id]
+            young = dict(device.cached)
+            device.cached = {path: (*leaf[:3], 1.0) for path, leaf in young.items()}
             found = (await client.apply(SLOW, [cpe.id]))[cpe.id]
             assert found.standing is Standing.FAILED  # its old value is not known: nothing is changed
             assert 'nothing was changed' in found.message
             assert genie.tasks == {}
-            assert genie.devices[cpe.id].tags == set()
+            assert device.tags == set()
+
+    asyncio.run(scenario())
+
+
+def test_an_absent_device_whose_old_value_is_known_waits_with_its_tag_and_without_a_task() -> None:
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe = Cpe('S1')
+            genie.add(cpe, online=False)
+            found = (await client.apply(SLOW, [cpe.id]))[cpe.id]
+            assert (found.standing, [item.value for item in found.before]) == (Standing.PENDING, ['-1'])
+            assert genie.tasks == {}
+            genie.session(cpe.id)
+            assert cpe.value(RATE) == '64000'
 
     asyncio.run(scenario())
 
