@@ -157,7 +157,8 @@ def measure(n: int, given: dict, rounds: int) -> dict[str, tuple[float, float]]:
 
         def bare() -> None:
             sql(
-                """UPDATE netbox_delinquency_contract SET stage_id = %(stage)s, stage_since = %(now)s, took_effect_at = %(now)s,
+                """UPDATE netbox_delinquency_contract SET stage_id = %(stage)s, stage_since = %(now)s,
+                   took_effect_at = %(now)s,
                    next_stage_id = %(stage)s, next_action_on = %(now)s::date, next_action_at = %(now)s,
                    standing_note = 'x'""",
                 {'stage': stage, 'now': NOW},

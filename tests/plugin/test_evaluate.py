@@ -39,8 +39,8 @@ moments = st.integers(0, 172 * 86_400).map(
     ]
 )
 ARRANGED = (
-    'policy', 'stage', 'source', 'oldest_due_date', 'awaiting_clearing', 'stage_since', 'took_effect_at', 'relieved', 'open_balance',
-    'unpaid_invoices', 'time_zone', 'tier', 'calendar', 'review_requested_at', 'notices_from',
+    'policy', 'stage', 'source', 'oldest_due_date', 'awaiting_clearing', 'stage_since', 'took_effect_at', 'relieved',
+    'open_balance', 'unpaid_invoices', 'time_zone', 'tier', 'calendar', 'review_requested_at', 'notices_from',
 )  # fmt: skip
 
 contracts = st.fixed_dictionaries(
