@@ -88,7 +88,8 @@ def test_a_step_is_taken_on_the_day_of_the_case_and_not_a_second_before(preset, 
     due = case.get('due') or told - timedelta(days=10)
     facts = facts_of(
         preset, case.get('stage'), oldest_due_date=due, notice_at=at(told, zone=zone) if told else None, zone=zone,
-        stage_since=at(since or told or due, zone=zone), took_effect_at=at(since or told or due, zone=zone), open_balance=Decimal(str(case.get('balance', 500))),
+        stage_since=at(since or told or due, zone=zone), took_effect_at=at(since or told or due, zone=zone),
+        open_balance=Decimal(str(case.get('balance', 500))),
     )  # fmt: skip
     rules, seen = rules_of(preset), at(since or told or due, zone=zone)
     if case['earliest'] == 'never':
