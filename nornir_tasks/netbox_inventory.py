@@ -28,7 +28,9 @@ POINTS = (
 )
 DEVICES = (
     'dcim/devices',
-    'id,name,status,site,role,device_type,platform,primary_ip,serial,asset_tag,tags,custom_fields',
+    # Without the addresses of both families NetBox looks the primary one up device by device.
+    'id,name,status,site,role,device_type,platform,primary_ip,primary_ip4,primary_ip6,serial,asset_tag,tags,'
+    'custom_fields',
 )
 SOURCES = {'points': POINTS, 'devices': DEVICES}
 
