@@ -25,7 +25,7 @@ from .factories import make_contract, make_line, make_plan, make_point, make_pol
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TODAY = date(2026, 11, 20)
-WORLDS, EXAMPLES = 1_000, 220
+WORLDS, EXAMPLES = 1_000, 260
 
 # Around clock changes in New York and Lisbon, Easter and carnival, year ends, and ordinary weeks.
 moments = st.integers(0, 172 * 86_400).map(
