@@ -22,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 SSH_TESTS = [
     ROOT / 'tests' / 'nornir_tasks' / f'test_{name}.py' for name in ('ssh', 'ssh_ways', 'consoles', 'routeros')
 ]
+PARALLEL = ['--numprocesses', 'auto', '--maxprocesses', '4', '--dist', 'loadfile', '--no-loadscope-reorder']
 PASS_THROUGH = {'allow_extra_args': True, 'ignore_unknown_options': True}
 
 
@@ -47,7 +48,7 @@ def setup() -> None:
 def test(context: typer.Context) -> None:
     """Run pytest with services and a template database; arguments are pytest's.
 
-    Without any: all, with coverage, and those of SSH once more with paramiko 4.
+    Without any: all, a worker a core, with coverage, and those of SSH once more with paramiko 4.
     """
     with services() as urls:
         ensure_templates(urls)
@@ -56,7 +57,7 @@ def test(context: typer.Context) -> None:
             raise typer.Exit(call([sys.executable, '-m', 'pytest', *context.args], env))
         coverage = [sys.executable, '-m', 'coverage']
         call([*coverage, 'erase'], env)
-        failed = call([*coverage, 'run', '-m', 'pytest', '-q'], env)
+        failed = call([*coverage, 'run', '-m', 'pytest', '-q', *PARALLEL], env)
         call([*coverage, 'combine', '--quiet'], env)
         for package in ('netbox_delinquency', 'nornir_tasks', 'tr069'):
             say(f'coverage of {package}')
@@ -162,8 +163,9 @@ def serve() -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop the private PostgreSQL, whoever uses it."""
-    Postgres().stop()
+    """Stop every private PostgreSQL, whoever uses it."""
+    for postgres in Postgres.all():
+        postgres.stop()
 
 
 if __name__ == '__main__':

@@ -26,13 +26,17 @@ DATABASES = {
 }
 
 
+# Every worker of a test run has databases of its own.
+_first_redis = 2 * int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))
+
+
 def _redis_database(number: int) -> dict:
     return {
         'HOST': _redis.hostname or 'localhost',
         'PORT': _redis.port or 6379,
         'USERNAME': unquote(_redis.username or ''),
         'PASSWORD': unquote(_redis.password or ''),
-        'DATABASE': number,
+        'DATABASE': _first_redis + number,
         'SSL': _redis.scheme == 'rediss',
     }
 

@@ -80,27 +80,42 @@ def program(name: str) -> str:
 
 
 class Postgres:
-    """The private cluster. `url` is a `postgresql://` URL of a superuser, without a database name."""
+    """A private cluster, kept. `url` is a `postgresql://` URL of a superuser, without a database name."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = 'postgres') -> None:
         self.user = unprivileged_user()
-        self.folder = self._folder()
-        self.state = HOME / 'postgres.json'
+        self.folder = self._folder(name)
+        self.state = HOME / f'{name}.json'
 
-    def _folder(self) -> Path:
-        """`.netbox/postgres`, or a folder in /var/tmp where the unprivileged user cannot reach the tree."""
-        folder = HOME / 'postgres'
+    def _folder(self, name: str) -> Path:
+        """`.netbox/NAME`, or a folder in /var/tmp where the unprivileged user cannot reach the tree."""
+        folder = HOME / name
         HOME.mkdir(exist_ok=True)
         if self.user:
             reachable = subprocess.run(as_user(['test', '-x', str(HOME)], self.user), cwd='/', check=False)
             if reachable.returncode:
-                folder = Path('/var/tmp') / f'netbox-delinquency-{HOME.stat().st_ino}'
+                folder = Path('/var/tmp') / f'netbox-delinquency-{HOME.stat().st_ino}-{name}'
         return folder
+
+    @classmethod
+    def all(cls) -> list[Postgres]:
+        """Every one that was ever made here."""
+        return [cls(path.stem) for path in sorted(HOME.glob('postgres*.json'))]
+
+    def __enter__(self) -> Postgres:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def url(self) -> str:
         state = json.loads(self.state.read_text())
         return f'postgresql://netbox:{state["password"]}@127.0.0.1:{state["port"]}'
+
+    def is_at(self, url: str) -> bool:
+        return self.state.exists() and self.url == url
 
     def running(self) -> bool:
         if not (self.folder / 'PG_VERSION').exists():

@@ -71,6 +71,7 @@ class Stack:
     log_file: TextIO
     open_: ExitStack  # ends whatever was started
     worker_command: Sequence[str]
+    postgres: Postgres | None  # one that may be restarted
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
     lanes: dict[int, tuple[str, ...]] = field(default_factory=dict)  # queues of each worker, by process id
 
@@ -134,9 +135,9 @@ class Stack:
             self.start_worker(*self.lanes[worker.pid])
 
     def restart_postgres(self) -> None:
-        """Restart the private PostgreSQL; one that was given only loses all its sessions with this database."""
-        if self.env['DATABASE_URL'] == Postgres().url:
-            Postgres().restart()
+        """Restart it; one that others use only loses all its sessions with this database."""
+        if self.postgres is not None:
+            self.postgres.restart()
         else:
             name = self.env['DELINQUENCY_DEV_DATABASE']
             ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
@@ -193,10 +194,12 @@ def stack(
     latency: float = 0,
     web: Sequence[str] = RUNSERVER,
     worker_command: Sequence[str] = (str(BIN / 'netbox'), 'rqworker'),
+    postgres: Postgres | None = None,
 ) -> Iterator[Stack]:
     """Start everything; where the lab cannot run, `lab` is None (the caller says so).
 
-    There are `routers` with `lines` each, whose answers are seen after `latency` seconds.
+    There are `routers` with `lines` each, whose answers are seen after `latency` seconds. `postgres` is the server that
+    `DATABASE_URL` names, where nobody else uses it.
     """
     with ExitStack() as open_, tempfile.TemporaryDirectory() as folder:
         lab = open_.enter_context(Lab()) if with_lab and not Lab.available() else None
@@ -226,6 +229,7 @@ def stack(
             control=simulator['control'], lab=lab, env=env, log=Path(log.name),
             secrets={'router password': router_password, 'signing key': signing_key.removeprefix('whsec_')},
             redis=redis, log_file=log, open_=open_, worker_command=worker_command,
+            postgres=postgres,
         )  # fmt: skip
         for lane in LANES:
             running.start_worker(lane)
