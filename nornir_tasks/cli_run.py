@@ -22,6 +22,7 @@ from nornir_tasks.terminal import console, sentences
 POLL_SECONDS = 1.0
 ENDED = ('completed', 'failed', 'cancelled')
 GIVES_BACK = 'restore'  # the kind of run that nothing holds up
+UNWRITTEN = 'the journal could not be written'
 
 Filters = Annotated[
     list[str] | None,
@@ -73,42 +74,48 @@ def apply(
     deadline: Annotated[
         float | None, typer.Option(min=1, help='Seconds for all of it; rows not begun by then stay open.')
     ] = None,
+    resume: Annotated[bool, typer.Option(help='Go on with a run that was paused.')] = False,
 ) -> None:
     """Execute an approved run from here, journaling to NetBox; goes on where an abandoned one was left.
 
     Rows go in the waves of their plan. It stops by itself where too much goes wrong, where NetBox pauses the run or
-    stops enforcement, and cleanly on Ctrl-C: rows not begun stay open. What gives access back has no waves, and nothing
-    but Ctrl-C and the deadline stops it.
+    stops enforcement, and cleanly on Ctrl-C: rows not begun stay open, and the run is paused. What gives access back
+    has no waves, nothing but Ctrl-C and the deadline stops it, and NetBox's workers go on with it then.
     """
     with sentences():
         netbox = NetBox.from_environment()
         journal: Journal = MemoryJournal() if dry_run else NetBoxJournal(netbox, run)
         held = netbox.run(run)['kind']['value'] != GIVES_BACK
         if not dry_run:
-            netbox.act(run, 'begin')
+            netbox.act(run, 'begin', {'resume': resume})
         changes = netbox.open_changes(run)
         points = netbox.points(name=list(changes)) if changes else []
-        with cancelled_by_ctrl_c() as cancel, RunBar() as bar:
-            results = run_changes(
-                points,
-                changes,
-                ReportingJournal(journal, Counting(changes, bar).count),
-                parallel=parallel,
-                dry_run=dry_run,
-                soak_s=soak if held and not dry_run else 0.0,
-                breaker=BreakerLimits(max_failed_percent=max_failed) if held and not dry_run else None,
-                cancel=cancel,
-                deadline_s=deadline,
-            )
+        try:
+            with cancelled_by_ctrl_c() as cancel, RunBar() as bar:
+                results = run_changes(
+                    points,
+                    changes,
+                    ReportingJournal(journal, Counting(changes, bar).count),
+                    parallel=parallel,
+                    dry_run=dry_run,
+                    soak_s=soak if held and not dry_run else 0.0,
+                    breaker=BreakerLimits(max_failed_percent=max_failed) if held and not dry_run else None,
+                    cancel=cancel,
+                    deadline_s=deadline,
+                )
+        except KeyboardInterrupt:
+            if not dry_run:
+                netbox.finish(run, 'it was broken off')
+            raise
         for name in changes.keys() - {point.name for point in points}:
             results.halted[name] = 'NetBox has no such enforcement point, or you may not see it'
         if not dry_run:
-            netbox.act(run, 'finish')
+            netbox.finish(run, *(results.halted.values() or [UNWRITTEN]))
     names = {change.key: name_of(change.target) for rows in changes.values() for change in rows}
     show_results(results, names)
     open_rows = len(names) - len(results)
     if open_rows:
-        _show_open(run, open_rows, results)
+        _show_open(run, open_rows, results, held)
     wrong = [result for result in results if not result.outcome.is_success and result.outcome is not Outcome.SKIPPED]
     if wrong or open_rows:
         raise typer.Exit(1)
@@ -188,7 +195,7 @@ def show_results(results: Sequence[ChangeResult], names: Mapping[str, str]) -> N
     console.print(', '.join(f'{count} {outcome}' for outcome, count in sorted(counts.items())) or 'no rows')
 
 
-def _show_open(run: int, count: int, results: RunResults) -> None:
+def _show_open(run: int, count: int, results: RunResults, held: bool) -> None:
     """Why rows were left, once for each reason, and how to go on."""
     by_reason: dict[str, list[str]] = {}
     for point, reason in sorted(results.halted.items()):
@@ -196,8 +203,7 @@ def _show_open(run: int, count: int, results: RunResults) -> None:
     for reason, points in by_reason.items():
         console.print(f'[yellow]stopped[/yellow] at {escape(", ".join(points))}: {escape(reason)}')
     if not by_reason:
-        console.print('[red]the journal could not be written[/red]')
-    console.print(
-        f'{count} rows are left open, and nothing was sent to them. Go on with "delinquency apply {run}" (NetBox lets '
-        'go of the run once it has heard nothing from here for 90 s), or cancel the run'
-    )
+        console.print(f'[red]{UNWRITTEN}[/red]')
+    command = f'"delinquency apply {run} --resume"'
+    whose = f'The run is paused: go on with {command}, or there' if held else "NetBox's workers take them up"
+    console.print(f'{count} rows are left open, and nothing was sent to them. {whose}, or cancel the run')

@@ -27,6 +27,7 @@ PAGE = 1000
 TIMEOUT = 30.0  # seconds without an answer
 PAGE_TIMEOUT = 120.0  # a thousand devices take a busy NetBox a while, and asking again makes it busier
 PAGE_WORKERS = 2  # pages asked for at a time
+REASON = 400  # characters that NetBox keeps of why a run was left
 NO_CONTENT = 204
 
 
@@ -122,6 +123,12 @@ class NetBox:
         """An action on a run: approve, start, begin, finish, cancel, or one of the journal's."""
         answer: dict[str, Any] = self._post(f'runs/{pk}/{action}', dict(body or {}))
         return answer
+
+    def finish(self, pk: int, *reasons: str) -> dict[str, Any]:
+        """Let go of a run that was begun: it has ended where its rows are closed. Rows left open, for these `reasons`,
+        pause it until somebody resumes it; of one that gives access back, NetBox's workers take them up."""
+        told = '; '.join(sorted(set(reasons)))
+        return self.act(pk, 'finish', {'reason': told[:REASON]} if told else {})
 
     def progress(self, pk: int) -> dict[str, Any]:
         """How far a run is: status, wave, waves, rows, done, outcomes, rate_per_s, eta_s (seconds), halt_reason."""

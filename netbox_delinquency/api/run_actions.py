@@ -23,8 +23,9 @@ from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED, HTTP_409_
 from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import ChangeResult, Outcome, Reading
 
+from ..choices import RunStatusChoices
+from ..enforcement import control
 from ..enforcement.conduct import begin_run, finish_run
-from ..enforcement.control import cancel_run, pause_run
 from ..enforcement.errors import RunRefusedError
 from ..enforcement.journal import DatabaseJournal
 from ..enforcement.plan import approve_run, plan_runs, unplanned_lines
@@ -126,6 +127,16 @@ class VitalsRequest(serializers.Serializer):
 
 class PauseRequest(serializers.Serializer):
     reason = serializers.CharField(max_length=400)
+
+
+class BeginRequest(serializers.Serializer):
+    resume = serializers.BooleanField(default=False, help_text='Go on with it even where it is paused')
+
+
+class FinishRequest(serializers.Serializer):
+    reason = serializers.CharField(
+        max_length=400, default='rows are left open', help_text='Why rows are left open, where any are'
+    )
 
 
 class ClaimAnswer(serializers.Serializer):
@@ -251,16 +262,19 @@ class RunActionsMixin:
         """End a run: what was not sent is closed, what was sent is read back."""
         run = self._run(pk)
         with refusals():
-            cancel_run(run, timezone.now())
+            control.cancel_run(run, timezone.now())
         return self._answer(run)
 
-    @document(None, EnforcementRunSerializer)
+    @document(BeginRequest, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def begin(self, request, pk):
-        """Take an approved run in hand, from a runbook."""
-        run = self._run(pk)
+        """Take an approved run in hand, from a runbook; or one that was paused, where that is asked for."""
+        run, resume = self._run(pk), self._body(BeginRequest)['resume']
         with refusals():
-            run = begin_run(run.pk, timezone.now(), executor=self._executor())
+            if resume and run.status == RunStatusChoices.PAUSED:
+                run = control.resume_run(run, timezone.now(), self._executor())
+            else:
+                run = begin_run(run.pk, timezone.now(), self._executor())
         return self._answer(run)
 
     @document(ClaimRequest, ClaimAnswer)
@@ -314,7 +328,7 @@ class RunActionsMixin:
         """Send nothing more until somebody resumes it."""
         run = self._run(pk)
         with refusals():
-            pause_run(run, self._body(PauseRequest)['reason'], timezone.now())
+            control.pause_run(run, self._body(PauseRequest)['reason'], timezone.now())
         return self._answer(self._run(pk))
 
     @document(None, EnforcementRunSerializer)
@@ -331,11 +345,11 @@ class RunActionsMixin:
         """How far a run is."""
         return Response(asdict(progress(self.get_object(), timezone.now())))
 
-    @document(None, EnforcementRunSerializer)
+    @document(FinishRequest, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def finish(self, request, pk):
-        """End a run whose rows are all closed."""
+        """End a run whose rows are all closed; one with rows left open is paused until somebody resumes it."""
         run = self._run(pk)
         if run.executor != self._executor():
-            raise Refused(f'run "{run}" is being worked on by {run.executor}')
-        return self._answer(finish_run(run, timezone.now()))
+            raise Refused(f'run "{run}" is being worked on by {run.worked_by}')
+        return self._answer(finish_run(run, self._body(FinishRequest)['reason'], timezone.now()))

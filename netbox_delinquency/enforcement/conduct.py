@@ -17,7 +17,7 @@ from ..events import RUN_COMPLETED, RUN_STARTED, send_run_event
 from ..models import EnforcementRun, EnforcementSettings
 from .control import notify_starter, pause_run
 from .errors import RunRefusedError
-from .halts import deadline_passed, note_halt, taken_up, taken_up_at, why_halt
+from .halts import deadline_passed, note_halt, why_halt
 from .journal import DEAD_AFTER
 from .lanes import RESTORE, held_points, lane_of
 from .plan import plan_hash
@@ -44,13 +44,14 @@ def begin_run(pk: int, now: datetime, executor: str = '') -> EnforcementRun:
     if run.status not in (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING):
         raise RunRefusedError(f'run "{run}" is {run.status}: only an approved one can be started')
     if run.status == RunStatusChoices.RUNNING and not is_abandoned(run, now):
-        raise RunRefusedError(f'run "{run}" is being worked on by {run.executor}')
+        raise RunRefusedError(f'run "{run}" is being worked on by {run.worked_by}')
     if plan_hash(run) != run.approved_hash:
         raise RunRefusedError(f'the rows of run "{run}" are not those that were approved: cancel it and plan anew')
     begins = run.status == RunStatusChoices.APPROVED
     run.advance(
         status=RunStatusChoices.RUNNING,
-        executor=executor or taken_up(now),
+        executor=executor,
+        taken_up_at=now if begins else run.taken_up_at,
         started_at=run.started_at or now,
         heartbeat_at=now,
         halt_reason='',
@@ -62,7 +63,7 @@ def begin_run(pk: int, now: datetime, executor: str = '') -> EnforcementRun:
 
 def is_abandoned(run: EnforcementRun, now: datetime) -> bool:
     """True for a running run of a runbook that fell silent. One of the workers' is theirs, whoever of them died."""
-    if run.status != RunStatusChoices.RUNNING or taken_up_at(run) is not None:
+    if run.status != RunStatusChoices.RUNNING or not run.executor:
         return False
     return run.heartbeat_at is None or run.heartbeat_at < now - DEAD_AFTER
 
@@ -75,7 +76,7 @@ def conduct(pk: int, now: datetime, watched: bool = False) -> Orders:
     A wave that soaks is followed by the next only once its points were `watched` after it.
     """
     run = EnforcementRun.objects.select_for_update().get(pk=pk)
-    if run.status != RunStatusChoices.RUNNING or taken_up_at(run) is None:
+    if run.status != RunStatusChoices.RUNNING or run.executor:
         return Orders()
     still_open = run.changes.filter(outcome='')
     if still_open.filter(wave__lte=run.wave).exists():
@@ -108,7 +109,7 @@ def waiting_points(run: EnforcementRun) -> list[int]:
     """
     rows = run.changes.filter(outcome='')
     if run.status == RunStatusChoices.RUNNING:
-        if taken_up_at(run) is None:
+        if run.executor:
             return []
         rows = rows.filter(wave__lte=run.wave)
     elif run.status == RunStatusChoices.CANCELLED and run.started_at:
@@ -127,12 +128,21 @@ def waiting_runs(point: int, lane_kinds: list[str]) -> list[EnforcementRun]:
     return [run for run in found if point in waiting_points(run)]
 
 
-def finish_run(run: EnforcementRun, now: datetime) -> EnforcementRun:
-    """Close a runbook's run whose rows are all closed; one with open rows (its journal failed) stays running."""
-    with transaction.atomic():
-        run = EnforcementRun.objects.select_for_update().get(pk=run.pk)
-        if run.status == RunStatusChoices.RUNNING and not run.changes.filter(outcome='').exists():
-            _end(run, now)
+@transaction.atomic
+def finish_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementRun:
+    """A runbook lets go of its run: one whose rows are all closed has ended.
+
+    One with rows left is paused, for the `reason`: what made the runbook stop must not be gone over by the workers, who
+    take up what falls silent. A run that gives access back is theirs then.
+    """
+    run = EnforcementRun.objects.select_for_update().get(pk=run.pk)
+    if run.status != RunStatusChoices.RUNNING:
+        return run
+    if not run.changes.filter(outcome='').exists():
+        _end(run, now)
+    elif lane_of(run.kind) != RESTORE:
+        pause_run(run, f'{run.executor} left it: {reason}', now)
+        run.refresh_from_db()
     return run
 
 

@@ -15,7 +15,6 @@ from ..choices import OutcomeChoices, RunStatusChoices
 from ..events import RUN_COMPLETED, RUN_PAUSED, send_run_event
 from ..models import EnforcementRun
 from .errors import RunRefusedError
-from .halts import taken_up
 
 __all__ = ('START', 'cancel_run', 'notify_starter', 'pause_run', 'resume_run')
 
@@ -36,8 +35,8 @@ def pause_run(run: EnforcementRun, reason: str, now: datetime) -> None:
 
 
 @transaction.atomic
-def resume_run(run: EnforcementRun, now: datetime) -> EnforcementRun:
-    """Go on where it was paused, by NetBox's workers. Raises `RunRefusedError`.
+def resume_run(run: EnforcementRun, now: datetime, executor: str = '') -> EnforcementRun:
+    """Go on where it was paused, by NetBox's workers or a runbook. Raises `RunRefusedError`.
 
     Whoever resumes has seen what was wrong: the breaker counts, and the deadline runs, from now; the points' state now
     is what later losses are measured by.
@@ -46,7 +45,9 @@ def resume_run(run: EnforcementRun, now: datetime) -> EnforcementRun:
     if locked.status != RunStatusChoices.PAUSED:
         raise RunRefusedError(f'run "{run}" is {locked.status}: only a paused one can be resumed')
     locked.points.update(sessions_before=None, latency_before_s=None, sessions_now=None, latency_now_s=None)
-    locked.advance(status=RunStatusChoices.RUNNING, halt_reason='', executor=taken_up(now))
+    locked.advance(
+        status=RunStatusChoices.RUNNING, executor=executor, taken_up_at=now, heartbeat_at=now, halt_reason=''
+    )
     return locked
 
 

@@ -20,7 +20,7 @@ from nornir_tasks.tasks import watch_point
 
 from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
-from .halts import budget, note_halt, taken_up_at, why_halt
+from .halts import budget, note_halt, why_halt
 from .journal import DatabaseJournal, forget_dead_claims
 from .lanes import ENFORCE, hold_point, lane_of
 
@@ -51,7 +51,7 @@ def work_point(run_pk: int, point_pk: int) -> Work:
         point = EnforcementPoint.objects.select_related('device', 'virtual_machine').get(pk=point_pk)
         if run.status == RunStatusChoices.CANCELLED:
             return _read_back(run, point)
-        if run.status != RunStatusChoices.RUNNING or taken_up_at(run) is None:
+        if run.status != RunStatusChoices.RUNNING or run.executor:
             return Work(halt=why_halt(run, EnforcementSettings.load()) or f'the run is {run.status}')
         RunPoint.objects.update_or_create(
             run=run, point=point, defaults={'executor': f'{socket.gethostname()}/{os.getpid()}', 'heartbeat_at': now}

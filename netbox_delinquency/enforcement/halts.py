@@ -15,26 +15,10 @@ from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings
 from .lanes import ENFORCE, RESTORE, kinds_of, lane_of
 
-__all__ = ('HOUR', 'budget', 'deadline_passed', 'note_halt', 'taken_up', 'taken_up_at', 'why_halt', 'why_held')
+__all__ = ('HOUR', 'budget', 'deadline_passed', 'note_halt', 'why_halt', 'why_held')
 
 HOUR = timedelta(hours=1)
 CAP_LOCK = 0x64656C63  # "delc": who counts rows against a cap does it alone
-WORKERS = 'workers since '
-
-
-def taken_up(now: datetime) -> str:
-    """The executor of a run that NetBox's own workers work off, from now on."""
-    return f'{WORKERS}{now.isoformat(timespec="milliseconds")}'
-
-
-def taken_up_at(run: EnforcementRun) -> datetime | None:
-    """Since when NetBox's workers have this run: started, or resumed by a person. `None`: they do not.
-
-    What went wrong before a person resumed it was seen by that person: breaker and deadline count from here.
-    """
-    if not run.executor.startswith(WORKERS):
-        return None
-    return datetime.fromisoformat(run.executor.removeprefix(WORKERS))
 
 
 def why_halt(run: EnforcementRun, settings: EnforcementSettings) -> str:
@@ -50,7 +34,7 @@ def why_halt(run: EnforcementRun, settings: EnforcementSettings) -> str:
 
 def deadline_passed(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
     """The sentence by which a run is paused once it takes too long; empty while it does not."""
-    since = taken_up_at(run) or run.started_at
+    since = run.taken_up_at or run.started_at
     minutes = settings.deadline_minutes
     if lane_of(run.kind) == RESTORE or not minutes or since is None or now < since + timedelta(minutes=minutes):
         return ''

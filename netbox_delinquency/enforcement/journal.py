@@ -24,7 +24,7 @@ from ..policy.evaluate import frozen
 from .control import pause_run
 from .errors import RunRefusedError
 from .facts import why_not
-from .halts import budget, deadline_passed, note_halt, taken_up_at, why_halt
+from .halts import budget, deadline_passed, note_halt, why_halt
 from .lanes import ENFORCE, held_points, kinds_of, lane_of
 from .revert import should_pin
 from .watch import why_break
@@ -206,7 +206,7 @@ class DatabaseJournal:
         if not run.started_at:
             raise RunRefusedError(f'run "{run}" was {run.status} before it began')
         if self.executor and run.executor != self.executor:
-            raise RunRefusedError(f'run "{run}" is being worked on by {run.executor}')
+            raise RunRefusedError(f'run "{run}" is being worked on by {run.worked_by}')
         return run
 
     def _rows(self, keys: Iterable[str]) -> dict[str, EnforcementChange]:
@@ -283,7 +283,7 @@ class DatabaseJournal:
         held: dict[str, set[int]] = {}
         busy = set()
         for claim in claims.select_related('run'):
-            if taken_up_at(claim.run) is None:
+            if claim.run.executor:
                 alive = claim.run.heartbeat_at is not None and claim.run.heartbeat_at > now - DEAD_AFTER
             else:
                 lane = lane_of(claim.run.kind)
@@ -308,7 +308,7 @@ class DatabaseJournal:
 def forget_dead_claims(point: int, lane: str) -> None:
     """Give back what dead workers had claimed at a point: whoever holds the point knows that no other worker lives."""
     claimed = EnforcementChange.objects.filter(point=point, claimed_at__isnull=False, outcome='')
-    of_workers = claimed.filter(run__kind__in=kinds_of(lane), run__executor__startswith='workers since ')
+    of_workers = claimed.filter(run__kind__in=kinds_of(lane), run__executor='')
     of_workers.update(claimed_at=None)
 
 
@@ -321,8 +321,7 @@ def _close(row: EnforcementChange, result: ChangeResult, now: datetime) -> None:
     if row.before is None and result.before is not None:
         row.before = result.before.as_dict()
     row.after = result.after.as_dict() if result.after else None
-    if row.after is not None and result.refused:
-        row.after['refused'] = True  # the breaker counts these
+    row.refused = result.refused
 
 
 def _observe(line: AccessLine, row: EnforcementChange, result: ChangeResult, now: datetime) -> None:

@@ -8,7 +8,6 @@ from nornir_tasks.breaker import WRONG, BreakerLimits, PointHealth, Tally, Vital
 
 from ..choices import OutcomeChoices
 from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
-from .halts import taken_up_at
 from .lanes import RESTORE, lane_of
 
 __all__ = ('why_break',)
@@ -35,13 +34,13 @@ def why_break(run: EnforcementRun, settings: EnforcementSettings) -> str:
 
 def _tally(run: EnforcementRun, **filters) -> Tally:
     rows = run.changes.filter(**filters).exclude(outcome__in=('', OutcomeChoices.SKIPPED))
-    if since := taken_up_at(run):
-        rows = rows.filter(finished_at__gt=since)
+    if run.taken_up_at:  # a person who resumed it has seen what went wrong before
+        rows = rows.filter(finished_at__gt=run.taken_up_at)
     return Tally(
         **rows.aggregate(
             tried=Count('pk'),
             wrong=Count('pk', filter=Q(outcome__in=[str(outcome) for outcome in WRONG])),
-            refused=Count('pk', filter=Q(after__refused=True)),
+            refused=Count('pk', filter=Q(refused=True)),
             untouched=Count('pk', filter=Q(outcome=OutcomeChoices.FAILED, sent_at__isnull=True)),
         )
     )
@@ -55,7 +54,7 @@ def _health(run: EnforcementRun) -> list[PointHealth]:
     # Of all runs: what another one ended in the meantime is not this one's collateral either.
     had_session = EnforcementChange.objects.filter(
         point__in=[known.point_id for known in watched],
-        sent_at__gte=taken_up_at(run) or run.started_at,
+        sent_at__gte=run.taken_up_at or run.started_at,
         before__isnull=False,
     ).exclude(before__live=None)
     ended = dict(

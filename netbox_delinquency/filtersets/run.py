@@ -32,6 +32,7 @@ class EnforcementRunFilterSet(SearchMixin, PrimaryModelFilterSet):
             'id',
             'name',
             'executor',
+            'taken_up_at',
             'plan_hash',
             'approved_hash',
             'approved_at',
@@ -76,5 +77,6 @@ class EnforcementChangeFilterSet(SearchMixin, NetBoxModelFilterSet):
             'claimed_at',
             'sent_at',
             'finished_at',
+            'refused',
             'message',
         )

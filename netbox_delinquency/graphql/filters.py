@@ -233,6 +233,7 @@ class EnforcementRunFilter(PrimaryModelFilter):
     kind: BaseFilterLookup[enums.RunKindEnum] | None = filter_field()
     status: BaseFilterLookup[enums.RunStatusEnum] | None = filter_field()
     executor: StrFilterLookup | None = filter_field()
+    taken_up_at: DatetimeFilterLookup | None = filter_field()
     plan_hash: StrFilterLookup | None = filter_field()
     author: UserFilter | None = filter_field()
     author_id: ID | None = filter_field()
@@ -272,6 +273,7 @@ class EnforcementChangeFilter(NetBoxModelFilter):
     sent_at: DatetimeFilterLookup | None = filter_field()
     finished_at: DatetimeFilterLookup | None = filter_field()
     outcome: BaseFilterLookup[enums.OutcomeEnum] | None = filter_field()
+    refused: FilterLookup[bool] | None = filter_field()
     message: StrFilterLookup | None = filter_field()
 
 

@@ -34,7 +34,11 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
     )  # fmt: skip
     executor = models.CharField(
         verbose_name=_('executor'), max_length=200, blank=True, editable=False,
-        help_text=_('Who works this run off: a worker and its host, or a runbook and its user'),
+        help_text=_("The runbook that works this run off, and its user; empty: NetBox's workers do"),
+    )  # fmt: skip
+    taken_up_at = models.DateTimeField(
+        verbose_name=_('taken up at'), blank=True, null=True, editable=False,
+        help_text=_('When it was begun, or last resumed; its breaker and its deadline count from there'),
     )  # fmt: skip
     plan_hash = models.CharField(
         verbose_name=_('plan hash'), max_length=64, blank=True, editable=False, help_text=_('SHA-256 over all rows')
@@ -66,8 +70,8 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
     )  # fmt: skip
 
     lifecycle_fields = (
-        'kind', 'status', 'executor', 'plan_hash', 'author', 'approver', 'approved_hash', 'approved_at', 'started_at',
-        'heartbeat_at', 'finished_at', 'wave', 'wave_done_at', 'halt_reason', 'reverts',
+        'kind', 'status', 'executor', 'taken_up_at', 'plan_hash', 'author', 'approver', 'approved_hash', 'approved_at',
+        'started_at', 'heartbeat_at', 'finished_at', 'wave', 'wave_done_at', 'halt_reason', 'reverts',
     )  # fmt: skip
     clone_fields = ()
 
@@ -106,6 +110,10 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
 
     def get_kind_color(self):
         return RunKindChoices.colors.get(self.kind)
+
+    @property
+    def worked_by(self) -> str:
+        return self.executor or "NetBox's workers"
 
     def outcomes(self) -> dict[str, int]:
         """Rows by outcome; the key `''` counts those not closed yet."""
@@ -163,11 +171,15 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
     outcome = models.CharField(
         verbose_name=_('outcome'), max_length=20, choices=OutcomeChoices, blank=True, editable=False
     )
+    refused = models.BooleanField(
+        verbose_name=_('refused'), default=False, editable=False,
+        help_text=_('The point answered, and said no; the breaker counts these'),
+    )  # fmt: skip
     message = models.TextField(verbose_name=_('message'), blank=True, editable=False)
     before = models.JSONField(verbose_name=_('before'), blank=True, null=True, editable=False)
     after = models.JSONField(verbose_name=_('after'), blank=True, null=True, editable=False)
 
-    lifecycle_fields = ('claimed_at', 'sent_at', 'finished_at', 'outcome', 'message', 'before', 'after')
+    lifecycle_fields = ('claimed_at', 'sent_at', 'finished_at', 'outcome', 'refused', 'message', 'before', 'after')
     clone_fields = ('run', 'desired_mode', 'desired_down_kbps', 'desired_up_kbps')
 
     class Meta:

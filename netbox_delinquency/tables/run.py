@@ -26,6 +26,7 @@ class EnforcementRunTable(PrimaryModelTable):
             'status',
             'change_count',
             'executor',
+            'taken_up_at',
             'plan_hash',
             'author',
             'approver',
@@ -70,6 +71,7 @@ class EnforcementChangeTable(NetBoxTable):
     desired_mode = StateColumn()
     channel = columns.ChoiceFieldColumn()
     outcome = columns.ChoiceFieldColumn()
+    refused = columns.BooleanColumn()
     tags = tags(EnforcementChange)
 
     class Meta(NetBoxTable.Meta):
@@ -91,6 +93,7 @@ class EnforcementChangeTable(NetBoxTable):
             'desired_up_kbps',
             'reason',
             'outcome',
+            'refused',
             'message',
             'claimed_at',
             'sent_at',

@@ -283,6 +283,7 @@ class RunPanel(ModelPanel):
     reverts = attrs.RelatedObjectAttr('reverts', linkify=True)
     author = attrs.RelatedObjectAttr('author')
     executor = attrs.TextAttr('executor')
+    taken_up_at = attrs.DateTimeAttr('taken_up_at')
     started_at = attrs.DateTimeAttr('started_at')
     heartbeat_at = attrs.DateTimeAttr('heartbeat_at')
     finished_at = attrs.DateTimeAttr('finished_at')

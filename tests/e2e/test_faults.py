@@ -4,6 +4,7 @@ Real workers, a real PostgreSQL and Redis, and simulated routers that keep state
 given their intended state in the database: what policy makes of a debt is tested elsewhere.
 """
 
+import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 import requests
 
 from dev.demo import state_of
-from dev.services import free_port
+from dev.lab import Lab
+from dev.services import free_port, program
 from dev.stack import LANES, wait_until
 from tests.e2e.dying_worker import STEPS
 
@@ -140,6 +142,21 @@ class Network:
         finally:
             old = {name: point[name] for name in values}
             requests.patch(url, json=old, headers=headers, timeout=30).raise_for_status()
+
+    @contextmanager
+    def cut(self, *routers):
+        """Nothing comes through between these routers and anybody, and nobody is told."""
+        ports = ', '.join(str(self.stack.get('enforcement-points', name=router)[0]['port']) for router in routers)
+        rules = f'tcp dport {{ {ports} }} drop; tcp sport {{ {ports} }} drop;'
+        table = f'table inet {CUT} {{ chain gone {{ type filter hook input priority raw; {rules} }}; }}'
+        subprocess.run([program('nft'), '-f', '-'], input=table, text=True, check=True)
+        try:
+            yield
+        finally:
+            subprocess.run([program('nft'), 'delete', 'table', 'inet', CUT], check=True)
+
+
+CUT = 'delinquency-test-cut'
 
 
 def among(names):
@@ -325,6 +342,39 @@ def test_a_router_that_hangs_leaves_rows_that_say_so_and_its_restores_are_read_f
     truth = net.not_normal()
     assert not [name for name, outcome in outcomes.items() if outcome == 'applied' and name not in truth]
     assert all(net.rows(run)[name]['message'] for name in names)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(bool(Lab.available()), reason=Lab.available())
+def test_the_network_is_cut_in_the_middle_and_comes_back(net):
+    names = users('bras-1', *range(41, 49)) + users('bras-2', *range(41, 49))
+    with net.point('bras-1', batch_size=3, timeout=2), net.point('bras-2', batch_size=3, timeout=2):
+        for router in ('bras-1', 'bras-2'):
+            net.control(router, delay=SLOW)
+        run = net.approved('blocked', *names)
+        net.start(run)
+        net.applies(run)
+        with net.cut('bras-1', 'bras-2'):
+            wait_until('it stops', lambda: net.status(run) in ('paused', 'failed'), 60, 0.2)
+            wait_until('nobody is at a router', lambda: net.stack.sql(IDLE) == '0', 60, 0.2)
+        for router in ('bras-1', 'bras-2'):
+            net.control(router, delay=0)
+        time.sleep(3)  # what the cut held up in the middle of a command
+        blocked, rows = set(net.not_normal()), net.rows(run)
+        applied = {name for name, row in rows.items() if row['outcome'] and row['outcome']['value'] == 'applied'}
+        assert 0 < len(applied) < len(names)
+        assert applied <= blocked
+        unsure = {name for name in names if rows[name]['sent_at']} - applied
+        assert blocked - applied <= unsure, 'whatever may have been done says so'
+        assert all(net.believed(*unsure)[name][1] for name in unsure), 'and is in doubt'
+        if net.status(run) == 'paused':
+            net.stack.netbox.act(run, 'cancel')
+            wait_until('what was sent is read back', lambda: all(net.outcomes(run).values()), 30)
+        again = net.plan(*names)
+        net.start(again)
+        assert net.ends(again) == 'completed'
+    assert net.not_normal() == dict.fromkeys(names, 'blocked')
+    assert net.believed(*names) == dict.fromkeys(names, ('blocked', False))
 
 
 def test_a_router_that_lies_trips_the_breaker_and_a_person_goes_on(net):

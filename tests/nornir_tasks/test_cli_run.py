@@ -59,13 +59,13 @@ def test_a_pause_in_netbox_stops_it_and_it_says_how_to_go_on(world):
     result = world.cli('apply', run, '--soak', '0')
     assert result.exit_code == 1
     assert 'paused: the night shift looks at it' in result.output
-    assert f'7 rows are left open, and nothing was sent to them. Go on with "delinquency apply {run}"' in result.output
+    assert '7 rows are left open, and nothing was sent to them' in result.output
+    assert f'The run is paused: go on with "delinquency apply {run} --resume"' in result.output
     assert len(world.blocked) == 1
     assert sum(row['sent'] for row in world.netbox.changes) == 1
 
     world.netbox.before_action = lambda run, action: None
-    world.netbox.runs[0]['status'] = 'running'
-    assert world.cli('apply', run, '--soak', '0').exit_code == 0
+    assert world.cli('apply', run, '--soak', '0', '--resume').exit_code == 0
     assert len(world.blocked) == 8
 
 
@@ -78,6 +78,8 @@ def test_a_first_line_that_goes_wrong_is_the_only_one(world):
     assert 'the whole first wave went wrong: 1 of 1 rows' in result.output
     assert list(world.netbox.outcomes(run).values()).count('') == 7
     assert world.blocked == []
+    assert world.netbox.runs[0]['status'] == 'paused'
+    assert 'the whole first wave went wrong' in world.netbox.runs[0]['halt_reason']
 
 
 def test_ctrl_c_ends_it_cleanly_and_applying_again_goes_on(world):
@@ -95,7 +97,12 @@ def test_ctrl_c_ends_it_cleanly_and_applying_again_goes_on(world):
     assert 'once more to break off' in result.output
     assert 'it was cancelled' in result.output
     assert len(world.blocked) == 1
-    assert world.cli('apply', run, '--soak', '0').exit_code == 0
+    assert (world.netbox.runs[0]['status'], world.netbox.runs[0]['halt_reason']) == ('paused', 'it was cancelled')
+    refused = world.cli('apply', run, '--soak', '0')
+    assert refused.exit_code == 1
+    assert 'only an approved one can be started' in refused.output
+    assert len(world.blocked) == 1
+    assert world.cli('apply', run, '--soak', '0', '--resume').exit_code == 0
     assert len(world.blocked) == 8
     assert set(world.netbox.outcomes(run).values()) == {'applied'}
 

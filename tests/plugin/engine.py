@@ -11,7 +11,7 @@ from netbox_delinquency.models import EnforcementRun
 def execute_run(pk):
     """Begin a run, or go on with one under way; returns it once nothing is left to do."""
     run = EnforcementRun.objects.get(pk=pk)
-    if run.status == RunStatusChoices.RUNNING and not run.executor.startswith('runbook'):
+    if run.status == RunStatusChoices.RUNNING and not run.executor:
         orders = conduct(pk, timezone.now(), watched=True)
         orders = Orders((*orders.points, *waiting_points(run)), orders.look_at)
     else:

@@ -343,9 +343,7 @@ class ConductTestCase(TestCase):
         self.set(waves='rest', deadline_minutes=30)
         run = self.begun()
         conduct(run.pk, self.now)
-        EnforcementRun.objects.filter(pk=run.pk).update(
-            executor=f'workers since {(self.now - timedelta(minutes=31)).isoformat()}'
-        )
+        EnforcementRun.objects.filter(pk=run.pk).update(taken_up_at=self.now - timedelta(minutes=31))
         work_point(run.pk, self.points[0].pk)
         self.assert_status(run, RunStatusChoices.PAUSED, 'longer than its deadline of 30 minutes')
         self.assertEqual(self.blocked(), set())

@@ -191,9 +191,10 @@ class NetBoxSimulator:
         return self.show_run(run)
 
     def do_begin(self, run: dict[str, Any], body: dict[str, Any]) -> Any:
-        if run['status'] not in ('approved', 'running'):
+        startable = ('approved', 'running', 'paused') if body.get('resume') else ('approved', 'running')
+        if run['status'] not in startable:
             raise RefusedError(f'run "{run["name"]}" is {run["status"]}: only an approved one can be started')
-        run['status'] = 'running'
+        run['status'], run['halt_reason'] = 'running', ''
         return self.show_run(run)
 
     def do_claim(self, run: dict[str, Any], body: dict[str, Any]) -> Any:
@@ -238,6 +239,8 @@ class NetBoxSimulator:
         outcomes = {row['outcome'] for row in self.rows(run)}
         if run['status'] == 'running' and '' not in outcomes:
             run['status'] = 'failed' if outcomes & {'failed', 'partial', 'unknown'} else 'completed'
+        elif run['status'] == 'running' and run['kind'] != 'restore':
+            run['status'], run['halt_reason'] = 'paused', body.get('reason', 'rows are left open')
         return self.show_run(run)
 
     def do_revert(self, run: dict[str, Any], body: dict[str, Any]) -> Any:

@@ -22,9 +22,9 @@ class EnforcementRunSerializer(PrimaryModelSerializer):
         model = EnforcementRun
         fields = (
             'id', 'url', 'display_url', 'display', 'name', 'kind', 'status', 'executor', 'plan_hash', 'author',
-            'approver', 'approved_hash', 'approved_at', 'started_at', 'heartbeat_at', 'finished_at', 'wave',
-            'wave_done_at', 'halt_reason', 'reverts', 'description', 'owner', 'comments', 'tags', 'custom_fields',
-            'created', 'last_updated', 'change_count',
+            'approver', 'approved_hash', 'approved_at', 'started_at', 'taken_up_at', 'heartbeat_at', 'finished_at',
+            'wave', 'wave_done_at', 'halt_reason', 'reverts', 'description', 'owner', 'comments', 'tags',
+            'custom_fields', 'created', 'last_updated', 'change_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'name', 'kind', 'status', 'description')
 
@@ -47,6 +47,6 @@ class EnforcementChangeSerializer(NetBoxModelSerializer):
         fields = (
             'id', 'url', 'display_url', 'display', 'run', 'line', 'point', 'channel', 'wave', 'expected', 'desired',
             'values', 'exact', 'reason', 'target', 'claimed_at', 'sent_at', 'finished_at', 'outcome',
-            'message', 'before', 'after', 'tags', 'custom_fields', 'created', 'last_updated',
+            'refused', 'message', 'before', 'after', 'tags', 'custom_fields', 'created', 'last_updated',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'desired', 'outcome')

@@ -1,11 +1,14 @@
 """Runs over REST: plan, approve, start, and the journal that a runbook keeps in NetBox."""
 
+from datetime import timedelta
 from unittest import mock
 
 from django.urls import reverse
+from django.utils import timezone
 from utilities.testing import APITestCase
 
 from netbox_delinquency.choices import RunStatusChoices
+from netbox_delinquency.jobs import take_up
 from netbox_delinquency.models import AccessLine, EnforcementRun
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState, Reading
@@ -150,9 +153,25 @@ class RunActionsTestCase(APITestCase):
         outcomes = EnforcementRun.objects.get(pk=run['id']).outcomes()
         self.assertEqual(outcomes, {'applied': 2}, 'what is closed stays so')
 
-    def test_a_run_is_not_finished_before_its_rows_are(self):
+    def test_a_run_with_rows_left_is_paused_and_goes_on_only_where_that_is_asked_for(self):
         run = self.begun()
-        self.assertEqual(self.post('finish', pk=run['id'])['status']['value'], RunStatusChoices.RUNNING)
+        left = self.post('finish', {'reason': 'it was cancelled'}, run['id'])
+        self.assertEqual(left['status']['value'], RunStatusChoices.PAUSED)
+        self.assertEqual(left['halt_reason'], f'runbook of {self.user.username} left it: it was cancelled')
+        EnforcementRun.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        take_up(timezone.now())
+        self.assertEqual(EnforcementRun.objects.get(pk=run['id']).status, RunStatusChoices.PAUSED)
+        self.assertIn('only an approved one', self.post('begin', pk=run['id'], status=409)['detail'])
+        again = self.post('begin', {'resume': True}, run['id'])
+        self.assertEqual(again['status']['value'], RunStatusChoices.RUNNING)
+        self.assertEqual(again['executor'], f'runbook of {self.user.username}')
+        self.assertGreater(again['taken_up_at'], run['taken_up_at'])
+
+    def test_a_restore_with_rows_left_is_never_paused(self):
+        run = self.begun()
+        EnforcementRun.objects.filter(pk=run['id']).update(kind='restore')
+        left = self.post('finish', {'reason': 'it was cancelled'}, run['id'])
+        self.assertEqual(left['status']['value'], RunStatusChoices.RUNNING)
 
     def test_a_run_that_was_not_begun_takes_no_journal(self):
         run = self.planned()

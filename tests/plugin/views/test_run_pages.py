@@ -169,7 +169,7 @@ class ButtonsTest(RunPagesTestCase):
 
     def test_a_run_is_paused_with_a_reason_and_resumed(self):
         self.all_permissions()
-        run = self.advance(self.planned(), 'running', executor='workers since 2026-11-23T12:00:00+00:00')
+        run = self.advance(self.planned(), 'running', taken_up_at='2026-11-23T12:00:00+00:00')
         self.press(run, 'pause', reason='phones are ringing')
         run.refresh_from_db()
         self.assertEqual(run.status, 'paused')
