@@ -158,7 +158,7 @@ class DatabaseJournal:
                 _observe(line, row, result, now)
                 events.add(line, row)
         EnforcementChange.objects.bulk_update(
-            rows.values(), ['outcome', 'message', 'finished_at', 'before', 'after'], batch_size=500
+            rows.values(), ['outcome', 'refused', 'message', 'finished_at', 'before', 'after'], batch_size=500
         )
         AccessLine.objects.bulk_update(lines.values(), [*OBSERVATION, 'pinned'], batch_size=500)
         self._beat(rows.values(), now)

@@ -99,7 +99,7 @@ def test_ctrl_c_ends_it_cleanly_and_applying_again_goes_on(world):
     assert len(world.blocked) == 1
     assert (world.netbox.runs[0]['status'], world.netbox.runs[0]['halt_reason']) == ('paused', 'it was cancelled')
     refused = world.cli('apply', run, '--soak', '0')
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert 'only an approved one can be started' in refused.output
     assert len(world.blocked) == 1
     assert world.cli('apply', run, '--soak', '0', '--resume').exit_code == 0

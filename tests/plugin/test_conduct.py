@@ -273,7 +273,7 @@ class ConductTestCase(TestCase):
         self.box['bras-1'].refuses = {'a'}
         conduct(run.pk, self.now)
         work_point(run.pk, self.points[0].pk)
-        self.assertEqual(run.changes.filter(after__refused=True).count(), 1)
+        self.assertEqual(run.changes.filter(refused=True).count(), 1)
         self.assertIn('refused by their points: 1 of 3', work_point(run.pk, self.points[1].pk).halt or self.reason(run))
 
     def reason(self, run):

@@ -194,7 +194,8 @@ class RunActionsTestCase(APITestCase):
             resumed = self.post('resume', pk=run['id'])
         self.assertEqual(resumed['status']['value'], 'running')
         self.assertEqual(enqueue.call_args.kwargs['run'], run['id'], 'the workers go on with it')
-        self.assertIn('being worked on by workers', self.post('claim', {'keys': []}, run['id'], status=409)['detail'])
+        refused = self.post('claim', {'keys': []}, run['id'], status=409)
+        self.assertIn("being worked on by NetBox's workers", refused['detail'])
 
     def test_the_vitals_of_a_point_are_kept_before_and_now(self):
         run = self.begun()
