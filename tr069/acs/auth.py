@@ -164,6 +164,9 @@ class Judgement:
     refusal: Refusal | None = None
 
 
+_MISSING = Judgement(refusal=Refusal.MISSING)
+
+
 class Authenticator:
     """Challenges and checks. One for the port; `now` is in seconds since the epoch."""
 
@@ -200,11 +203,13 @@ class Authenticator:
     def check(self, header: str, method: str, path: str, address: str, now: float) -> Judgement:
         """Judge an Authorization header that opens a connection."""
         scheme, _, rest = header.strip().partition(' ')
+        if not scheme:
+            return _MISSING  # half of all requests: each connection is challenged once
         if scheme.lower() == 'digest':
             return self._check_digest(rest, method, path, address, now)
         if scheme.lower() == 'basic':
             return self._check_basic(rest)
-        return Judgement(refusal=Refusal.MALFORMED if scheme else Refusal.MISSING)
+        return Judgement(refusal=Refusal.MALFORMED)
 
     def _check_basic(self, encoded: str) -> Judgement:
         if not self._allow_basic:

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain
-from operator import attrgetter
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -23,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 
 _NAMES = [column.name for column in schema.device.columns]
-_columns = attrgetter(*_NAMES)
 _INTO = f'INSERT INTO {schema.device.name} ({", ".join(_NAMES)})'
 _CONFLICT = (
     ' ON CONFLICT (id) DO UPDATE SET '
@@ -46,7 +44,7 @@ def _sqlite_upsert(rows: int) -> str:
 
 
 class Devices(Database):
-    def __init__(self, engine: Engine, *, flush_s: float = 0.5) -> None:
+    def __init__(self, engine: Engine, *, flush_s: float = 2.0) -> None:
         super().__init__(engine)
         self._flush_s = flush_s
         self._insert = postgresql.insert if engine.dialect.name == 'postgresql' else sqlite.insert
@@ -74,7 +72,7 @@ class Devices(Database):
 
     def _save_devices(self, records: Sequence[DeviceRecord]) -> None:
         # In the order of their ids: two processes upserting the same devices must not lock each other out.
-        rows = [_columns(record) for record in sorted(records, key=attrgetter('id'))]
+        rows = sorted(records)
         with self.engine.begin() as connection:
             for start in range(0, len(rows), _ROWS):
                 part = rows[start : start + _ROWS]

@@ -10,7 +10,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -314,7 +314,7 @@ def _error(status: int, message: str) -> Response:
 
 
 def _device_out(record: DeviceRecord) -> api.DeviceOut:
-    return api.DeviceOut.model_validate(asdict(record))
+    return api.DeviceOut.model_validate(record._asdict())
 
 
 def _task_out(task: TaskRecord) -> api.TaskOut:

@@ -6,16 +6,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from tr069.client import ProfileStatus, Standing
 from tr069.cwmp.messages import ParameterValue, as_values
 from tr069.datamodel.tree import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRecord:
-    """A device as its last Inform showed it."""
+class DeviceRecord(NamedTuple):
+    """A device as its last Inform showed it, in the order of its table's columns: every Inform makes and writes one."""
 
     id: str
     manufacturer: str

@@ -371,9 +371,9 @@ def _places(names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _record(key: str, inform: m.Inform, address: str, now: float) -> DeviceRecord:
-    parameters = inform.parameters
+    values = inform.parameters.values
     software, hardware, url, udp, parameter_key = [
-        parameters[at].value if at >= 0 else '' for at in _places(tuple([item.name for item in parameters]))
+        values[at] if at >= 0 else '' for at in _places(inform.parameters.names)
     ]
     device, events = inform.device, inform.events
     return DeviceRecord(
@@ -382,7 +382,7 @@ def _record(key: str, inform: m.Inform, address: str, now: float) -> DeviceRecor
         device.oui,
         device.product_class,
         device.serial,
-        parameters[0].name.partition('.')[0][:32] if parameters else '',
+        inform.root[:32],
         software[:128],
         hardware[:128],
         address,

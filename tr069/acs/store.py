@@ -3,7 +3,7 @@
 Three speeds. *Work* (what is asked of devices) is held in memory, loaded at start and kept current by the change log,
 so that an Inform of a device with nothing to do needs no query. *Writes that matter* (saved values, standings, tasks)
 are committed before the caller goes on, many to a transaction. *Informs* are written behind, a batch at a time: losing
-the last half second of them at a crash loses nothing that the next Inform does not bring.
+the last two seconds of them at a crash loses nothing that the next Inform does not bring.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SupersededError(Tr069Error):
 class Store(Devices):
     """All methods but `tasks_of`, `touch` and `status_of` are coroutines."""
 
-    def __init__(self, engine: Engine, *, flush_s: float = 0.5, poll_s: float = 1.0) -> None:
+    def __init__(self, engine: Engine, *, flush_s: float = 2.0, poll_s: float = 1.0) -> None:
         super().__init__(engine, flush_s=flush_s)
         self._poll_s = poll_s
         self._background: list[asyncio.Task[None]] = []

@@ -153,7 +153,7 @@ async def _provision(bench: Workbench, session: Session) -> None:
     """Give the device the login under which we call it: a factory reset has wiped it."""
     assert bench.connection_request_login is not None
     username, password = bench.connection_request_login(session.device_id)
-    root = session.inform.parameters[0].name.partition('.')[0] if session.inform.parameters else ''
+    root = session.inform.root
     if root not in ('InternetGatewayDevice', 'Device'):
         return
     prefix = f'{root}.ManagementServer.ConnectionRequest'
@@ -240,7 +240,7 @@ _SECRET = re.compile(r'Password|Passphrase|PreSharedKey|WEPKey|\.Hosts\.', re.IG
 
 async def _read_tree(session: Session) -> dict[str, Any]:
     """Values and writability of every part that may hold a lever. Parts the device refuses are named."""
-    root = session.inform.parameters[0].name.partition('.')[0] if session.inform.parameters else ''
+    root = session.inform.root
     parts: Iterable[str] = _LEVER_PARTS.get(root, ())
     listed = await session.ask(m.GetParameterNames(f'{root}.', next_level=True))
     if isinstance(listed, m.GetParameterNamesResponse) and listed.parameters:

@@ -168,7 +168,7 @@ def _inform(content: etree._Element, warnings: list[str]) -> m.Inform:
         raise CwmpDecodeError('a part of the DeviceId is over 128 characters')
     warnings.extend(f'no {name}' for name in ('Event', 'RetryCount') if name not in seen)
     identity = m.DeviceId(manufacturer or '', oui, product_class or '', serial)
-    return m.Inform(identity, tuple(events), parameters, retry_count, current_time)
+    return m.Inform(identity, tuple(events), m.Parameters.of(parameters), retry_count, current_time)
 
 
 def _fault(content: etree._Element, inner: etree._Element | None) -> Fault:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, overload
 from urllib.parse import quote
 
 from tr069.cwmp.faults import Fault
@@ -53,6 +53,48 @@ class ParameterValue(NamedTuple):
     type: str = 'xsd:string'
 
 
+class Parameters(Sequence[ParameterValue]):
+    """What an Inform brings, as columns: a session with nothing to do looks at five of a dozen values, so that each is
+    made a `ParameterValue` only where it is looked at. Equal to any sequence of the same values."""
+
+    __slots__ = ('names', 'types', 'values')
+
+    def __init__(self, names: tuple[str, ...] = (), values: Sequence[str] = (), types: Sequence[str] = ()) -> None:
+        self.names = names
+        self.values = values
+        self.types = types
+
+    @classmethod
+    def of(cls, items: Iterable[ParameterValue]) -> Parameters:
+        items = tuple(items)
+        return cls(*(tuple(item[column] for item in items) for column in range(3)))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, at: int) -> ParameterValue: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> tuple[ParameterValue, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> ParameterValue | tuple[ParameterValue, ...]:
+        if isinstance(at, slice):
+            return tuple(self)[at]
+        return ParameterValue(self.names[at], self.values[at], self.types[at])
+
+    def __iter__(self) -> Iterator[ParameterValue]:
+        return map(ParameterValue, self.names, self.values, self.types)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}.of({tuple(self)!r})'
+
+
 @dataclass(frozen=True, slots=True)
 class ParameterInfo:
     name: str
@@ -78,9 +120,15 @@ class Event:
 class Inform:
     device: DeviceId
     events: tuple[Event, ...] = ()
-    parameters: tuple[ParameterValue, ...] = ()
+    parameters: Parameters = field(default_factory=Parameters)
     retry_count: int = 0
     current_time: str = ''
+
+    @property
+    def root(self) -> str:
+        """`InternetGatewayDevice` or `Device`; empty without parameters."""
+        names = self.parameters.names
+        return names[0].partition('.')[0] if names else ''
 
     def has(self, code: str) -> bool:
         """True where an event code begins so: `0 BOOTSTRAP`, `1 BOOT`, `6 CONNECTION REQUEST`."""
@@ -91,9 +139,9 @@ class Inform:
 
     def value(self, suffix: str) -> str | None:
         """The first parameter whose path ends in `suffix` (`DeviceInfo.SoftwareVersion`), whatever its root."""
-        for item in self.parameters:
-            if item.name.endswith(suffix):
-                return item.value
+        for name, value in zip(self.parameters.names, self.parameters.values, strict=True):
+            if name.endswith(suffix):
+                return value
         return None
 
 

@@ -60,7 +60,7 @@ class _Shape:
         inform = m.Inform(
             m.DeviceId(manufacturer, oui, product_class, serial),
             tuple([m.Event(texts[code].strip(), texts[key].strip()) for code, key in self.events]),
-            tuple(map(m.ParameterValue, self.names, [texts[at] for at in self.values], self.types)),
+            m.Parameters(self.names, [texts[at] for at in self.values], self.types),
             int(retries),
             texts[self.current_time].strip(),
         )
@@ -150,8 +150,8 @@ def _shape_of(body: str, envelope: m.Envelope, inform: m.Inform) -> _Shape | Non
         one(f'{_INFORM}RetryCount'),
         one(f'{_INFORM}CurrentTime'),
         tuple(values),
-        tuple(item.name for item in inform.parameters),
-        tuple(item.type for item in inform.parameters),
+        inform.parameters.names,
+        tuple(inform.parameters.types),
         envelope.namespace,
         envelope.warnings,
     )
