@@ -196,8 +196,8 @@ def test_hundreds_of_informs_are_written_as_they_were_touched(database: str) -> 
             for number in range(300):
                 store.touch(device(f"N{number:03d}'%s?", at=2.0))
             await store.flush()
-            store.touch(dataclasses.replace(device("N000'%s?", at=1.0), software_version='older'))
-            store.touch(dataclasses.replace(device("N001'%s?", at=3.0), software_version='newer', first_inform=3.0))
+            store.touch(device("N000'%s?", at=1.0)._replace(software_version='older'))
+            store.touch(device("N001'%s?", at=3.0)._replace(software_version='newer', first_inform=3.0))
             await store.flush()
             found = await store.find_devices(DeviceQuery(), '', 1000)
             assert len(found) == 300
