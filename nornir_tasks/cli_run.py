@@ -67,7 +67,9 @@ def apply(
     run: int,
     parallel: Parallel = 10,
     dry_run: Annotated[bool, typer.Option(help='Read and compare only; nothing is sent or journaled.')] = False,
-    soak: Annotated[float, typer.Option(min=0, help='Seconds to watch the points between two waves.')] = 60.0,
+    soak: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to watch the points between two waves; else NetBox's setting.")
+    ] = None,
     max_failed: Annotated[
         float, typer.Option(min=0, max=100, help='Stop where more rows than this go wrong, in percent.')
     ] = BreakerLimits().max_failed_percent,
@@ -86,6 +88,9 @@ def apply(
         netbox = NetBox.from_environment()
         journal: Journal = MemoryJournal() if dry_run else NetBoxJournal(netbox, run)
         held = netbox.run(run)['kind']['value'] != GIVES_BACK
+        careful = held and not dry_run
+        if soak is None:
+            soak = netbox.progress(run)['soak_seconds']
         if not dry_run:
             netbox.act(run, 'begin', {'resume': resume})
         changes = netbox.open_changes(run)
@@ -98,8 +103,8 @@ def apply(
                     ReportingJournal(journal, Counting(changes, bar).count),
                     parallel=parallel,
                     dry_run=dry_run,
-                    soak_s=soak if held and not dry_run else 0.0,
-                    breaker=BreakerLimits(max_failed_percent=max_failed) if held and not dry_run else None,
+                    soak_s=soak if careful else 0.0,
+                    breaker=BreakerLimits(max_failed_percent=max_failed) if careful else None,
                     cancel=cancel,
                     deadline_s=deadline,
                 )

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Q
 
 from ..choices import RunStatusChoices
-from ..models import EnforcementRun
+from ..models import EnforcementRun, EnforcementSettings
+from .lanes import RESTORE, lane_of
 
 __all__ = ('Progress', 'WaveProgress', 'progress')
 
@@ -24,7 +25,10 @@ class WaveProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`outcomes` are closed rows; `rate_per_s` and `eta_s` (seconds) are `None` where nothing was closed lately."""
+    """`outcomes` are closed rows; `rate_per_s` and `eta_s` (seconds) are `None` where nothing was closed lately.
+
+    `soak_seconds` is how long the points are watched between two waves.
+    """
 
     status: str
     wave: int
@@ -36,6 +40,7 @@ class Progress:
     rate_per_s: float | None
     eta_s: int | None
     halt_reason: str
+    soak_seconds: int
 
 
 def progress(run: EnforcementRun, now: datetime) -> Progress:
@@ -59,6 +64,7 @@ def progress(run: EnforcementRun, now: datetime) -> Progress:
         rate_per_s=rate,
         eta_s=round((total - done) / rate) if rate else None,
         halt_reason=run.halt_reason,
+        soak_seconds=0 if lane_of(run.kind) == RESTORE else EnforcementSettings.load().soak_seconds,
     )
 
 

@@ -109,7 +109,8 @@ def test_ctrl_c_ends_it_cleanly_and_applying_again_goes_on(world):
 
 def test_what_is_not_begun_at_the_deadline_stays_open(world):
     run = world.approved()
-    result = world.cli('apply', run, '--soak', '60', '--deadline', '5')
+    world.netbox.soak_seconds = 60  # as NetBox is set
+    result = world.cli('apply', run, '--deadline', '5')
     assert result.exit_code == 1
     assert 'its deadline of 5 s has passed' in result.output
     assert len(world.blocked) == 1

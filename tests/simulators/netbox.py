@@ -49,6 +49,7 @@ class NetBoxSimulator:
     requests: list[str] = field(default_factory=list)
     waves: str = '1, 1%, 10%, rest'
     cap: int = 1000
+    soak_seconds: int = 0
     before_action: Callable[[dict[str, Any], str], None] = lambda run, action: None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -125,7 +126,7 @@ class NetBoxSimulator:
         return {
             'status': run['status'], 'wave': run['wave'], 'waves': max((row['wave'] for row in rows), default=0),
             'rows': len(rows), 'done': outcomes.total(), 'outcomes': dict(outcomes), 'rate_per_s': None,
-            'eta_s': None, 'halt_reason': run['halt_reason'],
+            'eta_s': None, 'halt_reason': run['halt_reason'], 'soak_seconds': self.soak_seconds,
         }  # fmt: skip
 
     def preview(self, run: dict[str, Any]) -> dict[str, Any]:
