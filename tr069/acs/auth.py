@@ -12,12 +12,11 @@ import hashlib
 import hmac
 import re
 import secrets
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 _PAIR = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
@@ -156,8 +155,7 @@ class Refusal(StrEnum):
     WRONG = 'wrong credential'
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """`username` where the answer holds, else `refusal`."""
 
     username: str = ''
@@ -189,8 +187,8 @@ class Authenticator:
     def nonce(self, address: str, now: float) -> str:
         self._count = (self._count + 1) % 2**48
         # Unique by counting from a random start; it need not be secret, for the seal is what nobody else can make.
-        head = struct.pack('>Q', int(now * 1000)) + self._count.to_bytes(6)
-        return base64.urlsafe_b64encode(head + self._seal(head, address)).decode().rstrip('=')
+        head = int(now * 1000).to_bytes(8) + self._count.to_bytes(6)
+        return (head + self._seal(head, address)).hex()
 
     def _seal(self, head: bytes, address: str) -> bytes:
         return hashlib.blake2b(head + address.encode(), key=self._key, digest_size=_SEAL).digest()
@@ -246,14 +244,13 @@ class Authenticator:
     def _age(self, nonce: str, address: str, now: float) -> float | None:
         """Seconds since we made this nonce for this address; `None` where we did not."""
         try:
-            raw = base64.urlsafe_b64decode(nonce + '=' * (-len(nonce) % 4))
-        except (binascii.Error, ValueError):
+            raw = bytes.fromhex(nonce)
+        except ValueError:
             return None
         head, seal = raw[:14], raw[14:]
         if len(head) != 14 or not hmac.compare_digest(self._seal(head, address), seal):
             return None
-        made: int = struct.unpack('>Q', head[:8])[0]
-        return now - made / 1000
+        return now - int.from_bytes(head[:8]) / 1000
 
     def _is_first_use(self, nonce: str, count: str, now: float) -> bool:
         """Each nonce count opens one connection. Without a count (RFC 2069) a nonce opens one at all."""

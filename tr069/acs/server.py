@@ -45,6 +45,12 @@ _COOKIE_NAME = COOKIE.encode()
 _MAX_FAILURES = 3  # wrong credentials on one connection
 
 
+@lru_cache(256)
+def _charset(content_type: str) -> str:
+    found = _CHARSET.search(content_type)
+    return found.group(1) if found else ''
+
+
 @dataclass(slots=True)
 class _Caller:
     """What is known of one connection."""
@@ -180,8 +186,7 @@ class CpeServer:
         return decompress(body, encoding.removeprefix('x-'), self._settings.max_body) if body else body
 
     def _decode(self, body: bytes, content_type: str, caller: _Caller) -> m.Envelope:
-        found = _CHARSET.search(content_type)
-        charset = found.group(1) if found else ''
+        charset = _charset(content_type)
         begins = caller.session is None or caller.session.closed
         envelope = self._quick.read(body, charset) if begins else None
         if envelope is not None:

@@ -1,9 +1,12 @@
-"""CWMP messages as frozen values. Parameter values are text as on the wire, beside their xsd type."""
+"""CWMP messages as frozen values. Parameter values are text as on the wire, beside their xsd type.
+
+What an Inform is made of are tuples: every session begins with one, and a frozen dataclass takes four times as long.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, overload
 from urllib.parse import quote
 
@@ -20,8 +23,7 @@ def _bare(part: str) -> str:
     return quote(part, safe='').translate(_BARE)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceId:
+class DeviceId(NamedTuple):
     """`DeviceIdStruct` of an Inform."""
 
     manufacturer: str
@@ -43,10 +45,7 @@ class DeviceId:
 
 
 class ParameterValue(NamedTuple):
-    """One parameter. `type` is `xsd:string`, `xsd:boolean`, `xsd:unsignedInt`, … or empty where the CPE gave none.
-
-    A tuple, unlike the other messages: every Inform brings dozens, and a frozen dataclass takes four times as long.
-    """
+    """One parameter. `type` is `xsd:string`, `xsd:boolean`, `xsd:unsignedInt`, … or empty where the CPE gave none."""
 
     name: str
     value: str
@@ -110,17 +109,15 @@ class ParameterAttribute:
     access: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     code: str
     command_key: str = ''
 
 
-@dataclass(frozen=True, slots=True)
-class Inform:
+class Inform(NamedTuple):
     device: DeviceId
     events: tuple[Event, ...] = ()
-    parameters: Parameters = field(default_factory=Parameters)
+    parameters: Parameters = Parameters()
     retry_count: int = 0
     current_time: str = ''
 
@@ -319,8 +316,7 @@ FromCpe = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """`namespace` is the CWMP namespace that came, to be answered in; `id` is empty where the CPE sent none."""
 
     message: FromCpe
