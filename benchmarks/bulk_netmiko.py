@@ -32,6 +32,7 @@ TUNING: dict[str, Any] = {
 # `expect_string` is printed by the line itself: nothing is guessed from prompts, which RouterOS draws twice.
 END, SAY_END = 'bench-end', ':put ("bench-"."end")'
 NONE = ('', '')
+LOGIN_TRIES, LOGIN_PAUSE_S = 5, 0.1
 SETTLE_S, SETTLE_PAUSE_S = 5.0, 0.25  # for a dropped session to come back, as this project waits
 RATES = {'5000000/20000000': 'normal', '512000/1000000': 'throttled'}
 
@@ -129,12 +130,21 @@ def per_subscriber(job: Job) -> dict[str, str]:
     def work(row: Row) -> tuple[str, str]:
         with caps[row.router]:
             try:
-                return row.key, _one(job, row)
+                return row.key, _patiently(job, row)
             except Exception as error:  # noqa: BLE001 - a script that lost its connection knows no more than this
                 return row.key, f'{type(error).__name__}'
 
     with ThreadPoolExecutor(50) as pool:
         return dict(pool.map(work, order))
+
+
+def _patiently(job: Job, row: Row) -> str:
+    """A router may count a session for a moment after it has ended, and refuse a login beyond its cap."""
+    for _ in range(LOGIN_TRIES - 1):
+        with contextlib.suppress(netmiko.NetmikoAuthenticationException):
+            return _one(job, row)
+        time.sleep(LOGIN_PAUSE_S)
+    return _one(job, row)
 
 
 def _one(job: Job, row: Row) -> str:

@@ -14,7 +14,7 @@ from nornir_tasks.drivers.routeros_syntax import any_of, parse_rows, quote, rows
 
 Run = Callable[[Sequence[str]], list[str]]
 
-WHOLE_BOX = 40  # more lines than this are read by reading all rows
+WHOLE_BOX = 128  # more lines than this are read by reading all rows: a batch is not, for a box may have thousands
 PER_COMMAND = 16  # names in one condition
 UNLIMITED = 100_000_000  # kbit/s, for a direction without a limit
 MULTIPLIERS = {'': 1, 'k': 1_000, 'M': 1_000_000, 'G': 1_000_000_000}

@@ -12,6 +12,7 @@ from tests.simulators.routeros_syntax import (
     BUILTINS,
     Binary,
     Block,
+    Blocks,
     Builtin,
     EnterMenu,
     Joined,
@@ -36,12 +37,13 @@ class Interpreter:
         self.menu = ''
         self.variables: dict[str, Any] = {}
         self.printed: list[str] = []
+        self.blocks: Blocks = {}
 
     def run(self, line: str) -> list[str]:
         """Carry out one line. Raises `RouterOSSyntaxError`, `UnfinishedError`; a failure is printed, as on the box."""
         self.router.tick()
         self.printed = []
-        body = parse(line, self.router.menus, self.menu)
+        body = parse(line, self.router.menus, self.menu, self.blocks)
         try:
             self._body(body, dict(self.variables))
         except RouterOSError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial, reduce
 from typing import Any, NoReturn
 
 ESCAPES = {'n': '\n', 'r': '\r', 't': '\t', 'a': '\a', 'b': '\b', 'f': '\f', 'v': '\v', '_': ' '}
@@ -26,6 +26,9 @@ COMMANDS = frozenset({'print', 'find', 'get', 'set', 'add', 'remove', 'enable', 
 
 LEVELS = (('||', 'or'), ('&&', 'and'), ('!=', '<=', '>=', '=', '<', '>', '~'), ('+', '-'), ('*',), ('.',), ('->',))
 LEVEL = {operator: level for level, operators in enumerate(LEVELS) for operator in operators}
+# `name="a" or name="b" or …` to the end of a condition, as drivers ask for many rows: read in one go.
+ALTERNATIVE = re.compile(r'([\w-]+)="([^"\\$]*)"')
+ALTERNATIVES = re.compile(rf'{ALTERNATIVE.pattern}(?: or {ALTERNATIVE.pattern})+(?=[]);]|$)')
 OPERATOR = re.compile('|'.join(map(re.escape, sorted(LEVEL, key=len, reverse=True))))
 
 
@@ -122,19 +125,28 @@ def _past(characters: str, others: bool = False) -> Callable[[str, int], re.Matc
     return re.compile(f'[{"^" if others else ""}{re.escape(characters)}]*').match  # type: ignore[return-value]
 
 
-def parse(source: str, menus: Mapping[str, frozenset[str]], menu: str = '') -> tuple[Any, ...]:
-    """Statements of `source`. `menus` maps a menu's path to its property names; `menu` is where the console stands.
+# Blocks that were read before, with their texts, by the menu they stood in: drivers send the same ones again and again.
+Blocks = dict[str, list[tuple[str, 'Block']]]
+MOST_BLOCKS = 32
+
+
+def parse(
+    source: str, menus: Mapping[str, frozenset[str]], menu: str = '', blocks: Blocks | None = None
+) -> tuple[Any, ...]:
+    """Statements of `source`. `menus` maps a menu's path to its property names; `menu` is where the console stands;
+    `blocks` is what a caller with the same menus keeps for the next line.
 
     Raises `RouterOSSyntaxError` or `UnfinishedError`.
     """
-    return _Parser(source, menus, menu).program()
+    return _Parser(source, menus, menu, {} if blocks is None else blocks).program()
 
 
 class _Parser:
-    def __init__(self, source: str, menus: Mapping[str, frozenset[str]], menu: str) -> None:
+    def __init__(self, source: str, menus: Mapping[str, frozenset[str]], menu: str, blocks: Blocks) -> None:
         self.source = source
         self.menus = menus
         self.menu = menu
+        self.blocks = blocks
         self.at = 0
 
     # --- characters ---
@@ -198,10 +210,18 @@ class _Parser:
         return self.menu_command()
 
     def block(self) -> Block:
+        known = self.blocks.setdefault(self.menu, [])
+        for text, block in known:
+            if self.source.startswith(text, self.at):  # a block ends at its own brace: nothing longer begins so
+                self.at += len(text)
+                return block
+        start = self.at
         self.at += 1
         body = self.statements('}')
         self.expect('}', '{... ')
-        return Block(body)
+        known[MOST_BLOCKS:] = []
+        known.insert(0, (self.source[start : self.at], Block(body)))
+        return known[0][1]
 
     def builtin(self) -> Builtin:
         start = self.at
@@ -422,6 +442,13 @@ class _Parser:
 
     def condition(self) -> Any:
         """Comparisons of properties, joined by `and`, `or`, or nothing, which is `and`; `or` binds weakest."""
+        alternatives = ALTERNATIVES.match(self.source, self.at)
+        if alternatives is not None:
+            pairs = ALTERNATIVE.findall(alternatives[0])
+            if self.menus[self.menu].issuperset(name for name, _ in pairs):
+                self.at = alternatives.end()
+                equal = (Binary('=', Property(name), Text((text,) if text else ())) for name, text in pairs)
+                return reduce(partial(Binary, '||'), equal)
         left = self.conjunction()
         while True:
             self.skip()
