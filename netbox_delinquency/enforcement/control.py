@@ -15,6 +15,7 @@ from ..choices import OutcomeChoices, RunStatusChoices
 from ..events import RUN_COMPLETED, RUN_PAUSED, send_run_event
 from ..models import EnforcementRun
 from .errors import RunRefusedError
+from .lanes import held_points, lane_of
 
 __all__ = ('START', 'cancel_run', 'notify_starter', 'pause_run', 'resume_run')
 
@@ -44,6 +45,12 @@ def resume_run(run: EnforcementRun, now: datetime, executor: str = '') -> Enforc
     locked = EnforcementRun.objects.select_for_update().get(pk=run.pk)
     if locked.status != RunStatusChoices.PAUSED:
         raise RunRefusedError(f'run "{run}" is {locked.status}: only a paused one can be resumed')
+    if executor:
+        # Workers take rows up where they stand; a runbook would send those that one has in hand once more.
+        in_hand = locked.changes.filter(outcome='', claimed_at__isnull=False)
+        busy = in_hand.filter(point__in=held_points(lane_of(run.kind))).values_list('point__name', flat=True)
+        if points := ', '.join(sorted(set(busy))):
+            raise RunRefusedError(f'a worker is still at {points}: try again in a moment')
     locked.points.update(sessions_before=None, latency_before_s=None, sessions_now=None, latency_now_s=None)
     locked.advance(
         status=RunStatusChoices.RUNNING, executor=executor, taken_up_at=now, heartbeat_at=now, halt_reason=''

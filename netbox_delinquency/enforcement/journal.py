@@ -224,8 +224,9 @@ class DatabaseJournal:
             raise RunRefusedError(f'run "{self.run}" has no open rows {", ".join(closed)}')
         return rows
 
-    @staticmethod
-    def _why_halt(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
+    def _why_halt(self, run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
+        if not self.executor and run.executor and run.status != RunStatusChoices.CANCELLED:
+            return f'it is being worked on by {run.executor}'  # who resumed it while it was paused
         halt = why_halt(run, settings)
         if not halt and (reason := deadline_passed(run, settings, now)):
             pause_run(run, reason, now)

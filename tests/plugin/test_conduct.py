@@ -350,6 +350,23 @@ class ConductTestCase(TestCase):
         resume_run(run, timezone.now())
         self.assertEqual(execute_run(run.pk).status, RunStatusChoices.COMPLETED)
 
+    def test_a_runbook_goes_on_with_a_paused_run_once_no_worker_has_rows_of_it_in_hand(self):
+        run = self.begun()
+        conduct(run.pk, self.now)
+        pause_run(run, 'look', self.now)
+        point = run.changes.filter(wave=1).get().point_id
+        run.changes.filter(wave=1).update(claimed_at=self.now)
+        with (
+            mock.patch('netbox_delinquency.enforcement.control.held_points', return_value={point}),
+            self.assertRaisesMessage(RunRefusedError, 'a worker is still at bras-'),
+        ):
+            resume_run(run, timezone.now(), 'runbook of engineer')
+        resume_run(run, timezone.now(), 'runbook of engineer')
+        self.assertEqual(work_point(run.pk, point).halt, 'it is being worked on by runbook of engineer')
+        keys = [str(pk) for pk in run.changes.values_list('pk', flat=True)]
+        self.assertEqual(DatabaseJournal(run).claim_rows(keys).halt, 'it is being worked on by runbook of engineer')
+        self.assertEqual(self.blocked(), set())
+
     def test_only_what_runs_is_paused_and_only_what_is_paused_resumed(self):
         run = self.approved()
         with self.assertRaisesMessage(RunRefusedError, 'only a running one'):

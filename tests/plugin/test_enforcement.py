@@ -17,6 +17,7 @@ from netbox_delinquency.models import AccessLine, BillingSource, EnforcementChan
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState, Outcome
 from nornir_tasks.errors import PointTimeoutError
+from nornir_tasks.journal import Claim
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
@@ -314,7 +315,7 @@ class EnforcementTestCase(TestCase):
         block = begin_run(block.pk, datetime.now(tz=UTC), 'runbook of engineer')
         rows = [str(pk) for pk in block.changes.values_list('pk', flat=True)]
         changes = [mock.Mock(key=key) for key in rows]
-        self.assertEqual(DatabaseJournal(block).claim(changes).busy, frozenset())
+        self.assertEqual(DatabaseJournal(block, 'runbook of engineer').claim(changes), Claim())
 
         other = EnforcementRun.objects.create(
             name='other', status='running', approved_hash='x', approved_at=NOW, started_at=NOW
