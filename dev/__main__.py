@@ -169,6 +169,8 @@ def stop() -> None:
 
 
 if __name__ == '__main__':
+    # A shell that starts us in the background has Ctrl-C ignored, by us and by all that we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # SIGTERM (a CI that gives up) unwinds like Ctrl-C, so that nothing is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.chdir(ROOT)
