@@ -4,8 +4,8 @@ The server runs pinned to one core, the CPEs on the other. The same sessions (di
 POST, end) go to a bare asyncio + httptools server and a bare aiohttp server that answer canned bytes, and to the ACS
 on SQLite and on PostgreSQL, where they are authenticated, parsed and recorded. Exit status 1 where a bar is missed.
 
-How many sessions are open at a time matters to both, and differently: all of `CONCURRENCY` are measured and printed.
-The bars are those of 256, which is few: 5,000 sessions a second with three round trips of 20 ms are 300 at a time.
+How many sessions are open at a time matters to both, and differently: all of `CONCURRENCY` are measured and printed,
+and the bars compare the best of each.
 
     python -m benchmarks.bench_acs [--quick] [--seconds 10] [--stores sqlite,postgresql]
 """
@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECRET, TOKEN = 'the-secret-of-the-benchmark', 'benchmark-token'
 BARS = {'vs_bare': 0.5, 'sessions_s': 1000.0}
 CONCURRENCY = (64, 256, 1024)
-AT_BAR = 256
+OPEN = 256  # sessions at a time where one number is measured
 SLOW = ValueProfile('throttle', 'bench-64k', (ParameterValue(RATE, '64000', 'xsd:int'),))
 
 
@@ -103,7 +103,7 @@ def make_cpes(count: int) -> list[LightCpe]:
     return [LightCpe(serial, derive_password(secret, 'cpe', f'00BE4C-Router-{serial}')) for serial in serials]
 
 
-def timed(server: Server, cpes: list[LightCpe], seconds: float, concurrency: int = AT_BAR) -> Rate:
+def timed(server: Server, cpes: list[LightCpe], seconds: float, concurrency: int = OPEN) -> Rate:
     """Known-device sessions for `seconds`, round and round in random order: a device has one session at a time."""
     tally = Tally()
     order = itertools.cycle(random.sample(cpes, len(cpes)))
@@ -120,7 +120,7 @@ def through(server: Server, cpes: list[LightCpe]) -> Rate:
     tally = Tally()
     before, started = server.cpu_s(), time.monotonic()
     order = iter(random.sample(cpes, len(cpes)))
-    uvloop.run(drive(server.port, order, AT_BAR, lambda: True, tally))
+    uvloop.run(drive(server.port, order, OPEN, lambda: True, tally))
     elapsed, used = time.monotonic() - started, server.cpu_s() - before
     complain(tally)
     return Rate(tally.sessions / elapsed, tally.sessions / max(used, 0.01))
@@ -224,13 +224,17 @@ def main() -> int:
     return report(bare['httptools'], results)
 
 
+def best(rates: dict[int, Rate]) -> float:
+    return max(rate.per_s for rate in rates.values())
+
+
 def report(bare: dict[int, Rate], results: dict[str, StoreResult]) -> int:
     """Print the last line from the slower store, and say which bars were missed."""
     for name, item in results.items():
         ratios = ', '.join(f'{item.known[at].per_s / bare[at].per_s:.2f} at {at}' for at in CONCURRENCY)
         print(f'{name} beside bare httptools: {ratios} sessions at a time')
-    sessions_s = min(item.known[AT_BAR].per_s for item in results.values())
-    ratio = sessions_s / bare[AT_BAR].per_s
+    sessions_s = min(best(item.known) for item in results.values())
+    ratio = sessions_s / best(bare)
     figures = {'vs_bare': ratio, 'sessions_s': sessions_s}
     missed = [f'{name} {figures[name]:.2f} < {bar:g}' for name, bar in BARS.items() if figures[name] < bar]
     missed += [f'{name}: {item.wrong} devices wrong' for name, item in results.items() if item.wrong]

@@ -352,5 +352,5 @@ class RunActionsMixin:
         """End a run whose rows are all closed; one with rows left open is paused until somebody resumes it."""
         run = self._run(pk)
         if run.executor != self._executor():
-            raise Refused(f'run "{run}" is being worked on by {run.worked_by}')
+            raise Refused(run.being_worked_on)
         return self._answer(finish_run(run, self._body(FinishRequest)['reason'], timezone.now()))

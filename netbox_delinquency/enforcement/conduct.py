@@ -44,7 +44,7 @@ def begin_run(pk: int, now: datetime, executor: str = '') -> EnforcementRun:
     if run.status not in (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING):
         raise RunRefusedError(f'run "{run}" is {run.status}: only an approved one can be started')
     if run.status == RunStatusChoices.RUNNING and not is_abandoned(run, now):
-        raise RunRefusedError(f'run "{run}" is being worked on by {run.worked_by}')
+        raise RunRefusedError(run.being_worked_on)
     if plan_hash(run) != run.approved_hash:
         raise RunRefusedError(f'the rows of run "{run}" are not those that were approved: cancel it and plan anew')
     begins = run.status == RunStatusChoices.APPROVED

@@ -52,7 +52,7 @@ def work_point(run_pk: int, point_pk: int) -> Work:
         if run.status == RunStatusChoices.CANCELLED:
             return _read_back(run, point)
         if run.status != RunStatusChoices.RUNNING or run.executor:
-            halt = f'it is being worked on by {run.executor}' if run.executor else f'the run is {run.status}'
+            halt = run.being_worked_on if run.executor else f'the run is {run.status}'
             return Work(halt=why_halt(run, EnforcementSettings.load()) or halt)
         RunPoint.objects.update_or_create(
             run=run, point=point, defaults={'executor': f'{socket.gethostname()}/{os.getpid()}', 'heartbeat_at': now}

@@ -206,7 +206,7 @@ class DatabaseJournal:
         if not run.started_at:
             raise RunRefusedError(f'run "{run}" was {run.status} before it began')
         if self.executor and run.executor != self.executor:
-            raise RunRefusedError(f'run "{run}" is being worked on by {run.worked_by}')
+            raise RunRefusedError(run.being_worked_on)
         return run
 
     def _rows(self, keys: Iterable[str]) -> dict[str, EnforcementChange]:
@@ -226,7 +226,7 @@ class DatabaseJournal:
 
     def _why_halt(self, run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
         if not self.executor and run.executor and run.status != RunStatusChoices.CANCELLED:
-            return f'it is being worked on by {run.executor}'  # who resumed it while it was paused
+            return run.being_worked_on  # by who resumed it while it was paused
         halt = why_halt(run, settings)
         if not halt and (reason := deadline_passed(run, settings, now)):
             pause_run(run, reason, now)

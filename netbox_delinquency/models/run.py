@@ -112,8 +112,10 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
         return RunKindChoices.colors.get(self.kind)
 
     @property
-    def worked_by(self) -> str:
-        return self.executor or "NetBox's workers"
+    def being_worked_on(self) -> str:
+        """The sentence for whoever wants a run that another has."""
+        by = self.executor or "NetBox's workers"
+        return f'run "{self}" is being worked on by {by}'
 
     def outcomes(self) -> dict[str, int]:
         """Rows by outcome; the key `''` counts those not closed yet."""

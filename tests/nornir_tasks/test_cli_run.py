@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 from nornir_tasks.change import AccessState
 from tests.simulators.fixtures import THROTTLED
@@ -105,6 +106,24 @@ def test_ctrl_c_ends_it_cleanly_and_applying_again_goes_on(world):
     assert world.cli('apply', run, '--soak', '0', '--resume').exit_code == 0
     assert len(world.blocked) == 8
     assert set(world.netbox.outcomes(run).values()) == {'applied'}
+
+
+def test_a_second_ctrl_c_breaks_off_and_the_run_is_paused_all_the_same(world):
+    run = world.approved()
+
+    def interrupt(run, action):
+        if action == 'finished' and not interrupted.is_set():
+            interrupted.set()
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupted = threading.Event()
+    world.netbox.before_action = interrupt
+    assert world.cli('apply', run, '--soak', '60').exit_code != 0
+    assert len(world.blocked) == 1
+    assert world.netbox.runs[0]['status'] == 'paused'
+    assert world.netbox.runs[0]['halt_reason'] in ('it was broken off', 'it was cancelled')  # wherever it was struck
 
 
 def test_what_is_not_begun_at_the_deadline_stays_open(world):

@@ -308,7 +308,9 @@ class EnforcementTestCase(TestCase):
             execute_run(run.pk)
         self.assertFalse(is_abandoned(begun, datetime.now(tz=UTC)))
         EnforcementRun.objects.filter(pk=run.pk).update(heartbeat_at=datetime.now(tz=UTC) - DEAD_AFTER * 2)
-        self.assertEqual(set(self.outcomes(execute_run(run.pk)).values()), {'applied'})
+        done = execute_run(run.pk)
+        self.assertEqual(set(self.outcomes(done).values()), {'applied'})
+        self.assertEqual((done.executor, done.taken_up_at), ('', begun.taken_up_at), 'nobody has looked at it')
 
     def test_two_runs_never_hold_one_line(self):
         block = self.approved(lines=self.lines[:1])

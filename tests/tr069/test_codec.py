@@ -77,7 +77,7 @@ def test_an_inform_is_understood() -> None:
     assert isinstance(inform, m.Inform)
     assert inform.device.key == '00AA11-Router-S1'
     assert inform.events == (m.Event('2 PERIODIC'),)
-    assert inform.parameters == (m.ParameterValue('Device.DeviceInfo.SoftwareVersion', '1', 'xsd:string'),)
+    assert inform.parameters == m.Parameters.of([m.ParameterValue('Device.DeviceInfo.SoftwareVersion', '1')])
     assert envelope_.warnings == ()
 
 
@@ -94,9 +94,9 @@ def test_quirks_are_tolerated_with_a_warning() -> None:
     assert found.id == ''
     assert set(found.warnings) == {'1 values without xsi:type', 'no Event', 'no RetryCount'}
     old = envelope().replace('http://www.w3.org/2001/XMLSchema-instance', 'http://www.w3.org/1999/XMLSchema-instance')
-    assert inform_of(old).parameters[0].type == 'xsd:string'
+    assert inform_of(old).parameters.types[0] == 'xsd:string'
     prefixed = envelope().replace('<Name>', '<cwmp:Name>').replace('</Name>', '</cwmp:Name>')
-    assert inform_of(prefixed).parameters[0].name == 'Device.DeviceInfo.SoftwareVersion'
+    assert inform_of(prefixed).parameters.names[0] == 'Device.DeviceInfo.SoftwareVersion'
 
 
 @pytest.mark.parametrize('charset', ['iso-8859-1', 'windows-1252', 'utf-16'])

@@ -5,9 +5,9 @@ What an Inform is made of are tuples: every session begins with one, and a froze
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, overload
+from typing import NamedTuple
 from urllib.parse import quote
 
 from tr069.cwmp.faults import Fault
@@ -52,46 +52,16 @@ class ParameterValue(NamedTuple):
     type: str = 'xsd:string'
 
 
-class Parameters(Sequence[ParameterValue]):
-    """What an Inform brings, as columns: a session with nothing to do looks at five of a dozen values, so that each is
-    made a `ParameterValue` only where it is looked at. Equal to any sequence of the same values."""
+class Parameters(NamedTuple):
+    """What an Inform brings, by columns: a session with nothing to do looks at five values of a dozen."""
 
-    __slots__ = ('names', 'types', 'values')
-
-    def __init__(self, names: tuple[str, ...] = (), values: Sequence[str] = (), types: Sequence[str] = ()) -> None:
-        self.names = names
-        self.values = values
-        self.types = types
+    names: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, items: Iterable[ParameterValue]) -> Parameters:
-        items = tuple(items)
-        return cls(*(tuple(item[column] for item in items) for column in range(3)))
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @overload
-    def __getitem__(self, at: int) -> ParameterValue: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> tuple[ParameterValue, ...]: ...
-
-    def __getitem__(self, at: int | slice) -> ParameterValue | tuple[ParameterValue, ...]:
-        if isinstance(at, slice):
-            return tuple(self)[at]
-        return ParameterValue(self.names[at], self.values[at], self.types[at])
-
-    def __iter__(self) -> Iterator[ParameterValue]:
-        return map(ParameterValue, self.names, self.values, self.types)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}.of({tuple(self)!r})'
+        return cls(*zip(*items, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class _Shape:
         inform = m.Inform(
             m.DeviceId(manufacturer, oui, product_class, serial),
             tuple([m.Event(texts[code].strip(), texts[key].strip()) for code, key in self.events]),
-            m.Parameters(self.names, [texts[at] for at in self.values], self.types),
+            m.Parameters(self.names, tuple([texts[at] for at in self.values]), self.types),
             int(retries),
             texts[self.current_time].strip(),
         )
@@ -139,7 +139,7 @@ def _shape_of(body: str, envelope: m.Envelope, inform: m.Inform) -> _Shape | Non
 
     codes, keys = found.get(f'{_EVENT}EventCode', []), found.get(f'{_EVENT}CommandKey', [])
     values = found.get(f'{_STRUCT}Value', [])
-    if len(codes) != len(keys) or len(values) != len(inform.parameters):
+    if len(codes) != len(keys) or len(values) != len(inform.parameters.names):
         return None
     manufacturer, oui, product_class, serial = (one(f'{_INFORM}DeviceId/{name}') for name in _DEVICE)
     return _Shape(
@@ -151,7 +151,7 @@ def _shape_of(body: str, envelope: m.Envelope, inform: m.Inform) -> _Shape | Non
         one(f'{_INFORM}CurrentTime'),
         tuple(values),
         inform.parameters.names,
-        tuple(inform.parameters.types),
+        inform.parameters.types,
         envelope.namespace,
         envelope.warnings,
     )
