@@ -157,6 +157,7 @@ class Network:
 
 
 CUT = 'delinquency-test-cut'
+NO_LAB = Lab.available()
 
 
 def among(names):
@@ -345,7 +346,7 @@ def test_a_router_that_hangs_leaves_rows_that_say_so_and_its_restores_are_read_f
 
 
 @pytest.mark.root
-@pytest.mark.skipif(bool(Lab.available()), reason=Lab.available())
+@pytest.mark.skipif(bool(NO_LAB), reason=NO_LAB)
 def test_the_network_is_cut_in_the_middle_and_comes_back(net):
     names = users('bras-1', *range(41, 49)) + users('bras-2', *range(41, 49))
     with net.point('bras-1', batch_size=3, timeout=2), net.point('bras-2', batch_size=3, timeout=2):
