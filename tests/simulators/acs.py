@@ -99,15 +99,16 @@ async def _follow_calls(cpe: Cpe) -> None:
 
 @contextmanager
 def _loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+    """A running loop; at the end what still runs in it, as a connection that was left open, is cancelled."""
+    with asyncio.Runner() as runner:
+        loop, over = runner.get_loop(), asyncio.Event()
+        thread = threading.Thread(target=runner.run, args=[over.wait()], daemon=True)
+        thread.start()
+        try:
+            yield loop
+        finally:
+            loop.call_soon_threadsafe(over.set)
+            thread.join(10)
 
 
 @contextmanager
