@@ -24,9 +24,11 @@ logger = logging.getLogger(__name__)
 
 _NAMES = [column.name for column in schema.device.columns]
 _INTO = f'INSERT INTO {schema.device.name} ({", ".join(_NAMES)})'
+# What the id says cannot change under it; and whatever is set, changed or not, SQLite writes the indexes of.
+_KEPT = ('id', 'oui', 'product_class', 'serial', 'first_inform')
 _CONFLICT = (
     ' ON CONFLICT (id) DO UPDATE SET '
-    + ', '.join(f'{name} = excluded.{name}' for name in _NAMES if name not in ('id', 'first_inform'))
+    + ', '.join(f'{name} = excluded.{name}' for name in _NAMES if name not in _KEPT)
     + f' WHERE {schema.device.name}.last_inform <= excluded.last_inform'
 )
 # Every Inform comes by here. Many rows to a statement: the interpreter's lock is given up, and fought for again, once
@@ -36,8 +38,9 @@ _FIELDS = ', '.join(
     f'(item->>{at}){"::float8" if isinstance(column.type, sa.Double) else ""}'
     for at, column in enumerate(schema.device.columns)
 )
-# One value for all rows: its driver takes ten times as long over a list of each column.
-_POSTGRES_UPSERT = f'{_INTO} SELECT {_FIELDS} FROM json_array_elements(%s::json) item{_CONFLICT}'  # noqa: S608
+# One value for all rows: its driver takes ten times as long over a list of each column. `jsonb`, which is parsed once;
+# of `json` each `->>` would read its item again.
+_POSTGRES_UPSERT = f'{_INTO} SELECT {_FIELDS} FROM jsonb_array_elements(%s::jsonb) item{_CONFLICT}'  # noqa: S608
 
 
 @cache

@@ -10,8 +10,8 @@ import logging
 import ssl
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -21,11 +21,9 @@ logger = logging.getLogger(__name__)
 
 MAX_HEAD = 16 * 1024  # bytes of request line and headers
 _LINES = {status.value: f'HTTP/1.1 {status.value} {status.phrase}\r\n'.encode() for status in HTTPStatus}
-_NAMES = {  # the usual spellings, decoded once
-    name.encode(): name.lower() for name in ('Content-Type', 'Content-Length', 'Cookie', 'Authorization')
-}
-# Nobody here asks for these, and every request has them.
-_UNREAD = frozenset((b'Host', b'User-Agent', b'SOAPAction', b'Accept', b'Connection'))
+# The usual spellings, decoded once; and what every request has and nobody here asks for.
+_NAMES = {name.encode(): name.lower() for name in ('Content-Type', 'Content-Length', 'Cookie', 'Authorization')}
+_NAMES |= dict.fromkeys((b'Host', b'User-Agent', b'SOAPAction', b'Accept', b'Connection'), '')
 _CONTINUE = b'HTTP/1.1 100 Continue\r\n\r\n'
 
 
@@ -48,7 +46,7 @@ class Request:
 class Response:
     status: int
     body: bytes = b''
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: Sequence[tuple[str, str]] = ()
     close: bool = False
     head: bytes = b''  # header lines that are encoded already
 
@@ -223,9 +221,12 @@ class Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name in _UNREAD:
+        key = _NAMES.get(name)
+        if key is None:
+            key = name.decode('latin-1').lower()
+        elif not key:
             return
-        key, text = _NAMES.get(name) or name.decode('latin-1').lower(), value.decode('latin-1')
+        text = value.decode('latin-1')
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f'{known}, {text}'
 

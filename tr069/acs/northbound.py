@@ -100,9 +100,7 @@ class NorthboundServer:
             return _error(405, f'{request.method} is not for {path[:200]}')
         route, match = fitting[0]
         if not route.open and not self._is_authorized(request.headers.get('authorization', '')):
-            denied = _error(401, 'a bearer token is needed')
-            denied.headers.append(('WWW-Authenticate', 'Bearer'))
-            return denied
+            return _error(401, 'a bearer token is needed', ('WWW-Authenticate', 'Bearer'))
         return self._run(route, {name: unquote(value) for name, value in match.groupdict().items()}, request)
 
     def _is_authorized(self, header: str) -> bool:
@@ -309,8 +307,8 @@ class NorthboundServer:
         return await self._quarantine(call)
 
 
-def _error(status: int, message: str) -> Response:
-    return Response(status, api.Error(error=message).model_dump_json().encode(), [_JSON])
+def _error(status: int, message: str, *headers: tuple[str, str]) -> Response:
+    return Response(status, api.Error(error=message).model_dump_json().encode(), [_JSON, *headers])
 
 
 def _device_out(record: DeviceRecord) -> api.DeviceOut:

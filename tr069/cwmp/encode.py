@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -26,6 +27,17 @@ def _text(value: str) -> str:
     return escape(value.translate(_XML_ILLEGAL), {'"': '&quot;', '\r': '&#13;'})
 
 
+@lru_cache(64)
+def _opening(namespace: str, declaration: bool) -> str:
+    return (
+        f'{DECLARATION if declaration else ""}'
+        '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"'
+        ' xmlns:enc="http://schemas.xmlsoap.org/soap/encoding/"'
+        ' xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+        f' xmlns:cwmp="{_text(namespace)}">'
+    )
+
+
 def envelope(body: str, namespace: str, identifier: str = '', *, declaration: bool = True) -> bytes:
     """`declaration` is off for models whose parser stops at `<?xml …?>`."""
     header = (
@@ -33,13 +45,7 @@ def envelope(body: str, namespace: str, identifier: str = '', *, declaration: bo
         if identifier
         else '<soap:Header/>'
     )
-    return (
-        f'{DECLARATION if declaration else ""}'
-        '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"'
-        ' xmlns:enc="http://schemas.xmlsoap.org/soap/encoding/"'
-        ' xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
-        f' xmlns:cwmp="{_text(namespace)}">{header}<soap:Body>{body}</soap:Body></soap:Envelope>'
-    ).encode()
+    return f'{_opening(namespace, declaration)}{header}<soap:Body>{body}</soap:Body></soap:Envelope>'.encode()
 
 
 INFORM_RESPONSE = '<cwmp:InformResponse><MaxEnvelopes>1</MaxEnvelopes></cwmp:InformResponse>'

@@ -10,8 +10,10 @@ not match, and is not read here.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 
 from tr069.cwmp import messages as m
 
@@ -39,7 +41,7 @@ class _Shape:
     events: tuple[tuple[int, int], ...]
     retry_count: int
     current_time: int
-    values: tuple[int, ...]
+    values: Callable[[tuple[str, ...]], tuple[str, ...]]
     names: tuple[str, ...]
     types: tuple[str, ...]
     namespace: str
@@ -60,7 +62,7 @@ class _Shape:
         inform = m.Inform(
             m.DeviceId(manufacturer, oui, product_class, serial),
             tuple([m.Event(texts[code].strip(), texts[key].strip()) for code, key in self.events]),
-            m.Parameters(self.names, tuple([texts[at] for at in self.values]), self.types),
+            m.Parameters(self.names, self.values(texts), self.types),
             int(retries),
             texts[self.current_time].strip(),
         )
@@ -99,6 +101,11 @@ class QuickInforms:
         shapes = self._shapes.setdefault(count, [])
         shapes.insert(0, shape)
         del shapes[_MAX_SHAPES:]
+
+
+def _picker(places: Sequence[int]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Takes what stands at these places; `itemgetter` gives a tuple for two and more only."""
+    return itemgetter(*places) if len(places) > 1 else lambda texts: tuple(texts[at] for at in places)
 
 
 def _shape_of(body: str, envelope: m.Envelope, inform: m.Inform) -> _Shape | None:
@@ -149,7 +156,7 @@ def _shape_of(body: str, envelope: m.Envelope, inform: m.Inform) -> _Shape | Non
         tuple(zip(codes, keys, strict=True)),
         one(f'{_INFORM}RetryCount'),
         one(f'{_INFORM}CurrentTime'),
-        tuple(values),
+        _picker(values),
         inform.parameters.names,
         inform.parameters.types,
         envelope.namespace,
