@@ -19,6 +19,8 @@ def enforce_at_the_cpe(apps, schema_editor):
         'observed_mode': '', 'observed_down_kbps': None, 'observed_up_kbps': None, 'observed_at': None,
         'in_doubt': False, 'baseline': {},
     }
+    changes = apps.get_model('netbox_delinquency', 'EnforcementChange').objects.filter(line__in=lines)
+    changes.update(channel='cpe')
     lines.update(channel='cpe', **moved, **emptied)
 
 

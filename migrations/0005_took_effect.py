@@ -4,13 +4,22 @@ from django.db import migrations, models
 
 
 def had_effect(apps, schema_editor):
-    """Until now a stage was taken to be in effect from the moment it was reached."""
+    """A stage was taken to be in effect from the moment it was reached; of a line that drifts that was never so."""
+    lines = apps.get_model('netbox_delinquency', 'AccessLine').objects.filter(
+        contract=models.OuterRef('pk'), status='active'
+    )
+    wrong = models.Q(in_doubt=True) | models.Q(cpe_in_doubt=True)
+    for side, prefix in (('bras', ''), ('cpe', 'cpe_')):
+        seen = {name: models.F(f'{prefix}observed_{name}') for name in ('mode', 'down_kbps', 'up_kbps')}
+        differs = ~models.Q(intended_mode=seen['mode']) | models.Q(intended_mode='throttled') & (
+            ~models.Q(intended_down_kbps=seen['down_kbps']) | ~models.Q(intended_up_kbps=seen['up_kbps'])
+        )
+        wrong |= models.Q(channel__in=(side, 'both')) & differs
     contracts = apps.get_model('netbox_delinquency', 'Contract').objects.filter(stage__isnull=False)
-    contracts.update(took_effect_at=models.F('stage_since'))
+    contracts.filter(~models.Exists(lines.filter(wrong).order_by())).update(took_effect_at=models.F('stage_since'))
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ('netbox_delinquency', '0004_plan_change_order'),
     ]

@@ -54,11 +54,7 @@ class WorkInbox(JobRunner):
         name = 'Billing inbox'
 
     def run(self, *args, **kwargs) -> None:
-        now = timezone.now()
-        for contracts in work_inbox(now):
-            # What takes access away waits for the evaluation of all contracts: one plan, not one for each event.
-            for run in plan_runs(unplanned_lines().filter(contract__in=contracts), now, restores_only=True):
-                start_run(run.pk)
+        empty_inbox()
 
 
 class ExecuteRun(JobRunner):
@@ -254,6 +250,7 @@ class Evaluate(PeriodicJob):
         name = 'Delinquency: evaluate'
 
     def run(self, *args, **kwargs) -> None:
+        empty_inbox()  # a payment that lies there, because its own worker is dead or busy, comes before any debt
         now = timezone.now()
         if lapsed := lapse_clearing(now, get_settings().clearing_days):
             self.logger.warning('%d invoices were to clear and have not: they are owed again', lapsed)
@@ -263,6 +260,17 @@ class Evaluate(PeriodicJob):
             self.logger.info('%s: %s, %s', run, run.kind, run.status)
             if run.status == RunStatusChoices.APPROVED:
                 start_run(run.pk)
+
+
+def empty_inbox() -> None:
+    """Work billing's events off; where they give access back, it is given back at once.
+
+    What takes access away waits for the evaluation of all contracts: one plan, not one for each event.
+    """
+    for contracts in work_inbox():
+        lines = unplanned_lines().filter(contract__in=contracts)
+        for run in plan_runs(lines, timezone.now(), restores_only=True):
+            start_run(run.pk)
 
 
 def start_run(pk: int) -> EnforcementRun:

@@ -16,7 +16,7 @@ class DelinquencySettings(BaseModel):
 
     webhook_max_bytes: int = Field(default=262_144, ge=1_024, le=2_621_440)
     evaluate_minutes: int = Field(default=15, ge=1, le=1_440)
-    clearing_days: int = Field(default=3, ge=1, le=15)
+    clearing_days: int = Field(default=6, ge=1, le=15)
     job_timeout_seconds: int = Field(default=6 * 3_600, ge=60)
     retention_days: int = Field(default=180, ge=1, le=3_650)
     action_log_days: int = Field(default=1_826, ge=1, le=1_826)

@@ -29,7 +29,7 @@ from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel.profiles import DeviceProfile, builtin, profile_for
 from tr069.datamodel.resolver import LeverReport, resolve
 from tr069.datamodel.tree import Leaf, Tree
-from tr069.datamodel.values import differing
+from tr069.datamodel.values import differing, untold_secrets
 from tr069.errors import AcsError, DeviceUnknownError
 from tr069.genieacs_device import Device, plain, read_tasks, seconds, take_apart
 from tr069.genieacs_nbi import Nbi, TaskOutcome, parse_fault
@@ -256,18 +256,19 @@ class GenieAcsClient:
 
         now_on = await self._load(ON, tagged(device.tags, ON))
         was = await self._load(WAS, tagged(device.tags, WAS))
-        restoring = bool(tagged(device.tags, OFF))
         if now_on is not None and (now_on.profile, now_on.revision) == (profile.name, profile.revision):
             return status(Standing.PENDING, before=was.values if was else ())
         facts = profile_for(device.identity, self._profiles).guard
         refusal = await self._guard(profile.values, device_id, facts.vouched)
         if refusal:
             return status(Standing.REFUSED, refusal)
-        found = await self._save_values(device, [item.name for item in profile.values], fresh=at_once)
+        # Values saved by an earlier profile stand until they have been read back as restored: a switch that was cut
+        # short leaves them alone, with neither profile nor restoring to be seen.
+        is_restored = was is not None and now_on is None and OK + was.hash in device.tags
+        kept = {item.name: item for item in was.values} if was and not is_restored else {}
+        found = await self._save_values(device, [item.name for item in profile.values], kept, fresh=at_once)
         if isinstance(found, str):
             return status(Standing.FAILED, f'{found}; nothing was changed')
-        # Values saved by an earlier profile still stand while it, or its restoring, is under way.
-        kept = {item.name: item for item in was.values} if was and (now_on or restoring) else {}
         before = found | kept
         named = {item.name for item in profile.values}
         typed = tuple(item._replace(type=found[item.name].type or item.type) for item in profile.values)
@@ -292,9 +293,9 @@ class GenieAcsClient:
         return '' if verdict.allowed else verdict.reason
 
     async def _save_values(
-        self, device: Device, names: Sequence[str], *, fresh: bool
+        self, device: Device, names: Sequence[str], kept: Mapping[str, ParameterValue], *, fresh: bool
     ) -> dict[str, ParameterValue] | str:
-        """What is there now, or why that cannot be told."""
+        """What is there now, or why that cannot be told. What is `kept` already need not be saved again."""
         cached = device.values(names)
         limit = self._clock() - self._max_age_s
         is_young = all(name in cached and seconds(device.stamp(name)) >= limit for name in names)
@@ -307,18 +308,25 @@ class GenieAcsClient:
         locked = [name for name in names if device.leaves.get(name, {}).get('_writable') is False]
         if locked:
             return f'{locked[0]} is read-only'
+        secret = untold_secrets(item for item in cached.values() if item.name not in kept)
+        if secret:
+            return f'{", ".join(secret)} reads empty: it could not be put back as it was'
         return cached
 
     async def _switch(self, device: Device, saved: Definition, prefix: str, wanted: Definition) -> None:
-        """Journal, then act: what is saved is stored and tagged before the tag that changes anything."""
+        """Journal, then act: what is saved is stored and tagged before the tag that changes anything.
+
+        It may be cut short anywhere, and is then done anew. Old saved values go first: once the tag is gone that says
+        they were restored, they would be taken for the ones to keep.
+        """
         await self._store(WAS, saved)
         await self._store(prefix, wanted)
         device_id = device.info.id
         await self._forgive(device_id)
         keep = {WAS + saved.hash, prefix + wanted.hash}
         await self._nbi.tag(device_id, WAS + saved.hash)
-        for tag in sorted(device.tags - keep):
-            if tag.startswith((ON, OFF, OK, WAS)):
+        for tag in sorted(device.tags - keep, key=lambda tag: (not tag.startswith(WAS), tag)):
+            if tag.startswith((ON, OFF, OK, WAS)) or tag == HOLD:
                 await self._nbi.untag(device_id, tag)
         await self._nbi.tag(device_id, prefix + wanted.hash)
 
@@ -355,7 +363,8 @@ class GenieAcsClient:
             if was is None:
                 return ProfileStatus(device_id, Standing.NONE)
             now_on = await self._load(ON, tagged(device.tags, ON))
-            if now_on is not None:
+            # Neither profile nor restoring in sight is no proof that it was restored: it may have been cut short.
+            if now_on is not None or OK + was.hash not in device.tags:
                 await self._switch(device, was, OFF, was)
                 if at_once:
                     await self._set_now(device_id, was.values)
@@ -390,6 +399,8 @@ class GenieAcsClient:
                 device_id, standing, wanted.profile, wanted.revision, now_on is None, saved, message, wanted.note
             )
 
+        if HOLD in device.tags:  # a read-back was cut short: nothing would be set on this device any more
+            await self._nbi.untag(device_id, HOLD)
         fault = await self._nbi.find('faults', {'_id': f'{device_id}:{OFF_CHANNEL if now_on is None else CHANNEL}'})
         if fault:
             return status(*_standing_of(parse_fault(fault[0])))

@@ -53,7 +53,13 @@ class Verdict:
 
 
 def truthy(value: str) -> bool:
+    """For reading a tree, where devices have words of their own for it."""
     return value.strip().lower() in ('1', 'true', 'enabled', 'up')
+
+
+def _turns_on(value: str) -> bool:
+    """For judging what is about to be set: `up` is no `xsd:boolean`, so a CPE or GenieACS may take it for off."""
+    return value.strip().lower() in ('1', 'true')
 
 
 # --- what a path can do -----------------------------------------------------------------------------------------------
@@ -82,7 +88,11 @@ _LAN = re.compile(
 )
 _WAN = re.compile(r'WANDevice\..+|(?:IP|PPP|Ethernet|Optical|DSL|ATM|PTM|Cellular)\..+')
 _OFF_IS_FATAL = re.compile(r'.*EnabledForInternet$|ManagementServer\.(?:PeriodicInformEnable|EnableCWMP)$')
-_RATE = re.compile(r'.*\.ShapingRate$')
+_PERCENT_OR_RATE = re.compile(r'.*\.ShapingRate$')
+_RATE = re.compile(r'.*\.(?:Shaping|Committed|Peak)Rate$')
+_LEAST_RATE = 8000  # bit/s: below it a session of management does not get through
+_INTERVAL = re.compile(r'.*\.ManagementServer\.PeriodicInformInterval$')
+_INTERVALS = range(30, 24 * 3600 + 1)  # seconds: more often floods the ACS, less often and nothing reaches the device
 
 
 def split_root(path: str) -> tuple[str, str]:
@@ -103,16 +113,16 @@ def classify(item: ParameterValue, vouched: Sequence[str] = ()) -> Risk:
     if not root:
         return Risk.UNKNOWN
     if _OFF_IS_FATAL.fullmatch(rest):
-        return Risk.LOW if truthy(item.value) else Risk.FORBIDDEN
+        return Risk.LOW if _turns_on(item.value) else Risk.FORBIDDEN
     if _FORBIDDEN.fullmatch(rest):
         return Risk.FORBIDDEN
     if _LOW.fullmatch(rest):
         return Risk.LOW
     if _LAN.fullmatch(rest):
-        return Risk.LOW if truthy(item.value) else Risk.LAN
+        return Risk.LOW if _turns_on(item.value) else Risk.LAN
     if _WAN.fullmatch(rest):
         # Bringing an interface up cuts nothing; and a restore must never wait for a proof.
-        return Risk.LOW if rest.endswith('.Enable') and truthy(item.value) else Risk.WAN
+        return Risk.LOW if rest.endswith('.Enable') and _turns_on(item.value) else Risk.WAN
     if any(matches(pattern, item.name) for pattern in vouched):
         return Risk.LOW
     return Risk.UNKNOWN
@@ -288,11 +298,36 @@ def _refuse_outright(item: ParameterValue, risk: Risk, restoring: bool) -> str:
         return f'{item.name} carries management itself and is never changed'
     if restoring:
         return ''
-    if _RATE.fullmatch(item.name) and item.value.strip().isdigit() and int(item.value) <= 100:
-        return f'{item.name}={item.value} would mean {item.value} percent; rates are given in bit/s'
+    starving = _starves(item)
+    if starving:
+        return starving
     if risk is Risk.UNKNOWN:
         return f"{item.name} is not known to spare management; the model's profile must vouch for it"
     return ''
+
+
+def _starves(item: ParameterValue) -> str:
+    """Why this value of a harmless path would leave management no bandwidth, or no Informs; empty where it does not."""
+    number = _number(item.value)
+    if _PERCENT_OR_RATE.fullmatch(item.name) and number is not None and 0 <= number <= 100:
+        return f'{item.name}={item.value} would mean {item.value} percent; rates are given in bit/s'
+    if _RATE.fullmatch(item.name) and (number is None or (number != -1 and number < _LEAST_RATE)):
+        return (
+            f'{item.name}={item.value} would starve management: give -1 (no limit) or at least {_LEAST_RATE} bit/s, '
+            'in digits'
+        )
+    if _INTERVAL.fullmatch(item.name) and number not in _INTERVALS:
+        return (
+            f'{item.name}={item.value} would starve management or flood the ACS: give '
+            f'{_INTERVALS.start} to {_INTERVALS.stop - 1} seconds'
+        )
+    return ''
+
+
+def _number(value: str) -> int | None:
+    """An integer as every CPE reads it: `int()` alone takes `+50`, `6_4000` and other scripts' digits too."""
+    text = value.strip()
+    return int(text) if re.fullmatch(r'-?[0-9]{1,18}', text) else None
 
 
 def _cuts(path: str, management: Management, tree: Mapping[str, str]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Case, Count, Min, Sum, When
+from django.utils import timezone
 
 from ..choices import EventStatusChoices
 from ..models import BillingEvent, BillingSource, Contract, Invoice, Notice
@@ -22,27 +23,39 @@ logger = logging.getLogger('netbox_delinquency.billing')
 # Few, so that a payment among many events has its line back before the last of them is read.
 BATCH = 25
 
+# Of a sender's clock against ours.
+SKEW = timedelta(minutes=5)
+
 WEIGHTS = {Meaning.OVERDUE: 0, Meaning.CLEARING: 1, Meaning.PAID: 2}
 
 
 def store_event(source: BillingSource, event_id: str, body: str, now: datetime) -> tuple[BillingEvent, bool]:
-    """Keep an event in the inbox; returns it and whether it is new. Raises `EventRefusedError` for an unusable body."""
+    """Keep an event in the inbox; returns it and whether it is new. Raises `EventRefusedError` for an unusable body.
+
+    One that billing sends again because it came to nothing here, its contract unknown or its data unusable, is as good
+    as new.
+    """
     kind = standard_webhooks.event_type(body)
     mine = {'source': source, 'event_id': event_id}
     with transaction.atomic():
         is_new = not BillingEvent.objects.filter(**mine).exists()
         # In bulk: NetBox's change log wants a user, and a billing system is none. Conflicts are duplicates.
         BillingEvent.objects.bulk_create([BillingEvent(**mine, event_type=kind, body=body)], ignore_conflicts=True)
+        came_to_nothing = (EventStatusChoices.FAILED, EventStatusChoices.UNMATCHED)
+        BillingEvent.objects.filter(**mine, status__in=came_to_nothing).update(
+            event_type=kind, body=body, status=EventStatusChoices.RECEIVED, message='', received_at=now,
+            processed_at=None,
+        )  # fmt: skip
         BillingSource.objects.filter(pk=source.pk).update(last_event_at=now)
     return BillingEvent.objects.get(**mine), is_new
 
 
-def work_inbox(now: datetime) -> Iterator[set[int]]:
+def work_inbox(clock: Callable[[], datetime] = timezone.now) -> Iterator[set[int]]:
     """Work off whatever lies in the inbox, batch by batch; yields the primary keys of the contracts each one changed.
 
     Payments come before all else, those too that arrive in the meantime: the order within a contract does not matter,
     since its facts have moments of their own. Events that another worker has in hand are left to it. One that breaks us
-    is marked as failed and holds up no other.
+    is marked as failed and holds up no other. Each is worked at its own moment: a long inbox takes minutes.
     """
     seen: set[int] = set()
     payments_first = Case(When(event_type__in=standard_webhooks.PAYMENTS, then=0), default=1)
@@ -52,11 +65,11 @@ def work_inbox(now: datetime) -> Iterator[set[int]]:
         changed = set()
         for pk in batch:
             try:
-                contract = process_event(pk, now)
+                contract = process_event(pk, clock())
             except Exception as error:
                 logger.exception('billing event %s could not be processed', pk)
                 BillingEvent.objects.get(pk=pk).advance(
-                    status=EventStatusChoices.FAILED, message=f'a fault of ours: {error!r}'[:500], processed_at=now
+                    status=EventStatusChoices.FAILED, message=f'a fault of ours: {error!r}'[:500], processed_at=clock()
                 )
                 continue
             if contract is not None:
@@ -91,7 +104,7 @@ def process_event(pk: int, now: datetime) -> Contract | None:
         if contract is not None:
             try:
                 record = _record_notice if isinstance(fact, NoticeFact) else _record
-                record(contract, fact, now)
+                message = record(contract, fact, now)
                 evaluate(now, [contract.pk])
             except EventRefusedError as error:
                 status, message, contract = EventStatusChoices.FAILED, str(error)[:500], None
@@ -99,8 +112,12 @@ def process_event(pk: int, now: datetime) -> Contract | None:
     return contract
 
 
-def _record(contract: Contract, fact: InvoiceFact, now: datetime) -> None:
-    """Write the invoice, unless billing already told of something newer, and sum the contract's invoices up."""
+def _record(contract: Contract, fact: InvoiceFact, now: datetime) -> str:
+    """Write the invoice, unless billing already told of something newer, and sum the contract's invoices up.
+
+    Returns what is to be said of it, if anything.
+    """
+    message = ''
     # The contract's row is the lock: two events of one contract are worked one after the other.
     contract = Contract.objects.select_for_update().get(pk=contract.pk)
     known = Invoice.objects.filter(contract=contract, reference=fact.invoice).first()
@@ -129,7 +146,14 @@ def _record(contract: Contract, fact: InvoiceFact, now: datetime) -> None:
                 'amount': amount if is_open else None,
             },
         )
+    else:
+        message = f'superseded: billing told something newer of this invoice, of {known.occurred_at.isoformat()}'
+        if known.is_open and not is_open:
+            # Paid before the debt that we know of, which therefore came anew: as above, only told in the other order.
+            since = max(filter(None, (contract.notices_from, known.occurred_at)))
+            Contract.objects.filter(pk=contract.pk).update(notices_from=since)
     _sum_up(contract, now)
+    return message
 
 
 def _weight(invoice: Invoice) -> int:
@@ -163,16 +187,18 @@ def lapse_clearing(now: datetime, days: int) -> int:
     return count
 
 
-def _record_notice(contract: Contract, fact: NoticeFact, now: datetime) -> None:
+def _record_notice(contract: Contract, fact: NoticeFact, now: datetime) -> str:
     """Keep the proof once; the first word on a reference stands, for a later one could only move the clock."""
-    if fact.delivered_at > now:
+    if fact.delivered_at > now + SKEW:
         raise EventRefusedError('data.delivered_at: a notice is proof of what was, and this lies in the future')
     Notice.objects.bulk_create(
         [
             Notice(
-                contract=contract, kind=fact.kind, reference=fact.notice, channel=fact.channel, sent_at=fact.sent_at,
-                delivered_at=fact.delivered_at, asserted_by=contract.source.name,
+                contract=contract, kind=fact.kind, reference=fact.notice, channel=fact.channel,
+                sent_at=fact.sent_at and min(fact.sent_at, now), delivered_at=min(fact.delivered_at, now),
+                asserted_by=contract.source.name,
             )
         ],
         ignore_conflicts=True,
     )  # fmt: skip
+    return ''

@@ -41,7 +41,7 @@ Identifier = Annotated[str, pydantic.Field(min_length=1, max_length=100, pattern
 class _Data(pydantic.BaseModel):
     contract: Identifier
     invoice: Identifier
-    due_date: date | None = None
+    due_date: date | None = pydantic.Field(default=None, ge=date(2000, 1, 1), le=date(2100, 1, 1))
     amount: Decimal | None = pydantic.Field(default=None, ge=0, max_digits=12, decimal_places=2)
 
 
@@ -91,7 +91,7 @@ def event_type(body: str) -> str:
     """The event's type. Raises `EventRefusedError` where the body is not a JSON object with one."""
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EventRefusedError(f'the body is not JSON: {error}') from error
     kind = document.get('type') if isinstance(document, dict) else None
     if not isinstance(kind, str) or not 0 < len(kind) <= 100 or not kind.isprintable():

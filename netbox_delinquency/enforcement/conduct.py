@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Min
+from django.utils import timezone
 
 from ..choices import OutcomeChoices, RunStatusChoices
 from ..events import RUN_COMPLETED, RUN_STARTED, send_run_event
 from ..models import EnforcementRun, EnforcementSettings
-from .control import notify_starter, pause_run
+from .control import is_alive, notify_starter, pause_run
 from .errors import RunRefusedError
 from .halts import deadline_passed, note_halt, why_halt
-from .journal import DEAD_AFTER
 from .lanes import RESTORE, held_points, lane_of
 from .plan import plan_hash
 from .watch import why_break
@@ -63,9 +63,7 @@ def begin_run(pk: int, now: datetime, executor: str = '') -> EnforcementRun:
 
 def is_abandoned(run: EnforcementRun, now: datetime) -> bool:
     """True for a running run of a runbook that fell silent. One of the workers' is theirs, whoever of them died."""
-    if run.status != RunStatusChoices.RUNNING or not run.executor:
-        return False
-    return run.heartbeat_at is None or run.heartbeat_at < now - DEAD_AFTER
+    return run.status == RunStatusChoices.RUNNING and bool(run.executor) and not is_alive(run, now)
 
 
 @transaction.atomic
@@ -112,7 +110,7 @@ def waiting_points(run: EnforcementRun) -> list[int]:
         if run.executor:
             return []
         rows = rows.filter(wave__lte=run.wave)
-    elif run.status == RunStatusChoices.CANCELLED and run.started_at:
+    elif run.status == RunStatusChoices.CANCELLED and run.started_at and not is_alive(run, timezone.now()):
         rows = rows.filter(sent_at__isnull=False)
     else:
         return []

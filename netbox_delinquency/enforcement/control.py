@@ -5,7 +5,7 @@ All take effect between two rows: whoever works a point asks the journal, and th
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core.models import Job, ObjectType
 from django.db import transaction
@@ -17,9 +17,17 @@ from ..models import EnforcementRun
 from .errors import RunRefusedError
 from .lanes import held_points, lane_of
 
-__all__ = ('START', 'cancel_run', 'notify_starter', 'pause_run', 'resume_run')
+__all__ = ('START', 'cancel_run', 'is_alive', 'notify_starter', 'pause_run', 'resume_run')
 
 START = 'Enforcement run'  # name of the job by which a person starts a run
+
+# A runbook that gave no sign of life for so long is taken for dead, and its claims with it.
+DEAD_AFTER = timedelta(seconds=90)
+
+
+def is_alive(run: EnforcementRun, now: datetime) -> bool:
+    """Whether the runbook that has the run gave a sign of life lately; workers show theirs by the locks they hold."""
+    return bool(run.executor) and run.heartbeat_at is not None and run.heartbeat_at > now - DEAD_AFTER
 
 
 @transaction.atomic
@@ -51,6 +59,8 @@ def resume_run(run: EnforcementRun, now: datetime, executor: str = '') -> Enforc
         busy = in_hand.filter(point__in=held_points(lane_of(run.kind))).values_list('point__name', flat=True)
         if points := ', '.join(sorted(set(busy))):
             raise RunRefusedError(f'a worker is still at {points}: try again in a moment')
+    elif is_alive(locked, now) and locked.changes.filter(outcome='', claimed_at__isnull=False).exists():
+        raise RunRefusedError(f'{locked.executor} still has rows in hand: try again in a moment')
     locked.points.update(sessions_before=None, latency_before_s=None, sessions_now=None, latency_now_s=None)
     locked.advance(
         status=RunStatusChoices.RUNNING, executor=executor, taken_up_at=now, heartbeat_at=now, halt_reason=''

@@ -46,10 +46,13 @@ def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime, s
     is_harder = row.desired.is_harder_than(row.expected or AccessState.normal())
     if is_harder and not source.enabled:
         return f'frozen: billing source {source} is disabled'
-    if is_harder and source.is_late(now):
+    if is_harder and source.is_silent(now):
         return f'frozen: nothing was heard from billing source {source} for too long'
     if is_harder and spared:
         return f'frozen: {spared}'
+    # Whatever an evaluation made of it: who owes nothing loses nothing.
+    if is_harder and (contract.oldest_due_date is None or contract.awaiting_clearing):
+        return 'paid: nothing is owed'
     # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.
     if is_harder and not may_start(contract, row.desired_mode, now):
         return 'closed: by the policy nothing may start at this hour; plan it again'

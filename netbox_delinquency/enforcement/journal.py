@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..models import AccessLine, EnforcementChange, EnforcementPoint, Enforcemen
 from ..models.access import BASELINE, IN_DOUBT, OBSERVED
 from ..models.state import state_fields
 from ..policy.evaluate import frozen
-from .control import pause_run
+from .control import is_alive, pause_run
 from .errors import RunRefusedError
 from .facts import why_not
 from .halts import budget, deadline_passed, note_halt, why_halt
@@ -29,10 +29,7 @@ from .lanes import ENFORCE, held_points, kinds_of, lane_of
 from .revert import should_pin
 from .watch import why_break
 
-__all__ = ('DEAD_AFTER', 'DatabaseJournal', 'JournalLostError', 'forget_dead_claims')
-
-# A runbook that has written nothing for so long is taken for dead, and its claims with it.
-DEAD_AFTER = timedelta(seconds=90)
+__all__ = ('DatabaseJournal', 'JournalLostError', 'forget_dead_claims')
 
 # The columns of a line that a read-back writes.
 OBSERVATION = [
@@ -98,6 +95,7 @@ class DatabaseJournal:
         run = self._run()
         settings = EnforcementSettings.load()
         if not keys:
+            self._beat((), now)  # it soaks, or sends: it lives
             return Claim(halt=self._why_halt(run, settings, now))
         rows = {} if run.status in (RunStatusChoices.PAUSED, RunStatusChoices.CANCELLED) else self._open(keys)
         halt = self._why_halt(run, settings, now) or self._why_break(run, settings, now)
@@ -285,7 +283,7 @@ class DatabaseJournal:
         busy = set()
         for claim in claims.select_related('run'):
             if claim.run.executor:
-                alive = claim.run.heartbeat_at is not None and claim.run.heartbeat_at > now - DEAD_AFTER
+                alive = is_alive(claim.run, now)
             else:
                 lane = lane_of(claim.run.kind)
                 if lane not in held:
@@ -333,7 +331,7 @@ def _observe(line: AccessLine, row: EnforcementChange, result: ChangeResult, now
     if row.values is not None:
         return  # parameters of a CPE say nothing about its line's access
     before = Reading.from_dict(row.before) if row.before else None
-    if before is not None and before.observed == AccessState.normal() and before.detail:
+    if before is not None and before.is_(AccessState.normal()) and before.detail:
         setattr(line, BASELINE[row.channel], dict(before.detail))
     if result.after is not None and result.after.observed is not None:
         line.observe(row.channel, result.after.observed, now)

@@ -70,11 +70,21 @@ def plan_hash(run: EnforcementRun) -> str:
 
 
 def unplanned_lines() -> QuerySet[AccessLine]:
-    """Drifting lines that no open run already brings to where they should be; without those pinned by hand."""
+    """Drifting lines that no open run already brings to where they should be; without those pinned by hand.
+
+    What gives access back waits for nobody: a plan of a person's, which they may never start, does not count.
+    """
+    goes_on = Q(run__status__in=(RunStatusChoices.RUNNING, RunStatusChoices.PAUSED)) | Q(
+        run__status=RunStatusChoices.APPROVED, run__author=None, run__approver=None
+    )
     wanting = Q()
     for side in LineChannelChoices.SIDES:
         rows = EnforcementChange.objects.filter(
-            line=OuterRef('pk'), channel=side, outcome='', run__status__in=RunStatusChoices.OPEN
+            goes_on | TAKES_ACCESS,
+            line=OuterRef('pk'),
+            channel=side,
+            outcome='',
+            run__status__in=RunStatusChoices.OPEN,
         )
         as_intended = rows.filter(
             Q(desired_down_kbps=OuterRef('intended_down_kbps')) | Q(desired_down_kbps__isnull=True),
@@ -155,7 +165,7 @@ def _approve_by_policy(run: EnforcementRun, now: datetime) -> None:
 def plan_row(line: AccessLine, side: str, desired: AccessState, reason: str) -> EnforcementChange:
     """A row, not saved yet and without a run, that brings a line to a state on one of its sides."""
     row = EnforcementChange(line=line, point=line.point_at(side), channel=side, reason=reason[:200])
-    set_state(row, 'expected', line.seen_at(side))
+    set_state(row, 'expected', line.known_at(side))
     set_state(row, 'desired', desired)
     return row
 

@@ -106,6 +106,8 @@ def _reverting(row: EnforcementChange) -> EnforcementChange:
     state = before.get('live') or before.get('stored')
     if state is None or before.get('error'):
         raise _LeftOutError(_('it was not read before it was sent'))
+    if before.get('live') and before.get('stored') and before['live'] != before['stored']:
+        raise _LeftOutError(_('it was half-done before: what is stored was not what was in force'))
     if line.status != LineStatusChoices.ACTIVE:
         raise _LeftOutError(_('the line is no longer active'))
     if line.point_at(side) != row.point:
@@ -114,7 +116,7 @@ def _reverting(row: EnforcementChange) -> EnforcementChange:
         line=line, point=row.point, channel=side, exact=before.get('detail') or None,
         reason=f'revert of run {row.run_id}',
     )  # fmt: skip
-    set_state(reverting, 'expected', line.seen_at(side))
+    set_state(reverting, 'expected', line.known_at(side))
     if 'values' in state:
         reverting.values = state['values']
         return reverting
@@ -129,7 +131,6 @@ def _reverting(row: EnforcementChange) -> EnforcementChange:
 def _kind(row: EnforcementChange) -> str:
     if row.values is not None:
         return RunKindChoices.PROFILE
-    # In doubt counts as it was last seen: if that was too soft a guess, it only asks for more care.
     takes = row.desired.is_harder_than(row.expected or AccessState.normal())
     return RunKindChoices.ENFORCE if takes else RunKindChoices.RESTORE
 

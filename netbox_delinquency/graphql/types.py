@@ -78,7 +78,7 @@ class BillingSourceType(PrimaryObjectType):
 
     @strawberry_django.field(only=['heartbeat_minutes', 'last_event_at'])
     def late(self) -> bool:
-        return self.is_late(timezone.now())
+        return self.is_silent(timezone.now())
 
 
 # The open balance is for few eyes, and GraphQL knows no permission on a field: REST shows it.

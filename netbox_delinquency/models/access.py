@@ -263,6 +263,10 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
     def seen_at(self, side: str) -> AccessState | None:
         return get_state(self, OBSERVED[side])
 
+    def known_at(self, side: str) -> AccessState | None:
+        """As it was last seen on this side; None where that is in doubt: it may have less access by now, or more."""
+        return None if getattr(self, IN_DOUBT[side]) else self.seen_at(side)
+
     def drifts_at(self, side: str) -> bool:
         """Active and not as intended on this side, by the same rule as `AccessLine.objects.drifting()`."""
         if self.status != LineStatusChoices.ACTIVE or self.point_at(side) is None:

@@ -13,6 +13,10 @@ from .point import validate_credential_name
 __all__ = ('BillingEvent', 'BillingSource')
 
 
+# What billing sent, and we have not worked off for so long, may be a payment.
+UNREAD = timedelta(minutes=5)
+
+
 class BillingSource(LifecycleModel, PrimaryModel):
     """A billing system that may call `…/webhooks/<slug>/`. Its signing key is known here by name only."""
 
@@ -42,10 +46,15 @@ class BillingSource(LifecycleModel, PrimaryModel):
 
     @property
     def late(self) -> bool:
-        return self.is_late(timezone.now())
+        return self.is_silent(timezone.now())
 
     def is_late(self, now: datetime) -> bool:
-        """True where the feed has been silent for longer than its heartbeat: its contracts' harder steps freeze."""
+        """True where the feed is silent, or lies unread with us: its contracts' harder steps freeze."""
+        unread = self.events.filter(status=EventStatusChoices.RECEIVED, received_at__lt=now - UNREAD)
+        return self.is_silent(now) or unread.exists()
+
+    def is_silent(self, now: datetime) -> bool:
+        """True where nothing was heard for longer than the heartbeat."""
         if self.heartbeat_minutes is None:
             return False
         return self.last_event_at is None or now - self.last_event_at > timedelta(minutes=self.heartbeat_minutes)
@@ -79,6 +88,13 @@ class BillingEvent(LifecycleModel, NetBoxModel):
         verbose_name = _('billing event')
         verbose_name_plural = _('billing events')
         permissions = [('process', 'Process again')]
+        indexes = [
+            models.Index(
+                fields=('source', 'received_at'),
+                name='nbd_event_inbox',
+                condition=models.Q(status=EventStatusChoices.RECEIVED),
+            )
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=('source', 'event_id'),

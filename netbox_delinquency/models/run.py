@@ -269,7 +269,7 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
         if self._state.adding and not self.point_id:
             self.channel = LineChannelChoices.CPE if self.line.point == self.line.acs else LineChannelChoices.BRAS
             self.point = self.line.point
-            set_state(self, 'expected', self.line.seen_at(self.channel))
+            set_state(self, 'expected', self.line.known_at(self.channel))
         super().save(*args, **kwargs)
 
 

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from django.db import connection, transaction
 
 from ..models import Calendar, Contract, DelinquencyPolicy, StartDay
-from .calendar import DAY, next_open_day, public_holidays
+from .calendar import DAY, next_open_day, normal_days, public_holidays
 
 __all__ = ('ensure_start_days', 'holidays_of')
 
@@ -59,7 +59,7 @@ def ensure_start_days(today: date, anew: bool = False) -> int:
     first, last = today - BACK, today + AHEAD
     for calendar, days in missing:
         public = holidays_of(calendar, range(first.year, last.year + 2))
-        names = days.split(',')
+        names = normal_days(days).split(',')
         day = first
         while day <= last:
             rows.append(StartDay(calendar=calendar, closed=days, day=day, next_day=next_open_day(day, names, public)))

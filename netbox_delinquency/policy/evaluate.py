@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from ..models import AccessLine, Contract
+from ..models.billing import UNREAD
 from . import ladder
 from .days import ensure_start_days
 
@@ -20,9 +21,14 @@ TABLES = {
     'contract': 'netbox_delinquency_contract',
     'policy': 'netbox_delinquency_delinquencypolicy',
     'stage': 'netbox_delinquency_policystage',
-    'late': 'heartbeat_minutes IS NOT NULL AND (last_event_at IS NULL'
-    ' OR %(now)s - last_event_at > make_interval(mins => heartbeat_minutes))',
+    # As `BillingSource.is_late` says it.
+    'late': '(heartbeat_minutes IS NOT NULL AND (last_event_at IS NULL'
+    ' OR %(now)s - last_event_at > make_interval(mins => heartbeat_minutes))'
+    " OR EXISTS (SELECT FROM netbox_delinquency_billingevent event WHERE event.status = 'received'"
+    ' AND event.source_id = source.id AND event.received_at < %(now)s - %(unread)s))',
 }
+
+LOCK = 'ORDER BY id FOR NO KEY UPDATE'
 
 # Every rung with its rank, the one before it, and what is in force on it. After the last comes one without an id that
 # is never reached: the first rung that is not reached always exists, and its forerunner is where the contract stands.
@@ -105,9 +111,9 @@ CONTRACTS = (
      GROUP BY contract_id
 ), source AS (
     SELECT id, NOT enabled OR {late} AS late
-      FROM netbox_delinquency_billingsource
+      FROM netbox_delinquency_billingsource source
 ), placed AS (
-    SELECT contract.id, contract.policy_id, contract.oldest_due_date, contract.unpaid_invoices,
+    SELECT contract.id, contract.xmin AS seen, contract.policy_id, contract.oldest_due_date, contract.unpaid_invoices,
            coalesce(contract.open_balance, 0) AS balance, contract.stage_id, contract.took_effect_at, contract.relieved,
            contract.external_id, contract.awaiting_clearing, contract.notices_from,
            contract.review_requested_at IS NOT NULL AS in_review, source.late,
@@ -242,7 +248,7 @@ CONTRACTS = (
           SELECT CASE WHEN next_closed = '' THEN probe ELSE start_day.next_day END AS day
       ) open_on
 ), standing AS (
-    SELECT id, external_id, zone,
+    SELECT id, seen, external_id, zone,
            prev_id AS stage_id,
            CASE WHEN owes THEN next_id END AS next_stage_id,
            CASE WHEN at IS NOT NULL THEN (at AT TIME ZONE zone)::date
@@ -276,7 +282,8 @@ CONTRACTS = (
            relieved = standing.relieved,
            standing_note = standing.note
       FROM standing
-     WHERE contract.id = standing.id
+     -- A payment, or a hold, that was written while this ran has put its contract where it belongs already.
+     WHERE contract.id = standing.id AND contract.xmin = standing.seen
        AND (contract.stage_id, contract.next_stage_id, contract.next_action_on, contract.next_action_at,
             contract.relieved, contract.standing_note)
            IS DISTINCT FROM (standing.stage_id, standing.next_stage_id, standing.next_action_on,
@@ -333,16 +340,19 @@ LINES = (
         LEFT JOIN netbox_delinquency_policystage force
           ON force.policy_id = rung.policy_id AND force.position = rung.force
        WHERE contract.status = 'active' {only_contracts}
+), wanting AS (
+      SELECT line.id, line.xmin AS seen, intended.mode, intended.down, intended.up, {channel} AS channel
+        FROM intended JOIN netbox_delinquency_accessline line ON line.contract_id = intended.id
+       WHERE (line.intended_mode, line.intended_down_kbps, line.intended_up_kbps, line.channel)
+             IS DISTINCT FROM (intended.mode, intended.down, intended.up, {channel})
 )
 UPDATE netbox_delinquency_accessline line
-   SET intended_mode = intended.mode, intended_down_kbps = intended.down, intended_up_kbps = intended.up,
-       channel = {channel},
+   SET intended_mode = wanting.mode, intended_down_kbps = wanting.down, intended_up_kbps = wanting.up,
+       channel = wanting.channel,
        pinned = line.pinned AND (line.intended_mode, line.intended_down_kbps, line.intended_up_kbps)
-                                IS NOT DISTINCT FROM (intended.mode, intended.down, intended.up)
-  FROM intended
- WHERE line.contract_id = intended.id
-   AND (line.intended_mode, line.intended_down_kbps, line.intended_up_kbps, line.channel)
-       IS DISTINCT FROM (intended.mode, intended.down, intended.up, {channel})
+                                IS NOT DISTINCT FROM (wanting.mode, wanting.down, wanting.up)
+  FROM wanting
+ WHERE line.id = wanting.id AND line.xmin = wanting.seen
 """
 )
 
@@ -365,6 +375,7 @@ def parameters(now: datetime, contracts: Collection[int] | None = None, effect: 
         'relieving': list(ladder.RELIEVING),
         'contract_type': ContentType.objects.get_for_model(Contract).pk,
         'request': uuid.uuid4(),
+        'unread': UNREAD,
         'late': ladder.FEED_IS_LATE,
         'on_hold': ladder.ON_HOLD,
         'in_review': ladder.IN_REVIEW,
@@ -407,6 +418,11 @@ def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluat
     with transaction.atomic(), connection.cursor() as cursor:
         if contracts is None:
             plan_for_all(cursor)
+        else:
+            # Nobody else writes them now: whatever changed until here is seen by the statements below.
+            pks = {'pks': list(contracts)}
+            cursor.execute(f'SELECT FROM {TABLES["contract"]} WHERE id = ANY(%(pks)s) {LOCK}', pks)
+            cursor.execute(f'SELECT FROM netbox_delinquency_accessline WHERE contract_id = ANY(%(pks)s) {LOCK}', pks)
         cursor.execute((CONTRACTS + LOG + COUNT).format(only_contracts=only, **TABLES), given)
         moved = cursor.fetchone()[0]
         cursor.execute(LINES.format(only_contracts=only, channel=CHANNEL, **TABLES), given)

@@ -27,6 +27,7 @@ from nornir_tasks.radius.rights import missing_rights
 from nornir_tasks.radius.tables import Memory, User
 
 SAME_USER = 'another row of this batch is of the same user'
+DOUBT = '?'  # behind a session in `nbd_line`: it is as its `state` says, or as the stored policy does
 NEEDED = ('radusergroup', 'radreply', 'radcheck', 'radgroupreply', 'radgroupcheck', 'radacct')
 
 
@@ -136,12 +137,19 @@ class FreeRADIUSDriver(Driver):
         """Ask elsewhere how the sessions stand; never here, where nothing but the database is known."""
 
     def _live(self, user: User, stored: AccessState) -> AccessState | None:
-        """A session that we saw when we last wrote is as we left it; any other came up under the stored policy."""
+        """A session that we saw when we last wrote is as we left it; any other came up under the stored policy.
+
+        One in doubt is never as stored: neither is "it is done" true of it, nor "there is nothing to do".
+        """
         if not user.sessions:
             return None
         if user.sessions[0].unique == user.memory.session:
             return user.memory.state
-        return stored
+        return hardest_but(stored, user.memory.state) if self._is_doubted(user) else stored
+
+    def _is_doubted(self, user: User) -> bool:
+        """Something was sent to the session, by whichever process, and what it did is not known."""
+        return bool(user.sessions) and user.memory.session == user.sessions[0].unique + DOUBT
 
     def _doubt(self, user: User) -> str:
         """Why the session's state cannot be said; never here, where nothing is sent to sessions."""
@@ -201,8 +209,10 @@ class FreeRADIUSDriver(Driver):
         wanted, group = judge.wanted(now, change, user.memory.replaced)
         state = judge.state(now)
         remembered = now if state.mode is Mode.NORMAL else user.memory.replaced
-        session = user.sessions[0].unique if user.sessions else ''
-        return wanted, group, Memory(remembered, session, self._live(user, state))
+        session, live = user.sessions[0].unique if user.sessions else '', self._live(user, state)
+        if self._is_doubted(user):  # it may be as this change finds the policy, too
+            session, live = session + DOUBT, hardest_but(change.desired, live, state)
+        return wanted, group, Memory(remembered, session, live)
 
     # What decides
 
@@ -296,6 +306,15 @@ class FreeRADIUSDriver(Driver):
                 return [*replies, Reply(False, f'the database refused "{line}": {error.orig}')]
             replies.append(Reply(True))
         return replies
+
+
+def hardest_but(state: AccessState, *others: AccessState | None) -> AccessState:
+    """The hardest of `others` that is not `state`; where there is none, one that is as far from it as can be."""
+    found: AccessState | None = None
+    for other in others:
+        if other is not None and other != state and (found is None or other.is_harder_than(found)):
+            found = other
+    return found or (AccessState.normal() if state.mode is Mode.BLOCKED else AccessState.blocked())
 
 
 def _check_group(name: str, groups: Mapping[str, tuple[Pair, ...]], add: tuple[str, ...]) -> Finding:

@@ -30,7 +30,16 @@ from nornir_tasks.drivers.base import Abilities, Driver, Finding, SSHPointParame
 from nornir_tasks.drivers.linux_batch import Command, Output, run
 from nornir_tasks.drivers.linux_check import CHECKS, check_outputs
 from nornir_tasks.drivers.linux_plan import Line, Row, plan_row, reading_of
-from nornir_tasks.drivers.linux_select import Routes, Selector, find_interface, find_overlaps, inner_address, select
+from nornir_tasks.drivers.linux_select import (
+    NoSessionError,
+    Routes,
+    Selector,
+    find_interface,
+    find_overlaps,
+    find_segment,
+    inner_address,
+    select,
+)
 from nornir_tasks.drivers.linux_tc import LineError, Shaper
 
 DEFAULT_QDISC = '0:'  # the handle of what the kernel puts there by itself
@@ -117,7 +126,8 @@ class LinuxDriver(Driver):
         commands = {
             'default4': self._command('ip -j route show default'),
             'default6': self._command('ip -j -6 route show default'),
-            'on_link': self._command('ip -j route show scope link'),
+            'on_link4': self._command('ip -j route show scope link'),
+            'on_link6': self._command('ip -j -6 route show proto kernel'),
             'qdiscs': self._command('tc -j qdisc show'),
             'nft': self._command(f'nft -j list table inet {self.given.table}'),
         }
@@ -133,7 +143,10 @@ class LinuxDriver(Driver):
     def _find_lines(
         self, selectors: Mapping[str, Selector], outputs: Mapping[str, Output], walls: nft.Walls, errors: dict[str, str]
     ) -> dict[str, Line]:
-        routes = Routes.parse(outputs['default4'].json() + outputs['default6'].json(), outputs['on_link'].json())
+        routes = Routes.parse(
+            outputs['default4'].json() + outputs['default6'].json(),
+            outputs['on_link4'].json() + outputs['on_link6'].json(),
+        )
         count = sum(len(selector.networks) for selector in selectors.values())
         matches = iter(outputs['routes'].json_lines(count) if count else ())
         known = {qdisc['dev'] for qdisc in outputs['qdiscs'].json()}
@@ -141,17 +154,21 @@ class LinuxDriver(Driver):
         owners: dict[str, str] = {}
         for key, selector in selectors.items():
             own = [next(matches) for _ in selector.networks]
+            walled = tuple(network for network in selector.networks if network in walls.walled)
             try:
                 interface = find_interface(selector, own, routes, self.given.access_interfaces, known)
                 upload = self._upload_device(interface)
             except LineError as error:
-                errors.setdefault(key, str(error))
+                if walled and isinstance(error, NoSessionError):  # who pays meanwhile comes back to an open line
+                    lines[key] = Line('', '', selector.networks, walled=walled, obstacle=str(error))
+                else:
+                    errors.setdefault(key, str(error))
                 continue
             other = owners.setdefault(interface, key)
             if other != key:
                 errors[key] = errors[other] = f'{interface} is the access interface of two lines'
-            walled = tuple(network for network in selector.networks if network in walls.walled)
-            lines[key] = Line(interface, upload, selector.networks, walled=walled)
+            segment = find_segment(interface, selector.networks, routes)
+            lines[key] = Line(interface, upload, selector.networks, walled=walled, obstacle=segment)
         return lines
 
     def _upload_device(self, interface: str) -> str:
@@ -195,7 +212,7 @@ class LinuxDriver(Driver):
             obstacle = obstacle or f'the ingress of {line.interface} has filters of other software'
         elif self.given.upload_interface:
             obstacle = obstacle or f'the upload of {line.interface} is not redirected to {line.upload}'
-        return replace(line, down=down, up=up, obstacle=obstacle)
+        return replace(line, down=down, up=up, obstacle=line.obstacle or obstacle)
 
     def _class_of(
         self, device: str, roots: Mapping[str, Any], shaping: Mapping[str, tc.Shaping]

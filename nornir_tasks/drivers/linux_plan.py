@@ -15,7 +15,10 @@ from nornir_tasks.drivers.linux_tc import LineError, Shaper
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as found on the box. `obstacle` says why it cannot be shaped, though it can be walled."""
+    """A line as found on the box. `obstacle` says why it cannot be shaped, though it can be walled.
+
+    A walled line whose session is down has no interface: `interface` and `upload` are empty.
+    """
 
     interface: str
     upload: str
@@ -43,8 +46,9 @@ class Line:
             walled = tuple(ip_network(text) for text in detail['walled'])
             down, up = saved_shaper(detail, 'down'), saved_shaper(detail, 'up')
         except (KeyError, ValueError, TypeError):
-            names = ('', '')
-        if not all(isinstance(name, str) and tc.INTERFACE.fullmatch(name) for name in names):
+            names, walled, down, up = ('', ''), (), None, None
+        is_down = names == ('', '') and walled and detail.get('obstacle') and not (down or up)
+        if not is_down and not all(isinstance(name, str) and tc.INTERFACE.fullmatch(name) for name in names):
             raise LineError('the reading is not in the form of this driver: read the line again')
         return cls(*names, networks, down, up, walled, detail.get('obstacle', ''))
 
@@ -84,6 +88,8 @@ def reading_of(target: AccessTarget, line: Line, walls: Walls) -> Reading:
     if not line.walled:
         return Reading(live=speed, detail=detail)
     if len(line.walled) == len(line.networks) and walls.is_intact:
+        if not line.interface:
+            return Reading(stored=AccessState.blocked(), detail=detail)
         return Reading(live=AccessState.blocked(), detail=detail)
     # Half of the addresses, or no rules behind the list: neither state is wholly true, and either can be repaired.
     return Reading(stored=AccessState.blocked(), live=speed, detail=detail)

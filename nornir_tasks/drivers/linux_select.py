@@ -18,6 +18,10 @@ WIDEST = {4: 24, 6: 48}
 WIDEST_ROUTE = {4: 29, 6: 64}
 
 
+class NoSessionError(LineError):
+    """The line has no interface or no route now, as while its session is down."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
     """What NetBox says of a line, checked: `interface` may be empty, `networks` too, never both."""
@@ -79,29 +83,38 @@ def inner_address(network: Network) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Of the box: interfaces that carry a default route, and the on-link IPv4 hosts of each interface."""
+    """Of the box: interfaces that carry a default route, and what is on-link at each: IPv4 hosts, and subnets."""
 
     uplinks: frozenset[str]
     hosts: Mapping[str, frozenset[Network]]
+    subnets: Mapping[str, frozenset[Network]]
 
     @classmethod
     def parse(cls, defaults: Sequence[Any], on_link: Sequence[Any]) -> Routes:
-        """From `ip -j route show default` of both families, and `ip -j route show scope link`."""
+        """From `ip -j route show default` of both families, `scope link` of IPv4 and `proto kernel` of IPv6."""
         hosts: dict[str, set[Network]] = {}
+        subnets: dict[str, set[Network]] = {}
         for route in on_link:
-            if route.get('dst', 'default') != 'default' and '/' not in route['dst']:
-                hosts.setdefault(route.get('dev', ''), set()).add(ip_network(route['dst']))
+            if route.get('dst', 'default') == 'default':
+                continue
+            network = ip_network(route['dst'])
+            if '/' in route['dst']:
+                subnets.setdefault(route.get('dev', ''), set()).add(network)
+            elif network.version == 4:
+                hosts.setdefault(route.get('dev', ''), set()).add(network)
         hops = [hop for route in defaults for hop in (route, *route.get('nexthops', ()))]
         return cls(
             frozenset(hop['dev'] for hop in hops if 'dev' in hop),
             {interface: frozenset(networks) for interface, networks in hosts.items()},
+            {interface: frozenset(networks) for interface, networks in subnets.items()},
         )
 
 
 def find_interface(
     selector: Selector, matches: Sequence[Any], routes: Routes, patterns: Sequence[str], known: Collection[str]
 ) -> str:
-    """The line's access interface: the one of its circuit ID and of all its addresses. Raises `LineError`.
+    """The line's access interface: the one of its circuit ID and of all its addresses. Raises `LineError`, and of
+    these `NoSessionError` where it is not there.
 
     `matches` holds what `ip -j route get fibmatch` says of each network's `inner_address`, `None` for no route;
     `patterns` are the names of access interfaces at this point, `known` the interfaces that the box has.
@@ -113,7 +126,7 @@ def find_interface(
         raise LineError(f'its circuit ID and addresses lead to {len(found)} interfaces: {", ".join(sorted(found))}')
     interface = found.pop()
     if interface not in known:
-        raise LineError(f'the box has no interface {interface}: is the session up?')
+        raise NoSessionError(f'the box has no interface {interface}: is the session up?')
     if interface in routes.uplinks:
         raise LineError(f"{interface} carries a default route: it is an uplink, not a line's interface")
     if not any(fnmatchcase(interface, pattern) for pattern in patterns):
@@ -125,11 +138,34 @@ def find_interface(
     return interface
 
 
+def find_segment(interface: str, networks: Sequence[Network], routes: Routes) -> str:
+    """Why the interface may serve other homes too, so that it must not be shaped; empty where nothing says so.
+
+    Walling touches addresses only, so nothing of this stands in its way, or in that of letting a line out.
+    """
+    shared = [subnet for subnet in routes.subnets.get(interface, ()) if _is_shared(subnet, networks)]
+    if not shared:
+        return ''
+    remedy = '' if networks else "; with the line's own addresses it could be told from its neighbours"
+    return f'{interface} carries {min(map(str, shared))}, which others may share, so it is not shaped{remedy}'
+
+
+def _is_shared(subnet: Network, own: Sequence[Network]) -> bool:
+    if subnet.is_link_local or (subnet.version == 6 and own):  # a home that is known may well have an on-link /64
+        return False
+    mine = [network for network in own if network.version == subnet.version]
+    if not mine:
+        return subnet.prefixlen < subnet.max_prefixlen - 1
+    within = any(subnet.subnet_of(network) for network in mine)  # type: ignore[arg-type]
+    narrow = subnet.prefixlen >= WIDEST_ROUTE[subnet.version]
+    return not within and not (narrow and any(network.subnet_of(subnet) for network in mine))  # type: ignore[arg-type]
+
+
 def _routed_to(network: Network, match: Any) -> str:
     route = match[0] if match else {}
     interface = str(route.get('dev', ''))
     if not interface or route.get('type', 'unicast') != 'unicast' or route.get('dst', 'default') == 'default':
-        raise LineError(f'{network} is not routed to an access interface: is the session up?')
+        raise NoSessionError(f'{network} is not routed to an access interface: is the session up?')
     if not INTERFACE.fullmatch(interface):
         raise LineError(f'{network} is routed to "{interface}", a name that is not used in commands')
     via = ip_network(route['dst'])

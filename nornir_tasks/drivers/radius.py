@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters
 from nornir_tasks.drivers.base import Abilities, Finding
-from nornir_tasks.drivers.freeradius_sql import FreeRADIUSDriver, FreeRADIUSLine, FreeRADIUSPoint
+from nornir_tasks.drivers.freeradius_sql import DOUBT, FreeRADIUSDriver, FreeRADIUSLine, FreeRADIUSPoint, hardest_but
 from nornir_tasks.drivers.radius_check import check_nases
 from nornir_tasks.drivers.radius_coa import check_dialect
 from nornir_tasks.radius import tables
@@ -91,6 +91,10 @@ class RadiusDriver(FreeRADIUSDriver):
         shown = self.connection.authorization.shown(user.sessions[0].key) if user.sessions else None
         return shown.live if shown else super()._live(user, stored)
 
+    def _is_doubted(self, user: User) -> bool:
+        shown = self.connection.authorization.shown(user.sessions[0].key) if user.sessions else None
+        return shown is None and super()._is_doubted(user)
+
     def _doubt(self, user: User) -> str:
         return self.connection.authorization.doubt(user.sessions[0].key) if user.sessions else ''
 
@@ -109,6 +113,7 @@ class RadiusDriver(FreeRADIUSDriver):
         with self.connection.errors(), self.connection.begin() as connection:
             users = tables.read_users(connection, (change.target.username for change in stored.values()))
         rows: list[Work] = []
+        doubts: dict[str, Memory] = {}
         at_console: dict[str, Session] = {}
         for change in stored.values():
             user, reading = users[change.target.username], before[change.target.key]
@@ -119,16 +124,22 @@ class RadiusDriver(FreeRADIUSDriver):
                 replies[change.key] = Reply(False, text)
                 continue
             session = user.sessions[0]
-            live = user.memory.state if session.unique == user.memory.session else reading.live
+            live = user.memory.state if session.unique == user.memory.session.removesuffix(DOUBT) else reading.live
             if live == change.desired and not change.exact:
                 continue
             if self.parameters.of(session.nas).live == 'console':
                 at_console[change.key] = session
                 continue
             try:
-                rows.append(self._work(change, session, live))
+                row = self._work(change, session, live)
             except (DialectError, AttributeValueError) as error:
                 replies[change.key] = Reply(False, f'stored, but nothing was sent to the session: {error}')
+                continue
+            rows.append(row)
+            if live != change.desired and not row.disconnects:
+                state = hardest_but(change.desired, live)
+                doubts[change.target.username] = replace(user.memory, session=session.unique + DOUBT, state=state)
+        self._remember(doubts)  # before it is sent: what comes of this process, or of the answer, nobody knows
         nases = {row.session.nas: self.parameters.of(row.session.nas) for row in rows}
         answers = send_work(self.connection.authorization, nases, rows)
         memories: dict[str, Memory] = {}
@@ -137,14 +148,17 @@ class RadiusDriver(FreeRADIUSDriver):
             replies[row.key] = reply_of(answer)
             if (memo := self._learn(row, answer, change.desired, users[change.target.username].memory)) is not None:
                 memories[change.target.username] = memo
-        if memories:
-            with self.connection.errors(), self.connection.begin() as connection:
-                tables.write_memories(connection, memories)
+        self._remember(memories)
         replies |= self._end_at_console(at_console, stored)
         ended = [session for key, session in at_console.items() if replies[key].accepted]
         ended += [row.session for row in rows if row.disconnects and answers[row.key].verdict is Verdict.ACK]
         self._settle(ended)
         return replies
+
+    def _remember(self, memories: Mapping[str, Memory]) -> None:
+        if memories:
+            with self.connection.errors(), self.connection.begin() as connection:
+                tables.write_memories(connection, memories)
 
     def _refused(self, changes: Sequence[AccessChange]) -> dict[str, Reply]:
         """Rows whose NAS has no such profile, where its console can tell: some put a line with such one offline."""
@@ -206,12 +220,14 @@ class RadiusDriver(FreeRADIUSDriver):
         return plan_work(change.key, session, nas, live, change.desired, contracted, stored=True)
 
     def _learn(self, row: Work, answer: Answer, desired: AccessState, memo: Memory) -> Memory | None:
-        """What the answer lets us write down of the session; `None` where it lets us nothing."""
+        """What the answer lets us write down of the session; `None` where it lets us nothing: it stays in doubt."""
         authorization, key = self.connection.authorization, row.session.key
         if is_gone(answer):
             return replace(memo, session=row.session.unique, state=None)
         if answer.verdict is Verdict.SILENCE:
             authorization.in_doubt[key] = f'stored; the session may or may not be changed: {answer.message}'
+        if answer.verdict is Verdict.NOT_SENT and len(row.requests) == 1:  # of several, one may have been
+            return memo
         if answer.verdict is not Verdict.ACK or row.disconnects:
             return None
         if self.parameters.of(row.session.nas).trust_acknowledgement:

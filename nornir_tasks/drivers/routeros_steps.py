@@ -11,6 +11,7 @@ from nornir_tasks.drivers.routeros_box import LIMITS, Rates, host_target, normal
 from nornir_tasks.drivers.routeros_line import Line, RefusedError
 
 NO_BURST = dict.fromkeys(('limit-at', 'burst-limit', 'burst-threshold'), '0/0') | {'burst-time': '0s/0s'}
+UNREADABLE = '\N{REPLACEMENT CHARACTER}'  # in a name that is not UTF-8: no command can name that one again
 
 
 def plan_steps(line: Line, change: AccessChange, before: Reading) -> list[str]:
@@ -45,6 +46,9 @@ class _Steps:
             )
         wanted = self._wanted_profile()
         if wanted != self.now['profile']:
+            _check_name('PPP profile', wanted)
+            if self.desired.mode is not Mode.NORMAL:
+                _check_name('PPP profile', self.now['profile'])
             self.steps.append(syntax.set_profile(self.line.target.username, wanted))
 
     def _wanted_profile(self) -> str:
@@ -135,6 +139,8 @@ class _Steps:
             self._set_queue(queue, NO_BURST | {'max-limit': rates.pair()})
         elif self.desired.mode is Mode.NORMAL:
             self._restore_queue(queue)
+        elif self.line.rate_state(parse_rates(queue['limits']['max-limit'])).mode is Mode.THROTTLED:
+            _check_name('simple queue', queue['name'])  # a restore will have to set it
 
     def _exact_queue(self, queue: Mapping[str, Any] | None) -> None:
         recorded = self.exact.get('queue')
@@ -182,6 +188,7 @@ class _Steps:
             if limits.get(key) and limits[key] != present[key] and not _same_rates(key, limits[key], present[key])
         }
         if changed:
+            _check_name('simple queue', queue['name'])
             self.steps.append(syntax.set_queue(queue['name'], changed))
 
     def _entries(self) -> None:
@@ -235,6 +242,12 @@ class _Steps:
             stays = own == self.desired
         if not stays:
             self.steps.append(syntax.remove_session(self.line.target.username))
+
+
+def _check_name(kind: str, name: str) -> None:
+    """Raises `RefusedError` for a name that was not read as it is on the router: there would be no way back."""
+    if UNREADABLE in name:
+        raise RefusedError(f'the name of {kind} "{name}" is not UTF-8, so it could not be put back: rename it')
 
 
 def _same_rates(key: str, one: str, other: str) -> bool:

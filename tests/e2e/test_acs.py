@@ -26,7 +26,7 @@ from netbox_delinquency.policy.evaluate import evaluate
 from nornir_tasks.change import AccessState
 from nornir_tasks.cpes import parse_values
 from tests.plugin.engine import execute_run
-from tests.plugin.factories import make_contract, make_line, make_plan, make_point, make_policy
+from tests.plugin.factories import intend, make_contract, make_line, make_plan, make_point, make_policy
 from tests.simulators.acs import CREDENTIAL, ENVIRONMENT, embedded_acs, genie_acs
 from tests.simulators.cpe_trees import IGD, INTERNET_098
 from tr069.genieacs import GenieAcsClient
@@ -225,7 +225,7 @@ class AcsScenarios:
         _, line = self.home('S-1', cpe=device)
         self.acs.parameters['url'] = 'http://127.0.0.1:9'
         self.acs.save()
-        line.advance(intended_mode='blocked')
+        intend(line, AccessState.blocked())
         (run,) = plan_runs(unplanned_lines(), NOW)
         run = execute(run)
         row = run.changes.get()

@@ -40,6 +40,11 @@ class Network:
 
     def intend(self, state, *names):
         self.stack.sql(f'UPDATE netbox_delinquency_accessline SET {INTENDED} = ({STATES[state]}) WHERE {among(names)}')
+        due = 'NULL' if state == 'normal' else "date '2026-10-01'"
+        self.stack.sql(
+            f'UPDATE netbox_delinquency_contract contract SET oldest_due_date = {due}'
+            f' FROM netbox_delinquency_accessline line WHERE line.contract_id = contract.id AND {among(names)}'
+        )
 
     def truth(self):
         """Every subscriber's state in one word, by the routers' own state."""

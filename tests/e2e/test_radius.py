@@ -14,10 +14,9 @@ from users.models import User
 from netbox_delinquency.choices import RunStatusChoices
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine
-from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState
 from tests.plugin.engine import execute_run
-from tests.plugin.factories import make_contract, make_line, make_plan, make_point
+from tests.plugin.factories import intend, make_contract, make_line, make_plan, make_point
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, freeradius_server, missing
 from tests.simulators.radius_sql import postgres_database
@@ -66,8 +65,7 @@ class RadiusEndToEndTestCase(TestCase):
     def drive(self, state, *lines):
         for line in lines:
             line.refresh_from_db()
-            set_state(line, 'intended', state)
-            line.save(update_fields=state_fields('intended'))
+            intend(line, state)
         (run,) = plan_runs(unplanned_lines(), NOW, author=self.user)
         if run.status == RunStatusChoices.PLANNED:
             approve_run(run, run.plan_hash, NOW, approver=self.user)

@@ -15,11 +15,10 @@ from django.urls import reverse
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.jobs import CheckPoint, enqueue_check
 from netbox_delinquency.models import AccessLine, EnforcementChange
-from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState, Mode
 from tests.plugin.api.base import PluginAPITestCase
 from tests.plugin.engine import execute_run
-from tests.plugin.factories import make_contract, make_line, make_plan, make_point
+from tests.plugin.factories import intend, make_contract, make_line, make_plan, make_point
 from tests.simulators.bng import bng
 from tests.simulators.dialects import PROVIDERS, SLOW, STATES, provider_network
 from tests.simulators.freeradius import SECRET, freeradius_server, missing
@@ -68,8 +67,7 @@ class RadiusDialectsTestCase(PluginAPITestCase):
     def drive(self, line, state):
         """The row of an approved run, executed."""
         line.refresh_from_db()
-        set_state(line, 'intended', state)
-        line.save(update_fields=state_fields('intended'))
+        intend(line, state)
         (run,) = plan_runs(unplanned_lines().filter(pk=line.pk), NOW, author=self.user)
         if run.status == 'planned':
             approve_run(run, run.plan_hash, NOW, approver=self.user)

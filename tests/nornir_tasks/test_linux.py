@@ -1,5 +1,6 @@
 """What the `linux` driver reads and writes, to the letter. The real box is in `tests/e2e/test_lab.py`."""
 
+import json
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
@@ -11,7 +12,7 @@ from nornir_tasks.drivers import linux_tc as tc
 from nornir_tasks.drivers.linux import LinuxDriver
 from nornir_tasks.drivers.linux_batch import Command, Output, script
 from nornir_tasks.drivers.linux_plan import Line, plan_row, speed_of
-from nornir_tasks.drivers.linux_select import Routes, find_interface, find_overlaps, inner_address, select
+from nornir_tasks.drivers.linux_select import Routes, find_interface, find_overlaps, find_segment, inner_address, select
 from nornir_tasks.drivers.linux_tc import LineError
 from nornir_tasks.errors import EnforcementError
 
@@ -325,6 +326,33 @@ def test_a_route_that_is_not_one_line_s_is_refused(values, match, said):
         find(AccessTarget('7', **values), match)
 
 
+@pytest.mark.parametrize(
+    ('own', 'subnets', 'shared'),
+    [
+        ((), ['203.0.113.0/24'], True),
+        ((), ['203.0.113.4/30'], True),
+        ((), ['203.0.113.4/31', 'fe80::/64', '169.254.0.0/16', '2001:db8::/127'], False),
+        ((), ['2001:db8:7::/64'], True),
+        (NETWORKS, ['2001:db8:7::/64', '2001:db8:9::/64'], False),
+        (NETWORKS[:1], ['10.0.0.0/24'], True),
+        (NETWORKS[:1], ['203.0.113.4/30'], False),  # the line's own, as `WIDEST_ROUTE` says
+        (NETWORKS[:1], ['203.0.113.0/28'], True),
+        (NETWORKS[1:], ['203.0.113.0/24'], True),
+        ((ip_network('203.0.113.0/28'),), ['203.0.113.8/29'], False),
+    ],
+)
+def test_a_segment_that_others_may_share_is_never_shaped_and_never_keeps_a_line_walled(own, subnets, shared):
+    routes = Routes.parse([], [{'dst': subnet, 'dev': 'vlan100'} for subnet in (*subnets, '203.0.113.9')])
+    obstacle = find_segment('vlan100', own, routes)
+    assert bool(obstacle) == shared
+    assert find_segment('vlan9', own, routes) == ''
+    found = line(networks=own, walled=own, obstacle=obstacle)
+    assert row(NORMAL, found).unwall == own
+    if shared:
+        with pytest.raises(LineError, match='which others may share'):
+            row(THROTTLED, found)
+
+
 def test_only_interfaces_of_the_named_patterns_are_touched():
     with pytest.raises(LineError, match='not among'):
         find(AccessTarget('7', circuit_id='ppp12'), patterns=('vlan*', 'ipoe*'))
@@ -346,6 +374,52 @@ def test_addresses_of_two_lines_and_of_listed_networks_are_found():
 def test_a_prefix_s_route_is_asked_for_by_an_address_that_is_no_router_s():
     assert str(inner_address(ip_network('2001:db8::/64'))) == '2001:db8:0:0:8000::'
     assert str(inner_address(ip_network('203.0.113.7'))) == '203.0.113.7'
+
+
+def test_a_line_that_pays_while_its_session_is_down_is_let_out_and_nothing_is_shaped(monkeypatch):
+    walled, sent = list(map(str, NETWORKS)), {}
+    chains = {'forward': -10, 'prerouting': -110}
+
+    def table():
+        sets = {
+            'walled_ipv4': [text.partition('/')[0] for text in walled if ':' not in text],
+            'walled_ipv6': [{'prefix': {'addr': '2001:db8:7::', 'len': 56}} for text in walled if ':' in text],
+            'garden_ipv4': ['192.0.2.80', {'prefix': {'addr': '198.51.100.0', 'len': 24}}],
+            'garden_ipv6': ['2001:db8:f::80'],
+            'resolver_ipv4': ['192.0.2.53'],
+            'resolver_ipv6': ['2001:db8:f::53'],
+        }
+        entries = [{'set': {'name': name, 'elem': elements}} for name, elements in sets.items()]
+        entries += [{'chain': {'name': name, 'hook': name, 'prio': priority}} for name, priority in chains.items()]
+        return {'nftables': [*entries, *({'rule': {'chain': chain}} for chain, _ in nft._rules(GARDEN))]}
+
+    def run(_, commands):
+        sent.update(commands)
+        said = {'nft': json.dumps(table()), 'routes': '[{"dst": "default", "dev": "eth0"}]\n' * 2}
+        return {name: output(said.get(name, '[]')) for name in commands}
+
+    monkeypatch.setattr('nornir_tasks.drivers.linux.run', run)
+    garden = {'portal_ipv4': '192.0.2.80', 'portal_ipv6': '2001:db8:f::80', 'portal_port': 8080}
+    more = {'resolvers': list(map(str, GARDEN.resolvers)), 'allowed': list(map(str, GARDEN.allowed))}
+    driver = LinuxDriver(None, garden | more)
+    reading = driver.read([TARGET])['7']
+    assert (reading.stored, reading.live, reading.error) == (BLOCKED, None, '')
+
+    sent.clear()
+    (reply,) = driver.apply([AccessChange('c', TARGET, THROTTLED)], {'7': reading}).values()
+    assert (reply.accepted, 'is the session up?' in reply.message, sent) == (False, True, {})
+    (reply,) = driver.apply([AccessChange('c', TARGET, NORMAL)], {'7': reading}).values()
+    assert reply.accepted
+    assert list(sent) == ['nft']
+    assert [text for text in sent['nft'].stdin if text.startswith('delete')] == [
+        'delete element inet netbox_access walled_ipv4 { 203.0.113.7 }',
+        'delete element inet netbox_access walled_ipv6 { 2001:db8:7::/56 }',
+    ]
+
+    walled.pop()  # half a wall is neither, so that it is repaired; without any it is as unknown as ever
+    assert not any(driver.read([TARGET])['7'].is_(state) for state in (BLOCKED, NORMAL))
+    walled.clear()
+    assert 'is the session up?' in driver.read([TARGET])['7'].error
 
 
 # --- the script and the parameters -----------------------------------------------------------------------------

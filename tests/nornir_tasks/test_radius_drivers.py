@@ -11,6 +11,7 @@ from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.radius import RadiusDriver
 from nornir_tasks.drivers.radius_coa import RadiusCoADriver
 from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.radius.sessions import send_work
 from nornir_tasks.tasks import PointWork
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, freeradius_server, missing
@@ -168,6 +169,92 @@ def test_a_timed_out_change_is_unknown_and_repeating_it_is_harmless(db, box, mon
     assert (box.lines['ana'].changes, box.lines['bob'].changes) == (1, 1)
     box.deaf_but_does = set()
     assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': APPLIED}
+
+
+WALL = {'dialect': 'generic', 'names': {'normal': 'open', 'throttled': 'slow', 'blocked': 'wall'}}
+
+
+@pytest.fixture
+def walled(db, box, monkeypatch):
+    """Blocks by CoA, and time runs fast."""
+    rules = (0.1, 0.2, 3, 0.5, 150.0)
+    monkeypatch.setattr('nornir_tasks.radius.client.Retransmission.__init__.__defaults__', rules)
+    monkeypatch.setattr('nornir_tasks.radius.sessions.RETRY_PAUSES', (0.1,))
+    db.group('open', Filter_Id='open')
+    db.group('nbd-restricted', Filter_Id='wall')
+    db.user('eve', 'open')
+    box.add('eve')
+    return box
+
+
+def lose_the_block(db, box, manner):
+    """A block that eve's NAS carries out, as we never learn."""
+    if manner == 'untrusted':
+        assert enforce(db, box, BLOCKED, 'eve', **WALL)['eve'][0] is Outcome.UNKNOWN
+    else:
+        getattr(box, manner).add('eve')
+        assert enforce(db, box, BLOCKED, 'eve', **WALL, **TRUST)['eve'][0] in (Outcome.UNKNOWN, Outcome.PARTIAL)
+        getattr(box, manner).clear()
+    assert box.lines['eve'].filter == 'wall'
+
+
+UNSURE = pytest.mark.parametrize('manner', ['deaf_but_does', 'half', 'untrusted'])
+
+
+@UNSURE
+def test_a_block_whose_effect_is_not_known_is_taken_back_by_another_process(db, walled, manner):
+    lose_the_block(db, walled, manner)
+    assert enforce(db, walled, NORMAL, 'eve', **WALL, **TRUST) == {'eve': APPLIED}
+    assert walled.lines['eve'].filter == 'open'
+    sent = len(walled.requests)
+    assert enforce(db, walled, NORMAL, 'eve', **WALL, **TRUST) == {'eve': (Outcome.NOOP, '')}
+    assert len(walled.requests) == sent
+
+
+@UNSURE
+def test_a_restore_that_is_lost_too_is_never_called_applied(db, walled, manner):
+    lose_the_block(db, walled, manner)
+    walled.deaf = {'eve'}
+    for _ in range(2):
+        assert enforce(db, walled, NORMAL, 'eve', **WALL, **TRUST)['eve'][0] is Outcome.UNKNOWN
+    driver = RadiusDriver(db.session(), db.parameters | WALL)
+    reading = driver.read([target('eve')])['eve']
+    assert (reading.stored, reading.live) == (NORMAL, BLOCKED)
+    walled.deaf = set()
+    assert enforce(db, walled, NORMAL, 'eve', **WALL, **TRUST) == {'eve': APPLIED}
+    assert walled.lines['eve'].filter == 'open'
+
+
+def test_a_block_whose_effect_is_not_known_is_sent_again_and_not_called_done(db, walled):
+    walled.deaf = {'eve'}
+    assert enforce(db, walled, BLOCKED, 'eve', **WALL, **TRUST)['eve'][0] is Outcome.UNKNOWN
+    walled.deaf = set()
+    assert enforce(db, walled, BLOCKED, 'eve', **WALL, **TRUST) == {'eve': APPLIED}
+    assert walled.lines['eve'].filter == 'wall'
+
+
+def test_a_process_that_dies_while_it_sends_leaves_the_session_in_doubt(db, walled, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def die(authorization, nases, rows):
+        send_work(authorization, nases, rows)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr('nornir_tasks.drivers.radius.send_work', die)
+        with pytest.raises(Killed):
+            enforce(db, walled, BLOCKED, 'eve', **WALL, **TRUST)
+    assert walled.lines['eve'].filter == 'wall'
+    assert enforce(db, walled, NORMAL, 'eve', **WALL, **TRUST) == {'eve': APPLIED}
+    assert walled.lines['eve'].filter == 'open'
+
+
+def test_what_was_not_sent_leaves_no_doubt(db, walled):
+    wrong = WALL | {'nas': [{'address': '127.0.0.1', 'coa_address': '127.0.0.1.5', **WALL, **TRUST}]}
+    assert enforce(db, walled, BLOCKED, 'eve', **wrong)['eve'][0] is Outcome.PARTIAL
+    assert enforce(db, walled, NORMAL, 'eve', **WALL, **TRUST) == {'eve': APPLIED}
+    assert walled.requests == []
 
 
 def test_each_nas_may_have_its_own_dialect_and_is_reached_at_its_own_address(db, box):

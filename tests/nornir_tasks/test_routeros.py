@@ -260,6 +260,17 @@ class TestRestore:
         assert reply.accepted is False
         assert 'no longer on the router' in reply.message
 
+    @pytest.mark.parametrize('hard', [THROTTLED, BLOCKED])
+    def test_a_profile_whose_name_is_not_utf8_is_not_left_for_there_is_no_way_back(self, bench, hard):
+        bench.run('/ppp profile add name="caf\\E9" rate-limit=5M/20M')
+        bench.run('/ppp secret set [find name=ana] profile="caf\\E9"; /ppp active remove [find name=ana]')
+        before = bench.truth()
+        assert bench.read('ana')[0].is_(NORMAL)
+        (reply,) = bench.apply(hard, bench.target('ana', parameters=LINE))
+        assert reply.accepted is False
+        assert 'rename it' in reply.message
+        assert bench.truth() == before
+
     def test_a_line_that_is_as_it_should_be_keeps_its_session(self, bench):
         session = bench.router.tables['ppp active'].one('name', 'ana')
         bench.apply(NORMAL, 'ana')
@@ -325,6 +336,17 @@ class TestQueues:
     def test_a_queue_that_is_not_there_is_an_error(self, shaped):
         (reading,) = shaped.read(self.line(shaped, parameters={'queue': 'nope'}))
         assert '"nope"' in reading.error
+
+    def test_a_queue_whose_name_is_not_utf8_is_not_throttled_but_its_line_can_be_blocked(self, shaped):
+        shaped.run('/queue simple set [find name=q-ana] name="caf\\E9"')
+        before = shaped.truth()
+        (baseline,) = shaped.read(self.line(shaped))
+        (reply,) = shaped.apply(THROTTLED, self.line(shaped))
+        assert (reply.accepted, 'rename it' in reply.message) == (False, True)
+        assert shaped.truth() == before
+        assert shaped.apply(BLOCKED, self.line(shaped))[0].accepted
+        assert shaped.apply(NORMAL, self.line(shaped, baseline=baseline.detail))[0].accepted
+        assert shaped.truth() == before
 
     def test_a_queue_whose_contracted_rate_nobody_knows_is_not_touched(self, shaped):
         before = shaped.truth()

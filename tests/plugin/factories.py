@@ -1,5 +1,6 @@
 """The smallest valid object of each model; keyword arguments override."""
 
+from datetime import date
 from itertools import count
 
 from netbox_delinquency.choices import AccessModeChoices, StageActionChoices
@@ -16,6 +17,8 @@ from netbox_delinquency.models import (
     ServicePlan,
     Subscriber,
 )
+from netbox_delinquency.models.state import set_state, state_fields
+from nornir_tasks.change import AccessState
 
 _number = count(1)
 
@@ -66,6 +69,14 @@ def make_point(**values):
         'host_key': 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU',
     }
     return EnforcementPoint.objects.create(**{**defaults, **values})
+
+
+def intend(line, state):
+    """What policy would make of a debt, or of its end, past policy."""
+    due = None if state == AccessState.normal() else date(2026, 10, 1)
+    Contract.objects.filter(pk=line.contract_id).update(oldest_due_date=due)
+    set_state(line, 'intended', state)
+    line.save(update_fields=state_fields('intended'))
 
 
 def make_line(**values):

@@ -28,14 +28,14 @@ from netbox_delinquency.models import (
     EnforcementRun,
     EnforcementSettings,
 )
-from netbox_delinquency.models.state import set_state, state_fields
+from netbox_delinquency.models.state import state_fields
 from netbox_delinquency.retention import purge
 from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessState
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
-from .factories import make_contract, make_line, make_point, make_policy, make_source
+from .factories import intend, make_contract, make_line, make_point, make_policy, make_source
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 THROTTLED = AccessState.throttled(1000, 500)
@@ -91,8 +91,7 @@ class ConductTestCase(TestCase):
     def intend(self, state, names=NAMES):
         for name in names:
             line = AccessLine.objects.get(pk=self.lines[name].pk)
-            set_state(line, 'intended', state)
-            line.save(update_fields=state_fields('intended'))
+            intend(line, state)
 
     def observe(self, state, names=NAMES):
         for name in names:

@@ -10,10 +10,18 @@ from users.models import User
 
 from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
 from netbox_delinquency.enforcement.conduct import begin_run, is_abandoned
+from netbox_delinquency.enforcement.control import DEAD_AFTER
 from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.journal import DEAD_AFTER, DatabaseJournal
+from netbox_delinquency.enforcement.journal import DatabaseJournal
 from netbox_delinquency.enforcement.plan import approve_run, cancel_run, plan_hash, plan_runs, unplanned_lines
-from netbox_delinquency.models import AccessLine, BillingSource, EnforcementChange, EnforcementRun, EnforcementSettings
+from netbox_delinquency.models import (
+    AccessLine,
+    BillingSource,
+    Contract,
+    EnforcementChange,
+    EnforcementRun,
+    EnforcementSettings,
+)
 from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState, Outcome
 from nornir_tasks.errors import PointTimeoutError
@@ -21,16 +29,11 @@ from nornir_tasks.journal import Claim
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
-from .factories import make_contract, make_line, make_point, make_policy, make_source
+from .factories import intend, make_contract, make_line, make_point, make_policy, make_source
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 THROTTLED = AccessState.throttled(1000, 500)
-
-
-def intend(line, state):
-    set_state(line, 'intended', state)
-    line.save(update_fields=state_fields('intended'))
 
 
 def observe(line, state):
@@ -231,6 +234,30 @@ class EnforcementTestCase(TestCase):
         self.lines[0].refresh_from_db()
         self.assertEqual((self.lines[0].observed, self.lines[0].in_doubt), (NORMAL, True))
         self.assertEqual(unplanned_lines().get(), self.lines[0])
+
+    def test_a_line_that_was_half_done_tells_nothing_of_what_is_normal_there(self):
+        self.point.stored['a'] = THROTTLED
+        execute_run(self.approved(lines=self.lines[:1]).pk)
+        self.lines[0].refresh_from_db()
+        self.assertEqual((self.lines[0].observed, self.lines[0].baseline), (BLOCKED, {}))
+
+    def test_a_block_on_a_line_in_doubt_is_no_restore_however_it_was_last_seen(self):
+        line = self.lines[0]
+        observe(line, BLOCKED)
+        line.advance(in_doubt=True)
+        intend(line, BLOCKED)
+        (run,) = plan_runs(unplanned_lines(), NOW)
+        self.assertEqual((run.kind, run.status), ('enforce', RunStatusChoices.PLANNED))
+        intend(line, NORMAL)
+        (run,) = plan_runs(unplanned_lines(), NOW)
+        self.assertEqual((run.kind, run.status), ('restore', RunStatusChoices.APPROVED))
+
+    def test_who_owes_nothing_is_not_blocked_whatever_is_intended(self):
+        run = self.approved(lines=self.lines[:2])
+        Contract.objects.filter(pk=self.lines[0].contract_id).update(oldest_due_date=None)
+        Contract.objects.filter(pk=self.lines[1].contract_id).update(awaiting_clearing=True)
+        self.assertEqual(set(self.outcomes(execute_run(run.pk)).values()), {'skipped'})
+        self.assertEqual(self.point.sent, [])
 
     def test_a_payment_between_the_look_and_the_sending_is_still_seen(self):
         run = self.approved(lines=self.lines[:2])

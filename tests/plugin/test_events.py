@@ -13,13 +13,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from netbox_delinquency import events
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine, Contract, EnforcementRun, EnforcementSettings
-from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState
 from nornir_tasks.errors import PointTimeoutError
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
-from .factories import make_contract, make_line, make_point
+from .factories import intend, make_contract, make_line, make_point
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 THROTTLED = AccessState.throttled(1000, 500)
@@ -54,8 +53,7 @@ class EventsTestCase(TestCase):
 
     def drive(self, state):
         for line in AccessLine.objects.all():
-            set_state(line, 'intended', state)
-            line.save(update_fields=state_fields('intended'))
+            intend(line, state)
         with self.captureOnCommitCallbacks(execute=True):
             (run,) = plan_runs(unplanned_lines(), timezone.now())
             if run.status == 'planned':

@@ -9,9 +9,11 @@ from unittest import mock
 from django.test import TestCase
 
 from netbox_delinquency.billing import ingest
+from netbox_delinquency.billing.events import EventRefusedError
 from netbox_delinquency.billing.ingest import process_event
 from netbox_delinquency.choices import EventStatusChoices
 from netbox_delinquency.models import BillingEvent, Contract
+from netbox_delinquency.policy.evaluate import evaluate, frozen
 
 from .factories import make_contract, make_line, make_policy, make_source
 
@@ -91,22 +93,22 @@ class IngestTestCase(TestCase):
         def fail_once(contract, fact, now):
             if fact.invoice == 'I-1':
                 raise ZeroDivisionError
-            record(contract, fact, now)
+            return record(contract, fact, now)
 
         with mock.patch.object(ingest, '_record', fail_once), self.assertLogs('netbox_delinquency.billing'):
-            self.assertEqual(list(ingest.work_inbox(NOW)), [{self.contract.pk}])
+            self.assertEqual(list(ingest.work_inbox(lambda: NOW)), [{self.contract.pk}])
         for event in (poisoned, good):
             event.refresh_from_db()
         self.assertEqual((poisoned.status, good.status), (EventStatusChoices.FAILED, EventStatusChoices.PROCESSED))
         self.assertIn('ZeroDivisionError', poisoned.message)
-        self.assertEqual(list(ingest.work_inbox(NOW)), [])
+        self.assertEqual(list(ingest.work_inbox(lambda: NOW)), [])
 
     def test_a_payment_goes_before_the_debts_that_came_earlier_and_one_that_comes_meanwhile_too(self):
         debts = [self.event(due_date='2026-09-01', invoice=f'D-{number}') for number in range(3)]
         self.event('invoice.paid', invoice='P-1')
         worked = []
         with mock.patch.object(ingest, 'BATCH', 1):
-            for changed in ingest.work_inbox(NOW):
+            for changed in ingest.work_inbox(lambda: NOW):
                 worked.append(BillingEvent.objects.exclude(processed_at=None).latest('last_updated').event_type)
                 self.assertEqual(changed, {self.contract.pk})
                 if len(worked) == 2:
@@ -133,6 +135,7 @@ class IngestTestCase(TestCase):
         for wrong, reason in (
             ({}, 'data.due_date'),
             ({'due_date': 'soon'}, 'data.due_date'),
+            ({'due_date': '9999-12-31'}, 'data.due_date'),
             ({'due_date': '2026-09-01', 'amount': '-1'}, 'data.amount'),
             ({'due_date': '2026-09-01', 'contract': ''}, 'data.contract'),
             ({'due_date': '2026-09-01', 'invoice': 'a\x00b'}, 'data.invoice'),
@@ -142,6 +145,48 @@ class IngestTestCase(TestCase):
                 self.assertEqual(event.status, EventStatusChoices.FAILED)
                 self.assertIn(reason, event.message)
                 self.assertIsNone(self.contract.oldest_due_date)
+
+    def test_what_came_to_nothing_is_worked_anew_when_billing_sends_it_again(self):
+        event = self.process(self.event('invoice.paid', contract='C-2'))
+        self.assertEqual(event.status, EventStatusChoices.UNMATCHED)
+        Contract.objects.filter(pk=self.contract.pk).update(external_id='C-2')
+        self.process(self.event(contract='C-2', due_date='2026-11-01', at=NOW - timedelta(hours=1)))
+        again, is_new = ingest.store_event(self.source, event.event_id, event.body, NOW)
+        self.assertEqual((again.pk, again.status, is_new), (event.pk, EventStatusChoices.RECEIVED, False))
+        self.process(again)
+        self.assertEqual((again.status, self.contract.oldest_due_date), (EventStatusChoices.PROCESSED, None))
+        done, _ = ingest.store_event(self.source, event.event_id, event.body, NOW)
+        self.assertEqual(done.status, EventStatusChoices.PROCESSED)
+
+    def test_a_body_nested_without_end_is_refused(self):
+        with self.assertRaisesMessage(EventRefusedError, 'not JSON'):
+            ingest.store_event(self.source, 'deep', '[' * 100_000, NOW)
+
+    def test_a_payment_told_late_makes_the_debt_that_came_after_it_a_new_one(self):
+        history = [('invoice.overdue', NOW - timedelta(hours=9)), ('invoice.overdue', NOW - timedelta(hours=1))]
+        for kind, at in history:
+            self.process(self.event(kind, at=at, due_date='2026-09-01'))
+        self.assertIsNone(self.contract.notices_from)
+        late = self.process(self.event('invoice.paid', at=NOW - timedelta(hours=5)))
+        self.assertEqual(self.contract.notices_from, NOW - timedelta(hours=1))
+        self.assertEqual(self.contract.oldest_due_date, date(2026, 9, 1))
+        self.assertIn('superseded', late.message)
+
+    def test_a_feed_whose_events_nobody_works_off_is_late(self):
+        event = self.event('invoice.paid', contract='C-9')
+        BillingEvent.objects.filter(pk=event.pk).update(received_at=NOW)
+        self.assertFalse(self.source.is_late(NOW + timedelta(minutes=5)))
+        later = NOW + timedelta(minutes=6)
+        self.assertTrue(self.source.is_late(later))
+        Contract.objects.filter(pk=self.contract.pk).update(oldest_due_date=date(2026, 9, 1))
+        evaluate(later)
+        self.contract.refresh_from_db()
+        self.assertIsNone(self.contract.stage)
+        self.assertIn(self.contract.pk, frozen(later, [self.contract.pk]))
+        process_event(event.pk, later)
+        evaluate(later)
+        self.contract.refresh_from_db()
+        self.assertIsNotNone(self.contract.stage)
 
     def test_a_time_without_a_zone_is_refused(self):
         event = self.event(due_date='2026-09-01')

@@ -12,8 +12,8 @@ from users.models import User
 from netbox_delinquency import jobs
 from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
 from netbox_delinquency.enforcement.conduct import waiting_points
+from netbox_delinquency.enforcement.control import DEAD_AFTER
 from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.journal import DEAD_AFTER
 from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine, BillingEvent, Contract, EnforcementRun
 from nornir_tasks.change import AccessState
@@ -163,6 +163,22 @@ class JobsTestCase(TestCase):
         EnforcementRun.objects.update(approved_at=NOW - timedelta(minutes=2))
         self.work(jobs.Housekeeping)
         self.assertEqual(self.queued(), [])
+
+    def test_a_plan_that_nobody_starts_holds_no_restore_up(self):
+        AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        (mine,) = plan_runs(unplanned_lines(), NOW, author=User.objects.create_user('engineer'))
+        self.work(jobs.Evaluate)
+        restore = EnforcementRun.objects.exclude(pk=mine.pk).get()
+        self.assertEqual((restore.kind, restore.status), (RunKindChoices.RESTORE, RunStatusChoices.RUNNING))
+        self.work(jobs.Evaluate)
+        self.assertEqual(EnforcementRun.objects.count(), 2)
+
+    def test_a_payment_in_the_inbox_comes_before_any_debt(self):
+        self.owe()
+        self.event('invoice.paid', 'C-True')
+        self.work(jobs.Evaluate)
+        self.assertFalse(BillingEvent.objects.filter(status='received').exists())
+        self.assertIsNone(AccessLine.objects.get(contract__external_id='C-True').contract.stage)
 
     def test_restores_and_blocks_go_to_queues_of_their_own(self):
         self.owe()

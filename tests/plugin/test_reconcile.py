@@ -26,7 +26,7 @@ from tests.simulators.routeros import RouterConfig, simulation
 from tests.simulators.routeros_script import Interpreter
 
 from .engine import execute_run
-from .factories import make_contract, make_line, make_plan, make_point, make_policy, make_source
+from .factories import intend, make_contract, make_line, make_plan, make_point, make_policy, make_source
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 THROTTLED, SLOWER = AccessState.throttled(1000, 500), AccessState.throttled(500, 500)
@@ -61,12 +61,12 @@ class ReconcileTestCase(TestCase):
 
     def put(self, name, intended=NORMAL, observed=None, at=EARLIER, **values):
         line = self.line(name)
-        set_state(line, 'intended', intended)
+        intend(line, intended)
         set_state(line, 'observed', observed)
         line.observed_at = at if observed else None
         for field, value in values.items():
             setattr(line, field, value)
-        line.save(update_fields=[*state_fields('intended'), *state_fields('observed'), 'observed_at', *values])
+        line.save(update_fields=[*state_fields('observed'), 'observed_at', *values])
 
 
 class ReadingTest(ReconcileTestCase):
@@ -271,7 +271,7 @@ class RouterTest(TestCase):
                 make_line(username=name, bras=point, contract=make_contract(plan=plan, policy=policy, source=source))
                 for name in names
             )
-            AccessLine.objects.filter(pk=ana.pk).update(intended_mode='blocked')
+            intend(ana, BLOCKED)
             (run,) = plan_runs(unplanned_lines(), timezone.now())
             approve_run(run, run.plan_hash, timezone.now())
             self.assertEqual(execute_run(run.pk).status, RunStatusChoices.COMPLETED)

@@ -17,8 +17,8 @@ from nornir_tasks.change import AccessState
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
-from .factories import make_contract, make_line, make_point, make_policy, make_source
-from .test_enforcement import BLOCKED, NORMAL, THROTTLED, intend, observe
+from .factories import intend, make_contract, make_line, make_point, make_policy, make_source
+from .test_enforcement import BLOCKED, NORMAL, THROTTLED, observe
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SLOWER = AccessState.throttled(500, 250)
@@ -180,6 +180,12 @@ class RevertTest(TestCase):
         self.point.before_apply = lambda: None
         self.revert(run)
         self.assertEqual((self.point.live['a'], self.line('a').pinned), (NORMAL, True))
+
+    def test_a_row_that_was_half_done_before_is_left_out(self):
+        self.point.stored['a'] = BLOCKED
+        reverting = plan_revert(self.blocked(lines=self.lines[:2]), NOW)
+        self.assertEqual([row.line.username for run in reverting.runs for row in run.changes.all()], ['b'])
+        self.assertIn('half-done', reverting.left_out[0].reason)
 
     def test_a_plan_to_give_access_back_is_not_a_way_around_the_caps(self):
         run = self.blocked(lines=self.lines[:2])

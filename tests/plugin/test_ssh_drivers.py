@@ -16,7 +16,6 @@ from dev.lab import Lab
 from netbox_delinquency.enforcement.plan import approve_run, plan_runs
 from netbox_delinquency.jobs import CheckPoint
 from netbox_delinquency.models import AccessLine, EnforcementChange
-from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState
 from tests.plugin.engine import execute_run
 from tests.simulators.console import console_box
@@ -28,7 +27,7 @@ from tests.simulators.sros import SROSTerminal
 from tests.simulators.vrp import VRPTerminal
 
 from .api.base import PluginAPITestCase
-from .factories import make_contract, make_line, make_plan, make_point
+from .factories import intend, make_contract, make_line, make_plan, make_point
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 THROTTLED = AccessState.throttled(1000, 512)
@@ -89,8 +88,7 @@ class SSHDriverTest(PluginAPITestCase):
 
     def drive(self, line, state):
         """Plan, approve, execute; answers the row."""
-        set_state(line, 'intended', state)
-        line.save(update_fields=state_fields('intended'))
+        intend(line, state)
         (run,) = plan_runs(AccessLine.objects.filter(pk=line.pk), timezone.now())
         if run.status == 'planned':
             approve_run(run, run.plan_hash, timezone.now(), approver=self.user)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tr069.acs.auth import DerivedCredentials, answer_challenge, derive_password, parse_answer, parse_parameters
+from tr069.acs.auth import (
+    Authenticator,
+    DerivedCredentials,
+    Refusal,
+    answer_challenge,
+    derive_password,
+    digest_response,
+    ha1,
+    names_another,
+    parse_answer,
+    parse_parameters,
+)
 
 USUAL = answer_challenge('Digest realm="acs", qop="auth", nonce="abc"', 'u-1', 'secret', 'POST', '/')
 PARTS = (
@@ -34,3 +47,42 @@ def test_whatever_is_answered_is_read_as_in_full(parts: list[str], between: str)
 @pytest.mark.parametrize('secret', [b'short', b'a secret that is longer than one block of SHA-256, ' * 2])
 def test_a_derived_password_is_the_same_by_either_way(secret: bytes) -> None:
     assert DerivedCredentials(secret).password('00AA11-Router-S1') == derive_password(secret, 'cpe', '00AA11-Router-S1')
+
+
+def authenticator() -> Authenticator:
+    return Authenticator(DerivedCredentials(b's'), b's', 'acs', nonce_lifetime_s=60, allow_basic=True)
+
+
+def test_a_long_header_is_malformed_and_costs_nothing() -> None:
+    started = time.perf_counter()
+    for header in ('Digest ' + 'a' * 16_000, 'Digest ' + USUAL + ', x="' + 'a' * 2_048 + '"', 'Basic ' + 'Q' * 16_000):
+        assert authenticator().check(header, 'POST', '/', '10.0.0.1', 1.0).refusal is Refusal.MALFORMED
+    assert parse_parameters('a' * 16_000) == {}  # a CPE's challenge may be as long
+    assert time.perf_counter() - started < 0.5
+
+
+def test_a_basic_credential_that_is_not_ascii_is_malformed() -> None:
+    assert authenticator().check('Basic é', 'POST', '/', '10.0.0.1', 1.0).refusal is Refusal.MALFORMED
+
+
+def test_a_count_that_the_response_does_not_cover_is_not_counted() -> None:
+    judge, password = authenticator(), derive_password(b's', 'cpe', 'u')
+    answer = {'realm': 'acs', 'nonce': judge.nonce('10.0.0.1', 1.0), 'uri': '/'}  # RFC 2069: no qop
+    answer['response'] = digest_response(answer, ha1('u', 'acs', password), 'POST')
+    captured = 'Digest username="u", ' + ', '.join(f'{name}="{value}"' for name, value in answer.items())
+    assert judge.check(captured, 'POST', '/', '10.0.0.1', 1.0).username == 'u'
+    for addition in ('', ', nc=00000002', ', nc=00000003, qop=""'):
+        assert judge.check(captured + addition, 'POST', '/', '10.0.0.1', 1.0).refusal is Refusal.STALE
+
+
+@pytest.mark.parametrize(
+    ('header', 'another'),
+    [
+        (USUAL, False), (USUAL.replace('u-1', 'u-2'), True), (USUAL.replace('"u-1"', 'u-1'), False),
+        (answer_challenge('Basic', 'u-1', 'p', 'POST', '/'), False),
+        (answer_challenge('Basic', 'u-2', 'p', 'POST', '/'), True),
+        ('Digest', False), ('Basic é', False), ('Bearer u-2', False),
+    ],
+)  # fmt: skip
+def test_a_header_names_another_user_or_not(header: str, another: bool) -> None:
+    assert names_another(header, 'u-1') is another

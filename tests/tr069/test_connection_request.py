@@ -174,3 +174,47 @@ def test_a_cpe_behind_nat_is_called_three_times_from_the_stun_port(sqlite_url: s
             transport.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize('address', ['127.0.0.1:99999', '127.0.0.1:0', '127.0.0.1:-1', '127.0.0.1:', '127.0.0.1:x'])
+def test_a_port_that_cannot_be_harms_neither_the_stun_port_nor_the_batch(sqlite_url: str, address: str) -> None:
+    async def scenario() -> None:
+        calls = {'udp_port': 0, 'udp_host': '127.0.0.1', 'attempts': 1}
+        async with lab(sqlite_url, connection_requests=calls) as room:
+            cpe, other = room.cpe('BAD'), await known(room)
+            cpe.force(f'{cpe.root}.ManagementServer.UDPConnectionRequestAddress', address)
+            cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', 'http://127.0.0.1:9/no-route')
+            await cpe.inform()
+            assert await summon(room, cpe, other) == [Summons.UNREACHABLE, Summons.CALLED]
+            loop = asyncio.get_running_loop()
+            transport, natted = await loop.create_datagram_endpoint(_NattedCpe, local_addr=('127.0.0.1', 0))
+            transport.sendto(struct.pack('>HH', 1, 0) + b'T' * 16, ('127.0.0.1', room.acs.udp_port))
+            await asyncio.sleep(0.1)
+            assert len(natted.received) == 1
+            transport.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_one_device_breaks_fails_it_alone() -> None:
+    from tests.tr069.test_store import device
+    from tr069.acs.connection_request import Caller
+    from tr069.acs.metrics import Metrics
+    from tr069.acs.settings import ConnectionRequests
+
+    def login(device_id: str) -> tuple[str, str]:
+        if device_id == 'O-P-BAD':
+            raise RuntimeError('nobody thought of this')
+        return 'user', 'secret'
+
+    class Reached(Caller):
+        async def _http(self, *_: str) -> Summons:
+            return Summons.CALLED
+
+    async def scenario() -> None:
+        caller = Reached(ConnectionRequests(attempts=1), login, Metrics())
+        devices = [device(serial)._replace(connection_request_url='http://cpe/') for serial in ('BAD', 'S1')]
+        said = await caller.call_many(devices)
+        assert said == {'O-P-BAD': Summons.UNREACHABLE, 'O-P-S1': Summons.CALLED}
+
+    asyncio.run(scenario())

@@ -371,6 +371,90 @@ def test_a_canary_whose_change_was_lost_on_the_way_proves_nothing(tmp_path: Path
     asyncio.run(scenario())
 
 
+def test_neither_a_restore_nor_another_profile_of_the_canary_lets_the_others_follow(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    (tmp_path / 'p').mkdir()
+    (tmp_path / 'p' / 'acme.yaml').write_text('name: a\nmatch: {manufacturer: Acme}\nguard: {allow_wan_off: true}\n')
+    off = ValueProfile('off', 'r1', (ParameterValue(f'{INTERNET_098}.Enable', '0', 'xsd:boolean'),))
+
+    async def scenario() -> None:
+        async with lab(sqlite_url, profiles_directory=tmp_path / 'p') as room:
+            first, second = room.cpe('A'), room.cpe('B')
+            for cpe in (first, second):
+                cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
+                cpe.force(f'{IGD}.Layer3Forwarding.DefaultConnectionService', MANAGEMENT_098)
+                await cpe.inform()
+
+            async def second_may_follow() -> bool:
+                await room.client.apply(off, [second.id])
+                await second.inform()
+                return second.value(f'{INTERNET_098}.Enable') == '0'
+
+            first.faults['SetParameterValues'] = ['9002']
+            await room.client.apply(off, [first.id])
+            await first.inform()  # it is the canary now, but its change was not made
+            await room.client.restore([first.id])
+            for _ in range(3):
+                await first.inform()
+            assert await standing(room, first) is Standing.VERIFIED
+            assert not await second_may_follow()
+            await room.client.apply(SLOW, [first.id])
+            for _ in range(3):
+                await first.inform()
+            assert await standing(room, first) is Standing.VERIFIED
+            assert not await second_may_follow()
+            await room.client.apply(off, [first.id])
+            for _ in range(3):
+                await first.inform()
+            assert await second_may_follow()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize('shown', ['', '********'])
+def test_a_secret_that_could_not_be_put_back_is_not_changed(sqlite_url: str, shown: str) -> None:
+    path = f'{IGD}.LANDevice.1.WLANConfiguration.1.KeyPassphrase'
+    profile = ValueProfile('wifi', 'r1', (*SLOW.values, ParameterValue(path, 'a-new-one')))
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            cpe.force(path, shown)
+            await cpe.inform()
+            await room.client.apply(profile, [cpe.id])
+            await cpe.inform()
+            found = await status(room, cpe)
+            assert found.standing is Standing.FAILED
+            assert f'{path} reads empty' in found.message
+            assert (cpe.value(path), cpe.value(RATE)) == (shown, '-1')
+            await room.client.restore([cpe.id])
+            await cpe.inform()
+            assert not any(path in item for item in cpe.sets)
+
+    asyncio.run(scenario())
+
+
+def test_a_saved_value_goes_back_though_the_guard_would_not_choose_it(sqlite_url: str) -> None:
+    path = f'{IGD}.ManagementServer.PeriodicInformInterval'
+    often = ValueProfile('often', 'r1', (ParameterValue(path, '300', UINT),))
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            cpe.force(path, '604800')
+            await cpe.inform()
+            await room.client.apply(often, [cpe.id])
+            await cpe.inform()
+            assert cpe.value(path) == '300'
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            await cpe.inform()
+            assert (cpe.value(path), cpe.value(RATE)) == ('604800', '64000')
+
+    asyncio.run(scenario())
+
+
 def test_a_value_the_device_does_not_tell_is_not_changed(sqlite_url: str) -> None:
     async def scenario() -> None:
         async with lab(sqlite_url) as room:

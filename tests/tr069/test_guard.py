@@ -11,6 +11,7 @@ from tests.simulators.cpe_trees import (
     INTERNET_098,
     MANAGEMENT_098,
     STRING,
+    UINT,
     WAN98,
     Tree,
     tr098,
@@ -91,6 +92,27 @@ def two_wans(url: str = URL_098, **changes: str) -> dict[str, str]:
 )
 def test_paths_are_classified_by_what_they_can_do(path: str, value: str, risk: Risk) -> None:
     assert classify(ParameterValue(path, value)) is risk
+
+
+@pytest.mark.parametrize(
+    'word', ['up', 'Up', 'enabled', 'Enabled', 'yes', 'on', '2', '01', '+1', '1.0', '', 'tru', 'false']
+)
+@pytest.mark.parametrize(
+    ('path', 'risk'),
+    [
+        (f'{IGD}.WANDevice.1.WANCommonInterfaceConfig.EnabledForInternet', Risk.FORBIDDEN),
+        ('Device.ManagementServer.EnableCWMP', Risk.FORBIDDEN),
+        (f'{IGD}.ManagementServer.PeriodicInformEnable', Risk.FORBIDDEN),
+        (f'{IGD}.LANDevice.1.WLANConfiguration.1.Enable', Risk.LAN),
+        (f'{INTERNET_098}.Enable', Risk.WAN),
+        ('Device.PPP.Interface.1.Enable', Risk.WAN),
+    ],
+)
+def test_what_is_not_surely_on_is_judged_as_off(path: str, risk: Risk, word: str) -> None:
+    """`xsd:boolean` knows 1 and true: GenieACS makes false of any other word."""
+    assert classify(ParameterValue(path, word)) is risk
+    for on in ('1', 'true', ' True '):
+        assert classify(ParameterValue(path, on)) is Risk.LOW
 
 
 def test_a_profile_may_vouch_for_an_unknown_path_but_never_for_a_forbidden_or_a_wan_one() -> None:
@@ -245,7 +267,30 @@ def test_a_rate_that_would_mean_percent_is_refused(rate: str) -> None:
     assert 'percent' in verdict.reason
 
 
-@pytest.mark.parametrize('rate', ['-1', '101', '64000'])
+@pytest.mark.parametrize('rate', ['+50', '101', '512', '7999', '-2', '-64000', '', 'fast', '6_4000', '64e3', '٦٤٠٠٠'])
+@pytest.mark.parametrize('path', [f'{INTERNET_098}.ShapingRate', 'Device.QoS.Policer.1.CommittedRate'])
+def test_a_rate_that_would_starve_management_is_refused(path: str, rate: str) -> None:
+    verdict = judge([ParameterValue(path, rate, INT)], {})
+    assert not verdict.allowed
+    assert 'would starve management' in verdict.reason
+
+
+@pytest.mark.parametrize('interval', ['0', '29', '86401', '4294967295', '-60', '', 'daily', '3_600', '60.0'])
+def test_an_interval_at_which_nobody_would_come_is_refused(interval: str) -> None:
+    for root in (IGD, 'Device'):
+        verdict = judge([ParameterValue(f'{root}.ManagementServer.PeriodicInformInterval', interval, UINT)], {})
+        assert not verdict.allowed
+        assert '30 to 86400 seconds' in verdict.reason
+
+
+def test_a_sensible_interval_is_fine_and_a_saved_one_is_put_back_as_it_was() -> None:
+    path = f'{IGD}.ManagementServer.PeriodicInformInterval'
+    for interval in ('30', '3600', '86400'):
+        assert judge([ParameterValue(path, interval, UINT)], {}).allowed
+    assert judge([ParameterValue(path, '604800', UINT)], {}, restoring=True).allowed
+
+
+@pytest.mark.parametrize('rate', ['-1', '8000', '64000'])
 def test_other_rates_are_fine(rate: str) -> None:
     assert judge([ParameterValue(f'{INTERNET_098}.ShapingRate', rate, INT)], {}).allowed
 

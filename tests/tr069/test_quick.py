@@ -115,3 +115,10 @@ def test_a_mangled_inform_is_read_alike_or_not_at_all(position: int, cut: int, j
         assert found == decode(body)
         return
     raise AssertionError(f'read what the full parser refuses: {body!r}')
+
+
+def test_an_inform_that_is_too_big_is_not_learned() -> None:
+    body = KNOWN.replace(b'Acme', b'A' * 100)
+    assert agree(taught(body), body)
+    big = KNOWN.replace(b'2 PERIODIC', b'2 PERIODIC' + b' ' * 65_536)
+    assert taught(big).read(big, '') is None

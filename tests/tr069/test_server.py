@@ -16,7 +16,9 @@ from tests.simulators.cpe_trees import INTERNET_098
 from tests.tr069.conftest import Lab, lab
 from tests.tr069.envelopes import BROKEN, envelope
 from tr069.acs.auth import ha1
+from tr069.acs.server import _places, _record
 from tr069.client import Standing, ValueProfile
+from tr069.cwmp import messages as m
 from tr069.cwmp.messages import ParameterValue
 
 RATE = f'{INTERNET_098}.ShapingRate'
@@ -413,6 +415,44 @@ def test_nonces_that_are_old_foreign_or_made_up_are_refused(sqlite_url: str) -> 
             assert status(await raw(room, post(body, old_style))) == 401
 
     asyncio.run(scenario())
+
+
+def test_another_users_login_on_the_same_connection_is_judged_anew(sqlite_url: str) -> None:
+    async def ask(link: tuple[asyncio.StreamReader, asyncio.StreamWriter], data: bytes) -> int:
+        link[1].write(data)
+        head = await asyncio.wait_for(link[0].readuntil(b'\r\n\r\n'), 5)
+        length = re.search(rb'Content-Length: (\d+)', head)
+        await link[0].readexactly(int(length.group(1)) if length else 0)
+        return status(head)
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            first, second = room.cpe('S1').login, room.cpe('S2').login
+            assert first is not None
+            assert second is not None
+            body, of_second = envelope().encode(), envelope().replace('S1', 'S2').encode()
+            link = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
+            header = authorization(first, await challenge(room))
+            assert await ask(link, post(body, header)) == 200
+            assert await ask(link, post(body, header)) == 200  # some repeat it on every request
+            assert await ask(link, post(body)) == 200
+            wrong = authorization((second[0], 'guess'), await challenge(room))
+            assert await ask(link, post(body, wrong)) == 401
+            assert await ask(link, post(body)) == 401  # the login of the first is gone
+            assert await ask(link, post(of_second, authorization(second, await challenge(room)))) == 200
+            link[1].close()
+
+    asyncio.run(scenario())
+
+
+def test_long_lists_of_names_are_not_kept() -> None:
+    names = tuple(f'Device.X{number}' for number in range(500))
+    device = m.DeviceId('M', 'O', 'P', 'S')
+    before = _places.cache_info().currsize
+    for size in (500, 400):
+        parameters = m.Parameters((*names[:size], 'Device.DeviceInfo.SoftwareVersion'), ('1',) * (size + 1), ())
+        assert _record('k', m.Inform(device, (), parameters, 0, ''), '10.0.0.1', 1.0).software_version == '1'
+    assert _places.cache_info().currsize == before
 
 
 def test_basic_is_only_for_tls(sqlite_url: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tr069.acs import schema
 from tr069.acs.database import StoreError, make_engine
-from tr069.acs.records import DesiredRecord, DeviceRecord
+from tr069.acs.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
 from tr069.acs.store import Store, SupersededError
 from tr069.client import DeviceQuery, Standing
 from tr069.cwmp.messages import ParameterValue
@@ -205,5 +205,27 @@ def test_hundreds_of_informs_are_written_as_they_were_touched(database: str) -> 
             assert by_serial["N000'%s?"] == device("N000'%s?", at=2.0)
             newer = by_serial["N001'%s?"]
             assert (newer.software_version, newer.first_inform, newer.last_inform) == ('newer', 2.0, 3.0)
+
+    asyncio.run(scenario())
+
+
+def test_a_task_is_begun_by_one_process_only(database: str) -> None:
+    async def scenario() -> None:
+        task = TaskRecord('t-1', 'O-P-1', {'method': 'reboot'}, 1.0, 100.0)
+        sending = dataclasses.replace(task, state=TaskState.SENDING)
+        async with opened(database) as one, opened(database) as two:
+            await one.add_task(task)
+            await two.poll()
+            assert two.tasks_of('O-P-1') == [task]
+            await one.update_task(sending, 2.0)
+            with pytest.raises(SupersededError, match='another process'):
+                await two.update_task(sending, 2.0)
+            assert two.tasks_of('O-P-1') == []
+            await one.update_task(dataclasses.replace(task, state=TaskState.DONE), 3.0)
+            with pytest.raises(SupersededError):
+                await two.update_task(sending, 4.0)
+            found = await one.get_task('t-1')
+            assert found is not None
+            assert found.state is TaskState.DONE
 
     asyncio.run(scenario())

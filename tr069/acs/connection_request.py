@@ -81,7 +81,11 @@ class Caller:
                 await asyncio.sleep(self._settings.retry_wait_s)
             async with self._slots:
                 await self._pace()
-                outcome = await self._once(device)
+                try:
+                    outcome = await self._once(device)
+                except Exception:  # whatever one device makes of it, the others are called
+                    logger.exception('%s: connection request failed', device.id)
+                    outcome = Summons.UNREACHABLE
             if outcome in (Summons.CALLED, Summons.REFUSED, Summons.SENT):
                 break
         self._metrics.connection_requests.labels(str(outcome)).inc()
@@ -269,6 +273,8 @@ class UdpSide(asyncio.DatagramProtocol):
     async def call(self, target: str, username: str, password: str, check: Callable[[str], None]) -> None:
         """Send the request to `host:port`, three times the same. Raises `ValueError` for another kind of address."""
         host, _, port = target.rpartition(':') if ':' in target else (target, '', '80')
+        if not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError('that is no UDP port')  # a datagram to it would close the transport for all
         check(host)
         message = udp_message(
             target, username, password,

@@ -19,7 +19,8 @@ import httptools
 
 logger = logging.getLogger(__name__)
 
-MAX_HEAD = 16 * 1024  # bytes of request line and headers
+MAX_HEAD = 16 * 1024  # bytes of request line and headers, trailers included
+_MAX_UNREAD = 256 * 1024  # bytes of answers that wait for the client to read
 _LINES = {status.value: f'HTTP/1.1 {status.value} {status.phrase}\r\n'.encode() for status in HTTPStatus}
 # The usual spellings, decoded once; and what every request has and nobody here asks for.
 _NAMES = {name.encode(): name.lower() for name in ('Content-Type', 'Content-Length', 'Cookie', 'Authorization')}
@@ -117,6 +118,7 @@ class Connection(asyncio.Protocol):
         '_in_head',
         '_parser',
         '_queue',
+        '_room',
         '_server',
         '_size',
         '_target',
@@ -148,6 +150,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size = 0
         self._head_size = 0
+        self._room = MAX_HEAD  # what is left of it for this request
         self._in_head = True
 
     # --- transport ----------------------------------------------------------------------------------------------------
@@ -219,8 +222,13 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._target += url
+        self._room -= len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._room -= len(name) + len(value) + 4  # and what stands between and after them
+        if self._room < 0:
+            self._refuse(431, 'the head is too big')  # said once: the transport then is closing
+            return
         key = _NAMES.get(name)
         if key is None:
             key = name.decode('latin-1').lower()
@@ -238,7 +246,11 @@ class Connection(asyncio.Protocol):
         elif 'expect' in self._headers and self._headers['expect'].lower() == '100-continue' and self._transport:
             self._transport.write(_CONTINUE)
 
+    def on_chunk_header(self) -> None:
+        self._in_head, self._head_size = True, 1  # trailers follow the last chunk, and may never end
+
     def on_body(self, body: bytes) -> None:
+        self._in_head = False
         self._size += len(body)
         if self._size <= self._server.limits.max_body:
             self._body.append(body)
@@ -293,6 +305,9 @@ class Connection(asyncio.Protocol):
     def _write(self, response: Response, keep: bool = True) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > _MAX_UNREAD:
+            transport.abort()  # it asks and asks and reads nothing
             return
         close = response.close or not keep
         if not close and not response.headers:  # nearly all that a CPE gets

@@ -16,7 +16,7 @@ from functools import lru_cache
 from prometheus_client import Counter
 
 from tr069.acs import work
-from tr069.acs.auth import Authenticator, Refusal
+from tr069.acs.auth import Authenticator, Refusal, names_another
 from tr069.acs.http import HttpServer, Limits, Request, Response
 from tr069.acs.metrics import Metrics
 from tr069.acs.records import DeviceRecord
@@ -138,10 +138,14 @@ class CpeServer:
         caller = request.connection.state
         if caller is None:
             caller = request.connection.state = _Caller()
-        if self._authenticator is not None and not caller.username:
-            challenge = self._authenticate(self._authenticator, request, caller)
-            if challenge is not None:
-                return challenge
+        if self._authenticator is not None:
+            given = request.headers.get('authorization') if caller.username else None
+            if given and names_another(given, caller.username):
+                caller.username, caller.session = '', None  # a proxy lends one connection to many CPEs
+            if not caller.username:
+                challenge = self._authenticate(self._authenticator, request, caller)
+                if challenge is not None:
+                    return challenge
         encoding = request.headers.get('content-encoding', '').strip().lower()
         try:
             body = self._unpack(request.body, encoding)
@@ -368,6 +372,9 @@ _LEAVES = {
 }
 
 
+_MAX_KEPT_NAMES = 100
+
+
 @lru_cache(10_000)
 def _places(names: tuple[str, ...]) -> tuple[int, ...]:
     """Where among an Inform's parameters each of `_LEAVES` stands, in their order; -1 where it does not."""
@@ -377,9 +384,10 @@ def _places(names: tuple[str, ...]) -> tuple[int, ...]:
 
 def _record(key: str, inform: m.Inform, address: str, now: float) -> DeviceRecord:
     values = inform.parameters.values
-    software, hardware, url, udp, parameter_key = [
-        values[at] if at >= 0 else '' for at in _places(inform.parameters.names)
-    ]
+    names = inform.parameters.names
+    # A model's Inform names a dozen parameters or two; the long lists are not kept.
+    places = _places(names) if len(names) <= _MAX_KEPT_NAMES else _places.__wrapped__(names)
+    software, hardware, url, udp, parameter_key = [values[at] if at >= 0 else '' for at in places]
     device, events = inform.device, inform.events
     return DeviceRecord(
         key,

@@ -276,18 +276,21 @@ class Store(Devices):
         connection.execute(sa.insert(schema.task), task_row(item))
 
     async def update_task(self, item: TaskRecord, now: float) -> None:
-        """Write a task's state and answer; unless it is queued again, no session takes it up any more."""
+        """Write a task's state and answer; unless it is queued again, no session takes it up any more.
 
-        def run(connection: Connection) -> None:
+        A task is only begun (`SENDING`) where it is queued. Raises `SupersededError` where another process has it.
+        """
+        table = schema.task
+        row = task_row(item)
+        update = sa.update(table).where(table.c.id == item.id).values(state=row['state'], answer=row['answer'])
+        if item.state is TaskState.SENDING:
+            update = update.where(table.c.state == TaskState.QUEUED)
+
+        def run(connection: Connection) -> int:
             self._log_change(connection, [item.device_id], now)
-            row = task_row(item)
-            connection.execute(
-                sa.update(schema.task)
-                .where(schema.task.c.id == item.id)
-                .values(state=row['state'], answer=row['answer'])
-            )
+            return connection.execute(update).rowcount
 
-        await self.write(run)
+        changed = await self.write(run)
         self._mark(item.device_id)
         self._finished.add(item.id)
         left = [known for known in self.tasks_of(item.device_id) if known.id != item.id]
@@ -295,6 +298,8 @@ class Store(Devices):
             self._tasks[item.device_id] = left
         else:
             self._tasks.pop(item.device_id, None)
+        if item.state is TaskState.SENDING and not changed:
+            raise SupersededError(f'{item.device_id}: another process has taken the task {item.id}')
 
     async def get_task(self, task_id: str) -> TaskRecord | None:
         def run(connection: Connection) -> TaskRecord | None:

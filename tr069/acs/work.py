@@ -24,7 +24,7 @@ from tr069.cwmp.faults import Fault
 from tr069.datamodel.profiles import DeviceProfile, profile_for
 from tr069.datamodel.resolver import as_tree, resolve
 from tr069.datamodel.tree import Identity
-from tr069.datamodel.values import differing
+from tr069.datamodel.values import SECRET, differing, same, untold_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -133,12 +133,25 @@ def _waiting_canary(bench: Workbench, session: Session) -> bool:
 async def _greet_canary(bench: Workbench, session: Session) -> None:
     """The model's first changed device is back, and its change has been read back: the others may follow.
 
-    That it informed is not enough: the set may have been lost on the way, and then nothing has been tried.
+    That it informed is not enough: the set may have been lost on the way, and then nothing has been tried. Nor is a
+    restore that was verified, or another profile: the WAN change itself must be what reads as wanted.
     """
     record = bench.store.status_of(session.device_id)
-    if _waiting_canary(bench, session) and record is not None and record.standing is Standing.VERIFIED:
+    if not _waiting_canary(bench, session) or record is None or record.standing is not Standing.VERIFIED:
+        return
+    if not record.restoring and _changes_wan(record, session.profile.guard.vouched):
         model = identity_of(session.inform).model
         await bench.store.set_canary(model, session.device_id, guard.Canary.INFORMED, bench.clock())
+
+
+def _changes_wan(record: DesiredRecord, vouched: Sequence[str]) -> bool:
+    """Whether the record holds a WAN value other than the one that was there before us."""
+    return any(
+        guard.classify(item, vouched) is guard.Risk.WAN
+        and item.name in record.before
+        and not same(item, record.before[item.name])
+        for item in record.values
+    )
 
 
 # --- first contact ----------------------------------------------------------------------------------------------------
@@ -235,7 +248,7 @@ _LEVER_PARTS = {
 
 
 # What no lever needs, and nobody should keep: pass phrases, and the names of the people's own devices.
-_SECRET = re.compile(r'Password|Passphrase|PreSharedKey|WEPKey|\.Hosts\.', re.IGNORECASE)
+_PRIVATE = re.compile(rf'{SECRET.pattern}|\.Hosts\.', re.IGNORECASE)
 
 
 async def _read_tree(session: Session) -> dict[str, Any]:
@@ -259,7 +272,7 @@ async def _read_tree(session: Session) -> dict[str, Any]:
         names = await session.ask(m.GetParameterNames(path, next_level=False))
         if isinstance(names, m.GetParameterNamesResponse):
             writable.update((item.name, item.writable) for item in names.parameters)
-    harmless = [item for item in values if not _SECRET.search(item.name)]
+    harmless = [item for item in values if not _PRIVATE.search(item.name)]
     return tasks.values_answer(harmless) | {'writable': writable, 'refused': refused}
 
 
@@ -318,12 +331,20 @@ async def _send(
     bench: Workbench, session: Session, record: DesiredRecord, found: Mapping[str, m.ParameterValue]
 ) -> None:
     now = bench.clock()
-    untold = [item.name for item in record.values if item.name not in found and item.name not in record.before]
+    unsaved = [item.name for item in record.values if item.name not in record.before]
+    untold = [name for name in unsaved if name not in found]
     if untold:  # some CPEs leave names out: what cannot be saved cannot be put back, so it is not changed
         message = f'the device does not tell the present value of {", ".join(untold)}; nothing was changed'
         await bench.store.advance(record, d.stopped(record, Standing.FAILED, message, now))
         return
-    verdict = await _judge(bench, session, record.values, restoring=record.restoring)
+    secret = untold_secrets(found[name] for name in unsaved)
+    if secret:
+        message = f'{", ".join(secret)} reads empty: it could not be put back as it was; nothing was changed'
+        await bench.store.advance(record, d.stopped(record, Standing.FAILED, message, now))
+        return
+    # A saved value goes back as it was, even one that we would not choose.
+    values = record.values if record.restoring else _unsaved(record)
+    verdict = await _judge(bench, session, values, restoring=record.restoring)
     if verdict.allowed and verdict.is_canary and not await _become_canary(bench, session):
         verdict = guard.Verdict(False, 'another device of the model is being tried first')
     if not verdict.allowed:
@@ -332,8 +353,8 @@ async def _send(
     key = session.inform.value('.ManagementServer.ParameterKey')
     # Journal before send: from here on the saved values outlive us, and a lost answer is read before it is repeated.
     record = await bench.store.advance(record, d.sending(record, found, key, now))
-    values = d.typed(record.values, found, boolean_as_number=session.profile.quirks.boolean_as_number)
-    answer = await session.ask(m.SetParameterValues(values, record.revision))
+    wanted = d.typed(record.values, found, boolean_as_number=session.profile.quirks.boolean_as_number)
+    answer = await session.ask(m.SetParameterValues(wanted, record.revision))
     if isinstance(answer, Fault):
         await _fault(bench, session, record, answer)
         return

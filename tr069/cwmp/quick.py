@@ -22,6 +22,7 @@ _PLAIN = r"[\t\n -%'-;=?-~]*"  # printable ASCII without & < >
 _MAX_SHAPES = 8  # of one number of tags
 _MAX_COUNTS = 200  # and of numbers of tags: models are few, and forged ones must not fill the memory
 _MAX_TAGS = 600
+_MAX_BODY = 64 * 1024  # bytes of an Inform worth a pattern; real ones have some 4 kB
 _DEVICE = ('Manufacturer', 'OUI', 'ProductClass', 'SerialNumber')
 _INFORM = 'Body/Inform/'
 _STRUCT = f'{_INFORM}ParameterList/ParameterValueStruct/'
@@ -89,6 +90,8 @@ class QuickInforms:
 
     def learn(self, body: bytes, charset: str, envelope: m.Envelope) -> None:
         """Keep the shape of `body`, which the full parser read as `envelope`, if reading by it gives the very same."""
+        if len(body) > _MAX_BODY:
+            return
         inform, count = envelope.message, body.count(b'<')
         if charset.lower() not in _ASCII or not body.isascii() or count > _MAX_TAGS or not isinstance(inform, m.Inform):
             return

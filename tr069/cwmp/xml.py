@@ -14,6 +14,15 @@ MAX_BODY = 4 * 1024 * 1024  # bytes, after decompression: a full GetParameterVal
 _DECLARATION = re.compile(rb'\s*<\?xml[^>]{0,200}?\?>')
 _DECLARED_CHARSET = re.compile(rb'encoding\s*=\s*["\']([A-Za-z0-9._-]{1,40})["\']')
 _UTF8 = frozenset(('utf-8', 'utf8', 'us-ascii', 'ascii'))
+# What CPEs write in. Python knows more codecs, and some of them (punycode) take the square of a body's length.
+_CHARSETS = frozenset(
+    (
+        *(f'{prefix}{number}' for prefix in ('iso-8859-', 'iso8859-') for number in range(1, 17)),
+        *(f'{prefix}{number}' for prefix in ('windows-', 'cp') for number in range(1250, 1259)),
+        'latin1', 'latin-1', 'utf-16', 'utf-16le', 'utf-16be', 'koi8-r',
+        'gb2312', 'gbk', 'gb18030', 'big5', 'shift-jis', 'sjis', 'euc-jp', 'euc-kr',
+    )
+)  # fmt: skip
 # Characters XML 1.0 forbids. Only for models whose profile says `recover_xml`.
 _FORBIDDEN = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]')
 
@@ -60,6 +69,8 @@ def _to_utf8(body: bytes, header_charset: str) -> bytes:
             body = body[declaration.end() :]
     if not charset or charset.lower() in _UTF8:
         return body
+    if charset.lower().replace('_', '-') not in _CHARSETS:
+        raise UnsafeXmlError(f'the body is not in its charset {charset!r}: unknown encoding: {charset}')
     try:
         text = body.decode(charset)
     except (LookupError, UnicodeDecodeError) as error:

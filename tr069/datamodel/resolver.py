@@ -57,8 +57,9 @@ def resolve(tree: Tree, profile: DeviceProfile = GENERIC, *, use_unverified: boo
     known = {fact.path for fact in profile.levers}
     facts += [(root, fact) for fact in STANDARD.get(root, ()) if fact.path not in known]
     internet = _internet_connections(tree)
+    uplink = _uplink(tree)
     found = [
-        _lever(path, source, fact, tree, profile.guard.vouched)
+        _lever(path, source, fact, tree, profile.guard.vouched, uplink)
         for source, fact in facts
         for path in expand(fact.path, tree)
     ]
@@ -66,13 +67,22 @@ def resolve(tree: Tree, profile: DeviceProfile = GENERIC, *, use_unverified: boo
     return LeverReport(root, profile.name, _choose(judged), profile.quirks.boolean_as_number)
 
 
-def _lever(path: str, source: str, fact: LeverFact, tree: Tree, vouched: tuple[str, ...]) -> Lever:
+def _uplink(tree: Tree) -> frozenset[str]:
+    """The interfaces that carry management, each with all that lies below it."""
+    values = plain(tree)
+    protected = guard.locate_management(values).protected
+    return frozenset[str]().union(*(guard.lower_layers(values, wan)[0] for wan in protected))
+
+
+def _lever(
+    path: str, source: str, fact: LeverFact, tree: Tree, vouched: tuple[str, ...], uplink: frozenset[str]
+) -> Lever:
     leaf = tree[path]
     risk = guard.classify(ParameterValue(path, '0' if fact.unit is Unit.SWITCH else '1000'), vouched)
     enable = _same_instances(fact.enable, path) if fact.enable else ''
     direction = fact.direction
     if (fact.kind in (Kind.SHAPING, Kind.QUEUE) and '.QoS.' in path) or '.QueueManagement.Queue.' in path:
-        direction = _side_of(path, tree) or direction
+        direction = _side_of(path, tree, uplink) or direction
     return Lever(
         fact.kind, direction, path, fact.unit, fact.status, source, risk, leaf.writable, leaf.value, leaf.type, enable,
         why=fact.note,
@@ -87,7 +97,7 @@ def _same_instances(pattern: str, path: str) -> str:
     )
 
 
-def _side_of(path: str, tree: Tree) -> Direction | None:
+def _side_of(path: str, tree: Tree, uplink: frozenset[str]) -> Direction | None:
     """A queue or shaper works on the egress of its interface: on the WAN that is upload, on the LAN download."""
     owner = path.rpartition('.')[0]
     bound = next(
@@ -106,9 +116,7 @@ def _side_of(path: str, tree: Tree) -> Direction | None:
         upstream = tree.get(f'{bound.rstrip(".")}.Upstream')
         if upstream is not None and upstream.value is not None:
             return Direction.UP if guard.truthy(upstream.value) else Direction.DOWN
-        management = guard.locate_management(plain(tree))
-        stacks = [guard.lower_layers(plain(tree), wan)[0] for wan in management.protected]
-        if any(bound.rstrip('.') + '.' in stack for stack in stacks):
+        if bound.rstrip('.') + '.' in uplink:
             return Direction.UP
     return None
 

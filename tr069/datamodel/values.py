@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from tr069.cwmp.messages import ParameterValue
 from tr069.guard import truthy
+
+# A CPE answers these with nothing, or with asterisks, whatever they hold: the data models hide them when read.
+SECRET = re.compile(r'Password|Passphrase|PreSharedKey|WEPKey|PrivateKey|Secret|PSK|PIN$', re.IGNORECASE)
+
+
+def untold_secrets(found: Iterable[ParameterValue]) -> tuple[str, ...]:
+    """Names of secrets whose value was not told: it cannot be saved, and restoring would write nothing over it."""
+    return tuple(item.name for item in found if SECRET.search(item.name) and not item.value.strip('* '))
 
 
 def same(wanted: ParameterValue, found: ParameterValue) -> bool:

@@ -25,6 +25,7 @@ class DelinquencyPolicySerializer(PrimaryModelSerializer):
             'owner', 'comments', 'tags', 'custom_fields', 'created', 'last_updated', 'stage_count', 'contract_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'name', 'description')
+        model_clean_fields = ('no_start_days', 'no_contact_days')
 
 
 class PolicyStageSerializer(NetBoxModelSerializer):

@@ -1,6 +1,6 @@
 """Subscribers, plans, policies and their stages, billing sources: what is entered once and referred to."""
 
-from netbox_delinquency.models import BillingSource, DelinquencyPolicy, PolicyStage, ServicePlan, Subscriber
+from netbox_delinquency.models import BillingSource, Calendar, DelinquencyPolicy, PolicyStage, ServicePlan, Subscriber
 
 from ..factories import make_contract, make_plan, make_policy, make_source, make_subscriber
 from .base import APP, PluginViewTestCase
@@ -79,6 +79,16 @@ class DelinquencyPolicyAPITest(PluginViewTestCase):
     def setUpTestData(cls):
         for _ in range(4):
             make_policy(description='x')
+
+    def test_closed_days_are_kept_in_one_spelling_for_they_are_compared_as_text(self):
+        self.may('change_delinquencypolicy')
+        policy = DelinquencyPolicy.objects.first()
+        calendar = Calendar.objects.create(name='Here', country='BR', time_zone='America/Sao_Paulo')
+        data = {'no_start_days': 'Sun, SAT , holiday', 'no_contact_days': ' sun', 'calendar': calendar.pk}
+        self.send('patch', self._get_detail_url(policy), data, 200)
+        policy.refresh_from_db()
+        assert (policy.no_start_days, policy.no_contact_days) == ('sat,sun,holiday', 'sun')
+        self.send('patch', self._get_detail_url(policy), {'no_start_days': 'someday'}, 400)
 
 
 class PolicyStageAPITest(PluginViewTestCase):

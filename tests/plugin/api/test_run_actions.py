@@ -10,9 +10,8 @@ from utilities.testing import APITestCase
 from netbox_delinquency.choices import RunStatusChoices
 from netbox_delinquency.jobs import take_up
 from netbox_delinquency.models import AccessLine, EnforcementRun
-from netbox_delinquency.models.state import set_state, state_fields
 from nornir_tasks.change import AccessState, Reading
-from tests.plugin.factories import make_line, make_point
+from tests.plugin.factories import intend, make_line, make_point
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 BEFORE, AFTER = Reading(NORMAL, NORMAL, {'profile': 'fibre'}), Reading(BLOCKED, BLOCKED)
@@ -25,8 +24,7 @@ class RunActionsTestCase(APITestCase):
     def setUpTestData(cls):
         cls.lines = [make_line(username=name, bras=make_point(name=f'bras-{name}')) for name in 'ab']
         for line in cls.lines:
-            set_state(line, 'intended', BLOCKED)
-            line.save(update_fields=state_fields('intended'))
+            intend(line, BLOCKED)
 
     def post(self, action, body=None, pk=None, status=200):
         route = 'enforcementrun-' + action
