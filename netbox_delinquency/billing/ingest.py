@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Case, Count, Min, Sum, When
 from django.utils import timezone
 
@@ -66,6 +66,10 @@ def work_inbox(clock: Callable[[], datetime] = timezone.now) -> Iterator[set[int
         for pk in batch:
             try:
                 contract = process_event(pk, clock())
+            except OperationalError:
+                # A deadlock, or a database that went away, is not the event's fault: it stays for the next time.
+                logger.exception('billing event %s waits: the database did not let us', pk)
+                continue
             except Exception as error:
                 logger.exception('billing event %s could not be processed', pk)
                 BillingEvent.objects.get(pk=pk).advance(

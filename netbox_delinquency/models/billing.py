@@ -46,6 +46,7 @@ class BillingSource(LifecycleModel, PrimaryModel):
 
     @property
     def late(self) -> bool:
+        """As lists show it, where each row may cost no query: by the heartbeat alone."""
         return self.is_silent(timezone.now())
 
     def is_late(self, now: datetime) -> bool:

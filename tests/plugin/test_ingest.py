@@ -6,6 +6,7 @@ from decimal import Decimal
 from itertools import count, permutations
 from unittest import mock
 
+from django.db import OperationalError
 from django.test import TestCase
 
 from netbox_delinquency.billing import ingest
@@ -102,6 +103,15 @@ class IngestTestCase(TestCase):
         self.assertEqual((poisoned.status, good.status), (EventStatusChoices.FAILED, EventStatusChoices.PROCESSED))
         self.assertIn('ZeroDivisionError', poisoned.message)
         self.assertEqual(list(ingest.work_inbox(lambda: NOW)), [])
+
+    def test_an_event_that_met_a_deadlock_is_worked_the_next_time(self):
+        event = self.event('invoice.paid')
+        refused = mock.patch.object(ingest, '_record', side_effect=OperationalError('deadlock detected'))
+        with refused, self.assertLogs('netbox_delinquency.billing'):
+            self.assertEqual(list(ingest.work_inbox(lambda: NOW)), [set()])
+        event.refresh_from_db()
+        self.assertEqual(event.status, EventStatusChoices.RECEIVED)
+        self.assertEqual(list(ingest.work_inbox(lambda: NOW)), [{self.contract.pk}])
 
     def test_a_payment_goes_before_the_debts_that_came_earlier_and_one_that_comes_meanwhile_too(self):
         debts = [self.event(due_date='2026-09-01', invoice=f'D-{number}') for number in range(3)]

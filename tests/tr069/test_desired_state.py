@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -304,33 +306,37 @@ def test_a_wan_is_not_cut_whatever_is_asked(sqlite_url: str) -> None:
     asyncio.run(scenario())
 
 
+WAN_OFF = ValueProfile('off', 'r1', (ParameterValue(f'{INTERNET_098}.Enable', '0', 'xsd:boolean'),))
+
+
+@asynccontextmanager
+async def two_managed_elsewhere(url: str, folder: Path) -> AsyncIterator[tuple[Lab, Cpe, Cpe]]:
+    """Two homes of a model whose internet WAN may be switched off: management is on another.
+
+    The default connection is never touched, so theirs is the management WAN.
+    """
+    (folder / 'p').mkdir()
+    (folder / 'p' / 'acme.yaml').write_text('name: a\nmatch: {manufacturer: Acme}\nguard: {allow_wan_off: true}\n')
+    async with lab(url, profiles_directory=folder / 'p') as room:
+        homes = room.cpe('A'), room.cpe('B')
+        for cpe in homes:
+            cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
+            cpe.force(f'{IGD}.Layer3Forwarding.DefaultConnectionService', MANAGEMENT_098)
+            await cpe.inform()
+        yield room, *homes
+
+
 def test_a_wan_may_be_cut_where_the_model_opted_in_and_its_canary_came_back(tmp_path: Path, sqlite_url: str) -> None:
-    (tmp_path / 'profiles').mkdir()
-    (tmp_path / 'profiles' / 'acme.yaml').write_text(
-        'name: acme\nmatch: {manufacturer: Acme}\nguard: {allow_wan_off: true}\n'
-    )
-    # The default connection is never touched, so this device's default is its management WAN.
-    off = ValueProfile('off', 'r1', (ParameterValue(f'{INTERNET_098}.Enable', '0', 'xsd:boolean'),))
-
-    def device(room: Lab, serial: str) -> Cpe:
-        cpe = room.cpe(serial)
-        cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
-        cpe.force(f'{IGD}.Layer3Forwarding.DefaultConnectionService', MANAGEMENT_098)
-        return cpe
-
     async def scenario() -> None:
-        async with lab(sqlite_url, profiles_directory=tmp_path / 'profiles') as room:
-            first, second = device(room, 'A'), device(room, 'B')
-            for cpe in (first, second):
-                await cpe.inform()
-            await room.client.apply(off, [first.id, second.id])
+        async with two_managed_elsewhere(sqlite_url, tmp_path) as (room, first, second):
+            await room.client.apply(WAN_OFF, [first.id, second.id])
             await first.inform()
             assert first.value(f'{INTERNET_098}.Enable') == '0'
             await second.inform()
             assert await standing(room, second) is Standing.REFUSED
             assert second.value(f'{INTERNET_098}.Enable') == '1'
             await first.inform()  # the canary is back
-            await room.client.apply(off, [second.id])
+            await room.client.apply(WAN_OFF, [second.id])
             await second.inform()
             assert second.value(f'{INTERNET_098}.Enable') == '0'
             await room.client.restore([second.id])
@@ -342,19 +348,10 @@ def test_a_wan_may_be_cut_where_the_model_opted_in_and_its_canary_came_back(tmp_
 
 
 def test_a_canary_whose_change_was_lost_on_the_way_proves_nothing(tmp_path: Path, sqlite_url: str) -> None:
-    (tmp_path / 'p').mkdir()
-    (tmp_path / 'p' / 'acme.yaml').write_text('name: a\nmatch: {manufacturer: Acme}\nguard: {allow_wan_off: true}\n')
-    off = ValueProfile('off', 'r1', (ParameterValue(f'{INTERNET_098}.Enable', '0', 'xsd:boolean'),))
-
     async def scenario() -> None:
-        async with lab(sqlite_url, profiles_directory=tmp_path / 'p') as room:
-            first, second = room.cpe('A'), room.cpe('B')
-            for cpe in (first, second):
-                cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
-                cpe.force(f'{IGD}.Layer3Forwarding.DefaultConnectionService', MANAGEMENT_098)
-                await cpe.inform()
+        async with two_managed_elsewhere(sqlite_url, tmp_path) as (room, first, second):
             first.faults['SetParameterValues'] = ['9002']
-            await room.client.apply(off, [first.id, second.id])
+            await room.client.apply(WAN_OFF, [first.id, second.id])
             await first.inform()
             await first.inform()  # it informs, but nothing was changed on it
             await second.inform()
@@ -364,7 +361,7 @@ def test_a_canary_whose_change_was_lost_on_the_way_proves_nothing(tmp_path: Path
             await first.inform()  # the canary itself goes on trying
             await first.inform()
             assert await standing(room, first) is Standing.VERIFIED
-            await room.client.apply(off, [second.id])
+            await room.client.apply(WAN_OFF, [second.id])
             await second.inform()
             assert second.value(f'{INTERNET_098}.Enable') == '0'
 
@@ -374,25 +371,16 @@ def test_a_canary_whose_change_was_lost_on_the_way_proves_nothing(tmp_path: Path
 def test_neither_a_restore_nor_another_profile_of_the_canary_lets_the_others_follow(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    (tmp_path / 'p').mkdir()
-    (tmp_path / 'p' / 'acme.yaml').write_text('name: a\nmatch: {manufacturer: Acme}\nguard: {allow_wan_off: true}\n')
-    off = ValueProfile('off', 'r1', (ParameterValue(f'{INTERNET_098}.Enable', '0', 'xsd:boolean'),))
-
     async def scenario() -> None:
-        async with lab(sqlite_url, profiles_directory=tmp_path / 'p') as room:
-            first, second = room.cpe('A'), room.cpe('B')
-            for cpe in (first, second):
-                cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
-                cpe.force(f'{IGD}.Layer3Forwarding.DefaultConnectionService', MANAGEMENT_098)
-                await cpe.inform()
+        async with two_managed_elsewhere(sqlite_url, tmp_path) as (room, first, second):
 
             async def second_may_follow() -> bool:
-                await room.client.apply(off, [second.id])
+                await room.client.apply(WAN_OFF, [second.id])
                 await second.inform()
                 return second.value(f'{INTERNET_098}.Enable') == '0'
 
             first.faults['SetParameterValues'] = ['9002']
-            await room.client.apply(off, [first.id])
+            await room.client.apply(WAN_OFF, [first.id])
             await first.inform()  # it is the canary now, but its change was not made
             await room.client.restore([first.id])
             for _ in range(3):
@@ -404,7 +392,7 @@ def test_neither_a_restore_nor_another_profile_of_the_canary_lets_the_others_fol
                 await first.inform()
             assert await standing(room, first) is Standing.VERIFIED
             assert not await second_may_follow()
-            await room.client.apply(off, [first.id])
+            await room.client.apply(WAN_OFF, [first.id])
             for _ in range(3):
                 await first.inform()
             assert await second_may_follow()
