@@ -235,17 +235,18 @@ class GenieAcsClient:
             device = devices.get(device_id)
             if device is None:
                 return ProfileStatus(device_id, Standing.UNKNOWN_DEVICE)
-            if device.identity.model in bad_models:
-                message = f'model {device.identity.model} is quarantined: {bad_models[device.identity.model]}'
-                return ProfileStatus(device_id, Standing.QUARANTINED, profile.name, profile.revision, message=message)
-            return await self._apply_one(profile, device, at_once=at_once)
+            model = device.identity.model
+            quarantine = f'model {model} is quarantined: {bad_models[model]}' if model in bad_models else ''
+            return await self._apply_one(profile, device, quarantine, at_once=at_once)
 
         return await _each(ids, one)
 
     def _is_urgent(self, ids: Sequence[str], urgent: bool | None) -> bool:
         return len(ids) <= self._single_limit if urgent is None else urgent
 
-    async def _apply_one(self, profile: ValueProfile, device: Device, *, at_once: bool) -> ProfileStatus:
+    async def _apply_one(
+        self, profile: ValueProfile, device: Device, quarantine: str, *, at_once: bool
+    ) -> ProfileStatus:
         device_id = device.info.id
 
         def status(standing: Standing, message: str = '', before: Iterable[ParameterValue] = ()) -> ProfileStatus:
@@ -258,13 +259,17 @@ class GenieAcsClient:
         was = await self._load(WAS, tagged(device.tags, WAS))
         if now_on is not None and (now_on.profile, now_on.revision) == (profile.name, profile.revision):
             return status(Standing.PENDING, before=was.values if was else ())
-        facts = profile_for(device.identity, self._profiles).guard
-        refusal = await self._guard(profile.values, device_id, facts.vouched)
-        if refusal:
-            return status(Standing.REFUSED, refusal)
+        # Neither a quarantine nor the guard holds up a profile that only gives back some of what there is.
+        present = {(item.name, item.value) for item in now_on.values} if now_on else set()
+        if new := [item for item in profile.values if (item.name, item.value) not in present]:
+            if quarantine:
+                return status(Standing.QUARANTINED, quarantine)
+            facts = profile_for(device.identity, self._profiles).guard
+            if refusal := await self._guard(new, device_id, facts.vouched):
+                return status(Standing.REFUSED, refusal)
         # Values saved by an earlier profile stand until they have been read back as restored: a switch that was cut
         # short leaves them alone, with neither profile nor restoring to be seen.
-        is_restored = was is not None and now_on is None and OK + was.hash in device.tags
+        is_restored = was is not None and now_on is None and OK + Definition(_returning(was.values)).hash in device.tags
         kept = {item.name: item for item in was.values} if was and not is_restored else {}
         found = await self._save_values(device, [item.name for item in profile.values], kept, fresh=at_once)
         if isinstance(found, str):
@@ -273,8 +278,8 @@ class GenieAcsClient:
         named = {item.name for item in profile.values}
         typed = tuple(item._replace(type=found[item.name].type or item.type) for item in profile.values)
         wanted = Definition(
-            typed + tuple(item for name, item in kept.items() if name not in named), profile.name, profile.revision,
-            profile.note,
+            typed + tuple(item for item in _returning(kept.values()) if item.name not in named),
+            profile.name, profile.revision, profile.note,
         )  # fmt: skip
         await self._switch(device, Definition(tuple(before.values())), ON, wanted)
         if at_once:
@@ -364,10 +369,11 @@ class GenieAcsClient:
                 return ProfileStatus(device_id, Standing.NONE)
             now_on = await self._load(ON, tagged(device.tags, ON))
             # Neither profile nor restoring in sight is no proof that it was restored: it may have been cut short.
-            if now_on is not None or OK + was.hash not in device.tags:
-                await self._switch(device, was, OFF, was)
-                if at_once:
-                    await self._set_now(device_id, was.values)
+            back = Definition(_returning(was.values))
+            if now_on is not None or OK + back.hash not in device.tags:
+                await self._switch(device, was, OFF, back)
+                if at_once and back.values:
+                    await self._set_now(device_id, back.values)
             name = now_on.profile if now_on else ''
             return ProfileStatus(device_id, Standing.PENDING, name, restoring=True, before=was.values)
 
@@ -389,9 +395,10 @@ class GenieAcsClient:
         device_id = device.info.id
         now_on = await self._load(ON, tagged(device.tags, ON))
         was = await self._load(WAS, tagged(device.tags, WAS))
-        wanted = now_on or was
+        wanted = now_on or (Definition(_returning(was.values)) if was else None)
         if wanted is None:
             return ProfileStatus(device_id, Standing.NONE)
+        left_out = guard.left_out((item.name for item in was.values) if was else (), wanted.values)
 
         def status(standing: Standing, message: str = '') -> ProfileStatus:
             saved = was.values if was else ()
@@ -410,7 +417,7 @@ class GenieAcsClient:
             return status(Standing.PENDING)
         verified = OK + wanted.hash
         if verified in device.tags:
-            return status(Standing.VERIFIED)
+            return status(Standing.VERIFIED, left_out)
         # The cache says what was sent; only the device can say what is. So it is asked, in a session in which our
         # presets set nothing: a device that accepts and ignores would be set anew, and its cache look right again.
         await self._nbi.tag(device_id, HOLD)
@@ -423,7 +430,7 @@ class GenieAcsClient:
         if differing(wanted.values, reading.values):
             return status(Standing.PENDING, 'the device reads otherwise')
         await self._nbi.tag(device_id, verified)
-        return status(Standing.VERIFIED)
+        return status(Standing.VERIFIED, left_out)
 
     async def quarantined(self) -> Mapping[str, str]:
         """Models with a device that faulted on a mapped path: GenieACS keeps the faults, so it keeps the quarantine."""
@@ -457,6 +464,11 @@ class GenieAcsClient:
             return Summons.REFUSED if 'credential' in reason.lower() else Summons.UNREACHABLE
 
         return await _each(ids, one)
+
+
+def _returning(saved: Iterable[ParameterValue]) -> tuple[ParameterValue, ...]:
+    """Those saved values that go back: not what carries management, nor a WAN change, which nobody guards here."""
+    return tuple(item for item in saved if guard.classify(item) not in (guard.Risk.FORBIDDEN, guard.Risk.WAN))
 
 
 def _is_lever_part(path: str) -> bool:

@@ -245,7 +245,7 @@ def lower_layers(tree: Mapping[str, str], owner: str) -> tuple[frozenset[str], b
 def refusal_of(values: Sequence[ParameterValue], policy: ModelPolicy = ModelPolicy()) -> str:
     """Why these values are refused whatever a device's tree says; empty where it takes a fresh read to tell."""
     for item in values:
-        refusal = _refuse_outright(item, classify(item, policy.vouched), restoring=False)
+        refusal = _refuse_outright(item, classify(item, policy.vouched))
         if refusal:
             return refusal
     return ''
@@ -257,25 +257,23 @@ def judge(
     policy: ModelPolicy = ModelPolicy(),
     *,
     source_address: str = '',
-    restoring: bool = False,
 ) -> Verdict:
-    """May these values be set together? One refused value refuses them all, as the CPE sets all or none.
+    """May these new values be set together? One refused value refuses them all, as the CPE sets all or none.
 
-    `restoring`: the values are the ones saved before our own change. Management worked with them, so they need no
-    proof, opt-in or canary; what is forbidden stays so.
+    Saved values that go back are not new: for them there is `kept_back`.
     """
     risks: set[Risk] = set()
     for item in values:
         if tree.get(item.name) == item.value:
             continue  # no change
         risk = classify(item, policy.vouched)
-        refusal = _refuse_outright(item, risk, restoring)
+        refusal = _refuse_outright(item, risk)
         if refusal:
             return Verdict(False, refusal)
         risks.add(risk)
     risks -= {Risk.LOW}
-    if restoring or not risks:
-        return Verdict(True, 'restores the values management worked with' if restoring else 'no management at risk')
+    if not risks:
+        return Verdict(True, 'no management at risk')
     management = locate_management(tree, source_address)
     if not management.proven:
         return Verdict(
@@ -293,11 +291,33 @@ def judge(
     return Verdict(True, f'management runs on {", ".join(sorted(management.proven))}')
 
 
-def _refuse_outright(item: ParameterValue, risk: Risk, restoring: bool) -> str:
+def kept_back(saved: Iterable[ParameterValue], tree: Mapping[str, str], *, source_address: str = '') -> tuple[str, ...]:
+    """Names of those saved values that do not go back: what would cut management, as it runs by now.
+
+    All others do, without proof, opt-in or canary: management worked with them. A WAN or LAN change stays undone only
+    where management is proven to have moved onto it.
+    """
+    proven = locate_management(tree, source_address).proven
+
+    def cuts(item: ParameterValue) -> bool:
+        risk, scope = classify(item), scope_of(item.name)
+        if risk not in (Risk.LAN, Risk.WAN):
+            return risk is Risk.FORBIDDEN
+        return any(owner.startswith(scope) or scope in lower_layers(tree, owner)[0] for owner in proven)
+
+    return tuple(item.name for item in saved if cuts(item))
+
+
+def left_out(saved: Iterable[str], restored: Iterable[ParameterValue]) -> str:
+    """The sentence that names what stays undone of `saved`; empty where nothing does."""
+    back = {item.name for item in restored}
+    names = ', '.join(name for name in saved if name not in back)
+    return f'left as it is, since its former value would cut management: {names}' if names else ''
+
+
+def _refuse_outright(item: ParameterValue, risk: Risk) -> str:
     if risk is Risk.FORBIDDEN:
         return f'{item.name} carries management itself and is never changed'
-    if restoring:
-        return ''
     starving = _starves(item)
     if starving:
         return starving

@@ -348,6 +348,55 @@ def test_a_wrong_path_quarantines_the_model(world: Opened) -> None:
     asyncio.run(scenario())
 
 
+def test_a_profile_that_only_gives_back_is_not_held_up_by_a_quarantine(world: Opened) -> None:
+    """A mass update that stays while the line's limit goes: the payer does not wait for the model's map."""
+    update = ParameterValue(f'{IGD}.ManagementServer.PeriodicInformInterval', '900', 'xsd:unsignedInt')
+    both = ValueProfile('both', 'r1', (*SLOW.values, update))
+    stays = ValueProfile('stays', 'r2', (update,))
+
+    async def scenario() -> None:
+        async with world() as w:
+            first, second = await w.add('A'), await w.add('B')
+            await w.client.apply(both, [second.id])
+            await w.settle(second)
+            assert await w.standing(second) is Standing.VERIFIED
+            first.faults['SetParameterValues'] = [Cpe.parameter_fault(RATE, 9005)] * 3
+            await w.client.apply(SLOW, [first.id])
+            await w.comes(first)
+            assert await w.standing(first) is Standing.QUARANTINED
+            await w.client.apply(stays, [second.id])
+            await w.settle(second)
+            assert await w.standing(second) is Standing.VERIFIED
+            assert (second.value(RATE), second.value(update.name)) == ('-1', '900')
+
+    asyncio.run(scenario())
+
+
+def test_a_restore_leaves_out_what_would_cut_management_and_says_so(world: Opened) -> None:
+    informs = ParameterValue(f'{IGD}.ManagementServer.PeriodicInformEnable', '1', 'xsd:boolean')
+    both = ValueProfile('both', 'r1', (*SLOW.values, informs))
+
+    async def scenario() -> None:
+        async with world() as w:
+            cpe = await w.add('S1')
+            cpe.force(informs.name, '0')
+            await w.client.read(cpe.id, [informs.name])
+            await w.client.apply(both, [cpe.id])
+            await w.settle(cpe)
+            assert await w.standing(cpe) is Standing.VERIFIED
+            await w.client.restore([cpe.id])
+            await w.settle(cpe)
+            found = (await w.client.read_back([cpe.id]))[cpe.id]
+            assert (found.standing, found.restoring) == (Standing.VERIFIED, True)
+            assert found.message == f'left as it is, since its former value would cut management: {informs.name}'
+            assert (cpe.value(RATE), _plain(cpe.value(informs.name))) == ('-1', '1')
+            await w.client.apply(SLOW, [cpe.id])  # and nothing of it stands in the way of the next
+            await w.settle(cpe)
+            assert (await w.standing(cpe), cpe.value(RATE)) == (Standing.VERIFIED, '64000')
+
+    asyncio.run(scenario())
+
+
 def test_the_askers_note_comes_back_with_the_standing(world: Opened) -> None:
     async def scenario() -> None:
         async with world() as w:

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.simulators.cpe import BOOTSTRAP, Cpe, LostConnectionError, Manners
-from tests.simulators.cpe_trees import IGD, INTERNET_098, MANAGEMENT_098, UINT
+from tests.simulators.cpe_trees import BOOLEAN, IGD, INTERNET_098, MANAGEMENT_098, UINT
 from tests.tr069.conftest import Lab, lab
 from tr069.client import ProfileStatus, Standing, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 
 RATE = f'{INTERNET_098}.ShapingRate'
 SLOW = ValueProfile('throttle', 'slow-64k', (ParameterValue(RATE, '64000', 'xsd:int'),))
+PORTAL = ValueProfile(
+    'portal', 'p1', (ParameterValue(f'{IGD}.CaptivePortal.CaptivePortalURL', 'http://notice.example/'),)
+)
 
 
 async def status(room: Lab, cpe: Cpe) -> ProfileStatus:
@@ -198,8 +201,7 @@ def test_a_device_that_forgets_its_parameter_key_is_read_but_not_set_again(sqlit
 
 
 def test_what_the_first_profile_changed_and_the_second_does_not_goes_back(sqlite_url: str) -> None:
-    portal = f'{IGD}.CaptivePortal.CaptivePortalURL'
-    second = ValueProfile('portal', 'p1', (ParameterValue(portal, 'http://notice.example/'),))
+    portal = PORTAL.values[0].name
 
     async def scenario() -> None:
         async with lab(sqlite_url) as room:
@@ -208,7 +210,7 @@ def test_what_the_first_profile_changed_and_the_second_does_not_goes_back(sqlite
             await room.client.apply(SLOW, [cpe.id])
             await cpe.inform()
             await cpe.inform()
-            await room.client.apply(second, [cpe.id])
+            await room.client.apply(PORTAL, [cpe.id])
             await cpe.inform()
             assert (cpe.value(RATE), cpe.value(portal)) == ('-1', 'http://notice.example/')
             await room.client.restore([cpe.id])
@@ -368,16 +370,14 @@ def test_a_canary_whose_change_was_lost_on_the_way_proves_nothing(tmp_path: Path
     asyncio.run(scenario())
 
 
-def test_neither_a_restore_nor_another_profile_of_the_canary_lets_the_others_follow(
-    tmp_path: Path, sqlite_url: str
-) -> None:
+def test_a_canary_that_is_restored_or_has_another_profile_hands_on_its_part(tmp_path: Path, sqlite_url: str) -> None:
     async def scenario() -> None:
         async with two_managed_elsewhere(sqlite_url, tmp_path) as (room, first, second):
 
-            async def second_may_follow() -> bool:
-                await room.client.apply(WAN_OFF, [second.id])
-                await second.inform()
-                return second.value(f'{INTERNET_098}.Enable') == '0'
+            async def is_switched_off(cpe: Cpe) -> bool:
+                await room.client.apply(WAN_OFF, [cpe.id])
+                await cpe.inform()
+                return cpe.value(f'{INTERNET_098}.Enable') == '0'
 
             first.faults['SetParameterValues'] = ['9002']
             await room.client.apply(WAN_OFF, [first.id])
@@ -386,16 +386,15 @@ def test_neither_a_restore_nor_another_profile_of_the_canary_lets_the_others_fol
             for _ in range(3):
                 await first.inform()
             assert await standing(room, first) is Standing.VERIFIED
-            assert not await second_may_follow()
-            await room.client.apply(SLOW, [first.id])
+            assert await is_switched_off(second), 'the canary is the second now'
+            assert not await is_switched_off(first)
+            await room.client.apply(SLOW, [second.id])
             for _ in range(3):
-                await first.inform()
-            assert await standing(room, first) is Standing.VERIFIED
-            assert not await second_may_follow()
-            await room.client.apply(WAN_OFF, [first.id])
-            for _ in range(3):
-                await first.inform()
-            assert await second_may_follow()
+                await second.inform()
+            assert await standing(room, second) is Standing.VERIFIED
+            assert await is_switched_off(first), 'and the first again'
+            await first.inform()
+            assert await is_switched_off(second), 'it has proven itself'
 
     asyncio.run(scenario())
 
@@ -443,6 +442,76 @@ def test_a_saved_value_goes_back_though_the_guard_would_not_choose_it(sqlite_url
     asyncio.run(scenario())
 
 
+def test_a_restore_spares_the_wan_that_management_has_moved_to(sqlite_url: str) -> None:
+    path = f'{INTERNET_098}.Enable'
+    on = ValueProfile('on', 'r1', (*SLOW.values, ParameterValue(path, '1', BOOLEAN)))
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            cpe.force(path, '0')
+            cpe.force(f'{IGD}.ManagementServer.ConnectionRequestURL', 'http://10.64.0.7:7547/x')
+            await cpe.inform()
+            await room.client.apply(on, [cpe.id])
+            for _ in range(2):
+                await cpe.inform()
+            assert (cpe.value(path), await standing(room, cpe)) == ('1', Standing.VERIFIED)
+            cpe.force(f'{INTERNET_098}.ExternalIPAddress', '10.64.0.7')
+            await room.client.restore([cpe.id])
+            for _ in range(2):
+                await cpe.inform()
+            found = await status(room, cpe)
+            assert (found.standing, cpe.value(path), cpe.value(RATE)) == (Standing.VERIFIED, '1', '-1')
+            assert path in found.message
+
+    asyncio.run(scenario())
+
+
+def test_what_goes_back_goes_back_though_the_new_values_are_refused(sqlite_url: str) -> None:
+    unknown = ValueProfile('unknown', 'r2', (ParameterValue(f'{IGD}.DeviceInfo.SoftwareVersion', 'S2'),))
+    absent = ValueProfile('absent', 'r4', (ParameterValue(f'{IGD}.QueueManagement.NotThere', '1'),))
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe, other = room.cpe(), room.cpe('B')
+            for item in (cpe, other):
+                await item.inform()
+                await room.client.apply(SLOW, [item.id])
+                for _ in range(2):
+                    await item.inform()
+            await room.client.apply(unknown, [cpe.id])
+            cpe.manners.loses_answer = True
+            with pytest.raises(LostConnectionError):
+                await cpe.inform()
+            assert await standing(room, cpe) is Standing.PENDING, 'it is not known whether that went back'
+            cpe.force(RATE, '64000')
+            await cpe.inform()
+            found = await status(room, cpe)
+            assert found.standing is Standing.REFUSED
+            assert 'not known to spare management' in found.message
+            assert cpe.value(RATE) == '-1'
+            # Nor where the device faults on them, when they are read or when they are set.
+            for profile in (absent, PORTAL):
+                await room.client.apply(SLOW, [cpe.id])
+                await cpe.inform()
+                assert cpe.value(RATE) == '64000'
+                if profile is PORTAL:
+                    cpe.faults['SetParameterValues'] = [Cpe.parameter_fault(PORTAL.values[0].name, 9007)]
+                await room.client.apply(profile, [cpe.id])
+                await cpe.inform()
+                assert (await standing(room, cpe)) in (Standing.FAILED, Standing.QUARANTINED)
+                assert cpe.value(RATE) == '-1'
+                await room.acs.store.release_quarantine('00AA11/Router/S1', 0.0)
+            # Nor where their model is in quarantine.
+            await room.acs.store.quarantine('00AA11/Router/S1', RATE, '9005', 'x', 0.0)
+            await room.client.apply(PORTAL, [other.id])
+            await other.inform()
+            assert await standing(room, other) is Standing.QUARANTINED
+            assert (other.value(RATE), other.value(PORTAL.values[0].name)) == ('-1', '')
+
+    asyncio.run(scenario())
+
+
 def test_a_value_the_device_does_not_tell_is_not_changed(sqlite_url: str) -> None:
     async def scenario() -> None:
         async with lab(sqlite_url) as room:
@@ -479,6 +548,20 @@ def test_two_processes_share_a_postgresql_store(postgres_url: str) -> None:
             await two.acs.store.poll()
             await cpe.inform()
             assert cpe.value(RATE) == '-1'
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_one_process_called_finds_its_work_at_another(postgres_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(postgres_url) as one, lab(postgres_url) as two:
+            cpe = one.cpe()
+            await cpe.inform()
+            await one.acs.store.flush()
+            await two.client.apply(SLOW, [cpe.id])
+            assert one.acs.store.status_of(cpe.id) is None, 'it has not polled yet'
+            await cpe.inform('6 CONNECTION REQUEST')
+            assert cpe.value(RATE) == '64000'
 
     asyncio.run(scenario())
 

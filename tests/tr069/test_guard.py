@@ -24,6 +24,7 @@ from tr069.guard import (
     Risk,
     classify,
     judge,
+    kept_back,
     locate_management,
     lower_layers,
     matches,
@@ -287,7 +288,7 @@ def test_a_sensible_interval_is_fine_and_a_saved_one_is_put_back_as_it_was() -> 
     path = f'{IGD}.ManagementServer.PeriodicInformInterval'
     for interval in ('30', '3600', '86400'):
         assert judge([ParameterValue(path, interval, UINT)], {}).allowed
-    assert judge([ParameterValue(path, '604800', UINT)], {}, restoring=True).allowed
+    assert kept_back([ParameterValue(path, '604800', UINT)], {}) == ()
 
 
 @pytest.mark.parametrize('rate', ['-1', '8000', '64000'])
@@ -302,9 +303,19 @@ def test_one_refused_value_refuses_all() -> None:
 
 def test_a_restore_needs_no_proof_but_keeps_its_hands_off_what_is_forbidden() -> None:
     saved = [ParameterValue(f'{INTERNET_098}.Username', 'user', STRING), off(f'{IGD}.WANDevice.1.X.Y')]
-    assert judge(saved, {}, restoring=True).allowed
-    assert judge([ParameterValue(f'{INTERNET_098}.ShapingRate', '50', INT)], {}, restoring=True).allowed
-    assert not judge([ParameterValue(f'{IGD}.ManagementServer.URL', 'x')], {}, restoring=True).allowed
+    assert kept_back(saved, {}) == ()
+    assert kept_back([ParameterValue(f'{INTERNET_098}.ShapingRate', '50', INT)], {}) == ()
+    forbidden = [
+        ParameterValue(f'{IGD}.ManagementServer.URL', 'x'),
+        off(f'{IGD}.ManagementServer.PeriodicInformEnable'),
+    ]
+    assert kept_back([*saved, *forbidden], {}) == tuple(item.name for item in forbidden)
+
+
+def test_a_wan_that_carries_management_by_now_is_not_switched_off_because_it_once_was() -> None:
+    both = [off(f'{INTERNET_098}.Enable'), off(f'{MANAGEMENT_098}.Enable')]
+    assert kept_back(both, two_wans()) == (f'{MANAGEMENT_098}.Enable',)
+    assert kept_back(both, {}) == (), 'without a sign of management it goes back to what management worked with'
 
 
 def test_what_is_already_so_is_no_change() -> None:

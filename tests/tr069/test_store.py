@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from tr069.acs import schema
 from tr069.acs.database import StoreError, make_engine
@@ -205,6 +207,32 @@ def test_hundreds_of_informs_are_written_as_they_were_touched(database: str) -> 
             assert by_serial["N000'%s?"] == device("N000'%s?", at=2.0)
             newer = by_serial["N001'%s?"]
             assert (newer.software_version, newer.first_inform, newer.last_inform) == ('newer', 2.0, 3.0)
+
+    asyncio.run(scenario())
+
+
+def test_a_change_of_another_process_that_meets_our_own_is_read_again(database: str) -> None:
+    async def scenario() -> None:
+        task = TaskRecord('t-1', 'O-P-1', {'method': 'reboot'}, 1.0, 100.0)
+        async with opened(database) as one, opened(database) as two:
+            await two.add_task(task)
+            read = one.read
+
+            async def read_while_our_own_commit_returns(function: Callable[[Connection], Any]) -> Any:
+                found = await read(function)
+                one._mark('O-P-1')
+                return found
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(one, 'read', read_while_our_own_commit_returns)
+                await one.poll()
+            assert one.tasks_of('O-P-1') == [], 'what this process knows is newer'
+            await one.poll()
+            assert one.tasks_of('O-P-1') == [task]
+            await one.update_task(dataclasses.replace(task, state=TaskState.DONE), 2.0)
+            for _ in range(2):
+                await one.poll()
+            assert one.tasks_of('O-P-1') == []
 
     asyncio.run(scenario())
 

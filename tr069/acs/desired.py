@@ -10,7 +10,7 @@ from tr069.acs.records import DesiredRecord
 from tr069.client import Standing, ValueProfile
 from tr069.cwmp.faults import Advice, Fault, advise, guilty_path
 from tr069.cwmp.messages import Inform, ParameterValue
-from tr069.guard import truthy
+from tr069.guard import left_out, truthy
 
 BACKOFF_LIMIT_S = 24 * 3600.0
 _UNDER_WAY = (Standing.PENDING, Standing.SENDING, Standing.SENT, Standing.VERIFIED)
@@ -124,7 +124,8 @@ def sent(record: DesiredRecord, status: int | None, now: float) -> DesiredRecord
 
 
 def verified(record: DesiredRecord, now: float) -> DesiredRecord:
-    return replace(record, standing=Standing.VERIFIED, message='', attempts=0, not_before=0.0, changed_at=now)
+    message = left_out(record.before, record.values)
+    return replace(record, standing=Standing.VERIFIED, message=message, attempts=0, not_before=0.0, changed_at=now)
 
 
 def stopped(record: DesiredRecord, standing: Standing, message: str, now: float) -> DesiredRecord:

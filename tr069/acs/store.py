@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 _KEEP_CHANGES_S = 24 * 3600
 
 
+_Work = tuple[dict[str, DesiredRecord], list[TaskRecord]]
+
+
 class SupersededError(Tr069Error):
     """A record was changed by another while it was worked on. Nothing was written."""
 
@@ -44,6 +47,7 @@ class Store(Devices):
         self._last_change = 0
         self._generation = 0
         self._changed_here: dict[str, int] = {}  # device → generation of this process's own last change
+        self._read_again: set[str] = set()  # devices whose change may have been overlooked
         self._finished: set[str] = set()
         self._desired: dict[str, DesiredRecord] = {}
         self._tasks: dict[str, list[TaskRecord]] = {}
@@ -110,45 +114,62 @@ class Store(Devices):
     async def poll(self) -> None:
         """Take over what other processes have changed."""
 
-        def load(connection: Connection) -> tuple[int, dict[str, DesiredRecord | None], list[TaskRecord], Any, Any]:
+        again = frozenset(self._read_again)
+
+        def load(connection: Connection) -> tuple[int, list[str], _Work, Any, Any]:
             query = sa.select(schema.change.c.seq, schema.change.c.device_id).where(
                 schema.change.c.seq > self._last_change
             )
             rows = connection.execute(query).all()
             last = max((row.seq for row in rows), default=self._last_change)
-            ids = sorted({row.device_id for row in rows})
-            found: dict[str, DesiredRecord | None] = dict.fromkeys(ids)
-            tasks: list[TaskRecord] = []
-            for part in chunks(ids):
-                wanted = sa.select(schema.desired).where(schema.desired.c.device_id.in_(part))
-                found.update((row['device_id'], desired_from(row)) for row in connection.execute(wanted).mappings())
-                tasks.extend(self._queued(connection, part))
+            ids = sorted({row.device_id for row in rows} | again)
+            work = self._load_work(connection, ids)
             bad = connection.execute(sa.select(schema.quarantine)).mappings().all() if rows else None
             birds = connection.execute(sa.select(schema.canary)).mappings().all() if rows else None
-            return last, found, tasks, bad, birds
+            return last, ids, work, bad, birds
 
         started = self._generation
-        last, found, tasks, bad, birds = await self.read(load)
+        last, ids, work, bad, birds = await self.read(load)
         self._last_change = max(self._last_change, last)
-        # What this process changed while we read is newer than what we read; its own change number comes next time.
-        newer = {device_id for device_id, generation in self._changed_here.items() if generation > started}
+        newer = self._take_over(ids, work, started)
+        self._read_again = self._read_again - again | newer & set(ids)
         self._changed_here = {device_id: self._changed_here[device_id] for device_id in newer}
-        for device_id, record in found.items():
-            if device_id in newer:
-                continue
-            self._tasks.pop(device_id, None)
-            if record is None:
-                self._desired.pop(device_id, None)
-            else:
-                self._desired[device_id] = record
-        for item in tasks:
-            if item.device_id not in newer and item.id not in self._finished:
-                self._tasks.setdefault(item.device_id, []).append(item)
         if not newer:
             self._finished.clear()
         if bad is not None and birds is not None:
             self.quarantined = {row['model']: f'{row["path"]}: {row["fault"]}' for row in bad}
             self.canaries = {row['model']: (row['device_id'], Canary(row['standing'])) for row in birds}
+
+    async def refresh(self, device_id: str) -> None:
+        """Take over one device's work: another process has called it, and the next poll would come too late."""
+        started = self._generation
+        work = await self.read(lambda connection: self._load_work(connection, [device_id]))
+        self._take_over([device_id], work, started)
+
+    def _load_work(self, connection: Connection, ids: Sequence[str]) -> _Work:
+        wanted: dict[str, DesiredRecord] = {}
+        tasks: list[TaskRecord] = []
+        for part in chunks(ids):
+            wanted |= self._load_desired(connection, part)
+            tasks.extend(self._queued(connection, part))
+        return wanted, tasks
+
+    def _take_over(self, ids: Iterable[str], work: _Work, started: int) -> set[str]:
+        """Put what was read into memory; returns the devices that this process changed since it `started` to read.
+
+        Of those memory is newer, though another process may have changed them as well.
+        """
+        wanted, tasks = work
+        newer = {device_id for device_id, generation in self._changed_here.items() if generation > started}
+        for device_id in set(ids) - newer:
+            self._tasks.pop(device_id, None)
+            self._desired.pop(device_id, None)
+            if device_id in wanted:
+                self._desired[device_id] = wanted[device_id]
+        for item in tasks:
+            if item.device_id not in newer and item.id not in self._finished:
+                self._tasks.setdefault(item.device_id, []).append(item)
+        return newer
 
     async def _poll_forever(self) -> None:
         while True:
@@ -357,6 +378,17 @@ class Store(Devices):
             return False
         self.canaries[model] = (device_id, standing)
         return True
+
+    async def release_canary(self, model: str, device_id: str, now: float) -> None:
+        """This device's WAN change was taken back before it proved anything: another may be the model's canary."""
+        table = schema.canary
+
+        def run(connection: Connection) -> None:
+            self._log_change(connection, [device_id], now)
+            connection.execute(sa.delete(table).where(table.c.model == model, table.c.device_id == device_id))
+
+        await self.write(run)
+        self.canaries.pop(model, None)
 
     async def count_standings(self) -> dict[str, int]:
         query = sa.select(schema.desired.c.standing, sa.func.count()).group_by(schema.desired.c.standing)

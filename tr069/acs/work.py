@@ -28,6 +28,8 @@ from tr069.datamodel.values import SECRET, differing, same, untold_secrets
 
 logger = logging.getLogger(__name__)
 
+CALLED = '6 CONNECTION REQUEST'
+
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
@@ -50,7 +52,7 @@ def identity_of(inform: m.Inform) -> Identity:
 def has_work(bench: Workbench, session: Session) -> bool:
     """True where `run` would do anything at all: asked at every session, so it must cost nothing."""
     store, inform = bench.store, session.inform
-    if store.tasks_of(session.device_id) or _needs_login(bench, inform):
+    if store.tasks_of(session.device_id) or _needs_login(bench, inform) or inform.has(CALLED):
         return True
     if _waiting_canary(bench, session):
         return True
@@ -66,6 +68,8 @@ async def run(bench: Workbench, session: Session, before: asyncio.Task[None] | N
     try:
         if before is not None:
             await asyncio.wait([before])
+        if session.inform.has(CALLED):  # perhaps by another process, for what that one has been asked a moment ago
+            await bench.store.refresh(session.device_id)
         if _needs_login(bench, session.inform):
             await _provision(bench, session)
         for task in list(bench.store.tasks_of(session.device_id)):
@@ -99,17 +103,20 @@ async def read_values(session: Session, names: Sequence[str]) -> dict[str, m.Par
 
 
 async def _judge(
-    bench: Workbench, session: Session, values: Sequence[m.ParameterValue], *, restoring: bool
-) -> guard.Verdict:
-    """The guard's verdict on a fresh read. Parts of the tree the device does not have are just not there."""
+    bench: Workbench, session: Session, values: Sequence[m.ParameterValue], saved: Sequence[m.ParameterValue] = ()
+) -> tuple[guard.Verdict, tuple[str, ...]]:
+    """The guard's verdict on new values, and the names of `saved` ones that stay undone, by a fresh read.
+
+    Parts of the tree the device does not have are just not there.
+    """
     policy = policy_of(bench, session)
     tree: dict[str, str] = {}
-    if not restoring:
-        for path in guard.reads_needed(values, policy.vouched):
-            found = await read_values(session, (path,))
-            if not isinstance(found, Fault):
-                tree.update((name, item.value) for name, item in found.items())
-    return guard.judge(values, tree, policy, source_address=session.address, restoring=restoring)
+    for path in guard.reads_needed([*values, *saved], policy.vouched):
+        found = await read_values(session, (path,))
+        if not isinstance(found, Fault):
+            tree.update((name, item.value) for name, item in found.items())
+    verdict = guard.judge(values, tree, policy, source_address=session.address)
+    return verdict, guard.kept_back(saved, tree, source_address=session.address)
 
 
 def policy_of(bench: Workbench, session: Session) -> guard.ModelPolicy:
@@ -134,14 +141,17 @@ async def _greet_canary(bench: Workbench, session: Session) -> None:
     """The model's first changed device is back, and its change has been read back: the others may follow.
 
     That it informed is not enough: the set may have been lost on the way, and then nothing has been tried. Nor is a
-    restore that was verified, or another profile: the WAN change itself must be what reads as wanted.
+    restore that was verified, or another profile: the WAN change itself must be what reads as wanted. With those the
+    device has ceased to be the canary: the next one may be it.
     """
     record = bench.store.status_of(session.device_id)
     if not _waiting_canary(bench, session) or record is None or record.standing is not Standing.VERIFIED:
         return
+    model, now = identity_of(session.inform).model, bench.clock()
     if not record.restoring and _changes_wan(record, session.profile.guard.vouched):
-        model = identity_of(session.inform).model
-        await bench.store.set_canary(model, session.device_id, guard.Canary.INFORMED, bench.clock())
+        await bench.store.set_canary(model, session.device_id, guard.Canary.INFORMED, now)
+    else:
+        await bench.store.release_canary(model, session.device_id, now)
 
 
 def _changes_wan(record: DesiredRecord, vouched: Sequence[str]) -> bool:
@@ -222,7 +232,7 @@ async def _perform(bench: Workbench, session: Session, request: Mapping[str, Any
         return await _read_tree(session)
     rpc = tasks.to_rpc(request)
     if isinstance(rpc, m.SetParameterValues):
-        verdict = await _judge(bench, session, rpc.values, restoring=False)
+        verdict, _ = await _judge(bench, session, rpc.values)
         if not verdict.allowed:
             return {'error': f'refused: {verdict.reason}'}
         if verdict.is_canary:  # a task is not read back, so it could never prove that the model survives
@@ -286,16 +296,13 @@ async def _settle(bench: Workbench, session: Session, record: DesiredRecord) -> 
     if step is d.Step.NOTHING:
         return
     model = identity_of(session.inform).model
-    known_fault = store.quarantined.get(model)
-    if known_fault and not record.restoring and step is not d.Step.VERIFY:
-        message = f'model {model} is quarantined: {known_fault}'
-        await store.advance(record, d.stopped(record, Standing.QUARANTINED, message, now))
-        return
-    if step is d.Step.APPLY and not record.restoring:
+    quarantine = f'model {model} is quarantined: {known_fault}' if (known_fault := store.quarantined.get(model)) else ''
+    if step is d.Step.APPLY and not record.before:
         # Before anything is asked of the device: a path that nobody may set need not be there to be read.
-        refusal = guard.refusal_of(_unsaved(record), policy_of(bench, session))
-        if refusal:
-            await store.advance(record, d.stopped(record, Standing.REFUSED, refusal, now))
+        refusal = guard.refusal_of(record.values, policy_of(bench, session))
+        if quarantine or refusal:
+            standing = Standing.QUARANTINED if quarantine else Standing.REFUSED
+            await store.advance(record, d.stopped(record, standing, quarantine or refusal, now))
             return
     found = await read_values(session, [item.name for item in record.values])
     if isinstance(found, Fault):
@@ -308,14 +315,14 @@ async def _settle(bench: Workbench, session: Session, record: DesiredRecord) -> 
         return
     if step is d.Step.VERIFY:
         record = await store.advance(record, _as_sent_in_vain(bench, record, different, now))
-        if record.standing is not Standing.PENDING or now < record.not_before or (known_fault and not record.restoring):
+        if record.standing is not Standing.PENDING or now < record.not_before:
             return
-    await _send(bench, session, record, found)
+    await _send(bench, session, record, found, quarantine)
 
 
-def _unsaved(record: DesiredRecord) -> list[m.ParameterValue]:
-    """What is not just the saved value put back: management worked with that one."""
-    return [item for item in record.values if record.before.get(item.name) != item]
+def _is_saved(record: DesiredRecord, item: m.ParameterValue) -> bool:
+    """True for a saved value that just goes back: management worked with it, even if we would not choose it."""
+    return record.before.get(item.name) == item
 
 
 def _as_sent_in_vain(bench: Workbench, record: DesiredRecord, different: Sequence[str], now: float) -> DesiredRecord:
@@ -328,8 +335,9 @@ def _as_sent_in_vain(bench: Workbench, record: DesiredRecord, different: Sequenc
 
 
 async def _send(
-    bench: Workbench, session: Session, record: DesiredRecord, found: Mapping[str, m.ParameterValue]
+    bench: Workbench, session: Session, record: DesiredRecord, found: Mapping[str, m.ParameterValue], quarantine: str
 ) -> None:
+    """Set what differs. The guard judges what is new; what goes back goes back whatever becomes of that."""
     now = bench.clock()
     unsaved = [item.name for item in record.values if item.name not in record.before]
     untold = [name for name in unsaved if name not in found]
@@ -342,19 +350,27 @@ async def _send(
         message = f'{", ".join(secret)} reads empty: it could not be put back as it was; nothing was changed'
         await bench.store.advance(record, d.stopped(record, Standing.FAILED, message, now))
         return
-    # A saved value goes back as it was, even one that we would not choose.
-    values = record.values if record.restoring else _unsaved(record)
-    verdict = await _judge(bench, session, values, restoring=record.restoring)
-    if verdict.allowed and verdict.is_canary and not await _become_canary(bench, session):
-        verdict = guard.Verdict(False, 'another device of the model is being tried first')
-    if not verdict.allowed:
-        await bench.store.advance(record, d.stopped(record, Standing.REFUSED, verdict.reason, now))
+    different = set(differing(record.values, found))
+    new = [item for item in record.values if item.name in different and not _is_saved(record, item)]
+    back = [item for item in record.values if item.name in different and _is_saved(record, item)]
+    verdict, kept = await _judge(bench, session, new, back)
+    back = [item for item in back if item.name not in kept]
+    record = replace(record, values=tuple(item for item in record.values if item.name not in kept))
+    refusal = quarantine or ('' if verdict.allowed else verdict.reason)
+    if not refusal and verdict.is_canary and not await _become_canary(bench, session):
+        refusal = 'another device of the model is being tried first'
+    if new and refusal:
+        standing = Standing.QUARANTINED if quarantine else Standing.REFUSED
+        await _give_up(bench, session, record, d.stopped(record, standing, refusal, now))
+        return
+    if not record.values:
+        await bench.store.advance(record, d.verified(record, now))
         return
     key = session.inform.value('.ManagementServer.ParameterKey')
     # Journal before send: from here on the saved values outlive us, and a lost answer is read before it is repeated.
     record = await bench.store.advance(record, d.sending(record, found, key, now))
-    wanted = d.typed(record.values, found, boolean_as_number=session.profile.quirks.boolean_as_number)
-    answer = await session.ask(m.SetParameterValues(wanted, record.revision))
+    # Where nothing differs all is set as it is: the device then carries the revision as its ParameterKey.
+    answer = await session.ask(_setting(session, [*new, *back] or record.values, found, record.revision))
     if isinstance(answer, Fault):
         await _fault(bench, session, record, answer)
         return
@@ -362,6 +378,31 @@ async def _send(
     await bench.store.advance(record, d.sent(record, status, bench.clock()))
     if bench.verify_soon is not None:
         bench.verify_soon(session.device_id)
+
+
+def _setting(
+    session: Session, values: Sequence[m.ParameterValue], found: Mapping[str, m.ParameterValue], key: str
+) -> m.SetParameterValues:
+    typed = d.typed(values, found, boolean_as_number=session.profile.quirks.boolean_as_number)
+    return m.SetParameterValues(typed, key)
+
+
+async def _give_up(bench: Workbench, session: Session, record: DesiredRecord, stopped: DesiredRecord) -> None:
+    """Write down that the new values came to nothing; what was to go back with them goes back first, by itself.
+
+    Who has paid does not wait for a value of somebody else's. Where the session is lost, all is done once more.
+    """
+    saved = [] if record.restoring else [item for item in record.values if _is_saved(record, item)]
+    found = await read_values(session, [item.name for item in saved])
+    different = () if isinstance(found, Fault) else differing(saved, found)
+    back = [item for item in saved if item.name in different]
+    _, kept = await _judge(bench, session, (), back)
+    back = [item for item in back if item.name not in kept]
+    if back and not isinstance(found, Fault):
+        answer = await session.ask(_setting(session, back, found, record.before_key or ''))
+        if isinstance(answer, Fault):
+            logger.warning('%s does not take back what it had: %s', session.device_id, answer)
+    await bench.store.advance(record, stopped)
 
 
 async def _become_canary(bench: Workbench, session: Session) -> bool:
@@ -376,4 +417,4 @@ async def _fault(bench: Workbench, session: Session, record: DesiredRecord, faul
         model = identity_of(session.inform).model
         logger.error('model %s is quarantined: %s faulted %s', model, guilty, fault)
         await bench.store.quarantine(model, guilty, str(fault), session.device_id, now)
-    await bench.store.advance(record, new)
+    await _give_up(bench, session, record, new)
