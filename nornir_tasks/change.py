@@ -239,7 +239,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """What came of one `AccessChange`; `message` is a sentence for the operator, empty where all went well.
+    """What came of one `AccessChange`; `message` is a sentence for the operator, empty where there is nothing to tell.
 
     `refused` is True where the point said no, whatever was read back: the breaker watches how often it does.
     """
@@ -263,7 +263,8 @@ def judge(change: AccessChange, before: Reading, reply: Reply, after: Reading | 
         why = after.error if after else 'it could not be read back'
         return result(Outcome.UNKNOWN, f'{said}; {why}' if said else why)
     if after.is_(change.desired):
-        return result(Outcome.OFFLINE if after.live is None else Outcome.APPLIED)
+        note = reply.message if reply.accepted else ''
+        return result(Outcome.OFFLINE if after.live is None else Outcome.APPLIED, note)
     if change.desired in (after.stored, after.live):
         where = f'stored {after.stored}, live {after.live}'
         return result(Outcome.PARTIAL, f'{where}: {said}' if said else where)

@@ -52,7 +52,9 @@ class AcsPoint(AcsParameters):
     in_flight: int = Field(20, ge=1, le=500, description='Devices read at a time')
     urgent_rows: int = Field(5, ge=0, description='Up to so many rows are also sent at once, where that costs more')
     portal_url: str = Field('', pattern=r'^(https?://\S+)?$', description='Notice page, for CPEs with a captive portal')
-    block_kbps: int = Field(64, ge=1, description='A blocked line is shaped to this, both ways')
+    block_kbps: int = Field(
+        64, ge=8, description='A blocked line is shaped to this, both ways; the guard lets nothing less through'
+    )  # fmt: skip
     block: Literal['shape', 'wan_off'] = Field(
         'shape',
         description='"wan_off" switches the WAN of the customer off: only for models whose profile allows it, and only '
@@ -144,10 +146,10 @@ class AcsDriver(Driver):
             statuses |= self.connection.run(_asking(profile, ids, urgent=len(changes) <= self.parameters.urgent_rows))
         statuses |= self.connection.run(lambda client: self._settle(client, statuses))
         self.connection.run(lambda client: self._withdraw(client, changes, before, statuses))
-        for key, device_id in devices.items():
-            if key not in replies:
-                replies[key] = _reply(statuses[device_id]) if device_id in statuses else Reply(None, sent=False)
-        return replies
+        for key, plan in plans.items():
+            if isinstance(plan, Desired) and devices[key] in statuses:
+                replies[key] = _reply(statuses[devices[key]], plan.note)
+        return {key: replies.get(key) or Reply(None, sent=False) for key in devices}
 
     def _plans(
         self, changes: Sequence[AccessChange[Any]], before: Mapping[str, Reading[Any]]
@@ -189,8 +191,11 @@ class AcsDriver(Driver):
         self, client: AcsClient, change: AccessChange[Any], before: Mapping[str, Reading[Any]]
     ) -> Desired | Reply:
         try:
-            now = Desired.from_detail(before[change.target.key].detail)
-            return now.after(change, await self._levers(client, change))
+            detail = before[change.target.key].detail
+            now = Desired.from_detail(detail)
+            wanted = now.after(change, await self._levers(client, change))
+            is_held_up = 'gave_up' in detail and not change.target.values and not now.is_softer_than(change)
+            return wanted.without_kept(detail['gave_up']) if is_held_up else wanted
         except (DesiredError, Tr069Error) as error:
             if isinstance(error, (AcsUnreachableError, AcsRefusedError)):
                 raise  # that is the point's failure, not the row's
@@ -297,7 +302,7 @@ def _grouped(wishes: Iterable[tuple[Desired, str]]) -> dict[ValueProfile | None,
     return groups
 
 
-def _reply(status: ProfileStatus) -> Reply:
+def _reply(status: ProfileStatus, note: str) -> Reply:
     if status.standing in GAVE_UP or status.standing is Standing.UNKNOWN_DEVICE:
         return Reply(False, f'{status.standing}: {status.message}' if status.message else str(status.standing))
-    return Reply(True, status.message)
+    return Reply(True, '; '.join(filter(None, (note, status.message))))

@@ -35,6 +35,7 @@ class Desired:
     access: AccessState = field(default_factory=AccessState.normal)
     levers: tuple[CpeValue, ...] = ()
     kept: tuple[CpeValue, ...] = ()
+    note: str = field(default='', compare=False)  # for whoever asked; the ACS is not told
 
     def as_detail(self) -> dict[str, Any]:
         """`Reading.detail`; `from_detail` is its inverse."""
@@ -104,6 +105,13 @@ class Desired:
         kept = (*(item for item in self.kept if item.name not in names), *wanted)
         return replace(self, kept=tuple(sorted(kept, key=lambda item: item.name)))
 
+    def without_kept(self, reason: str) -> Desired:
+        """What is asked where profile runs' values, upon which the ACS gave up, would hold up the way back."""
+        if not self.kept:
+            return self
+        names = ', '.join(item.name for item in self.kept)
+        return replace(self, kept=(), note=f'no longer kept, since the ACS gave up on it: {names} ({reason})')
+
     def is_softer_than(self, change: AccessChange[Any]) -> bool:
         """True where the row takes access away, or asks for values: where going back to this gives back."""
         if isinstance(change.desired, ValueSet):
@@ -157,6 +165,7 @@ def reading_of(status: ProfileStatus, values: tuple[CpeValue, ...]) -> Reading[A
         return Reading(state, None, detail)
     if status.standing not in GAVE_UP:
         return Reading(state, state, detail)
+    detail['gave_up'] = status.message or str(status.standing)
     if status.before:
         return Reading(detail=detail)  # only the device itself can tell
     was = Desired().state(values)  # it was never sent anything

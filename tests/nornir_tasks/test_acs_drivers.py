@@ -321,6 +321,25 @@ def test_a_profile_and_a_restriction_do_not_undo_each_other(world):
     assert truth(cpe) == before
 
 
+def test_who_has_paid_does_not_wait_for_a_value_that_the_device_refuses(world):
+    cpe = world.add('S1')
+    before = truth(cpe)
+    cpe.manners.refuses = (SSID,)
+    enforce(world, SLOW, cpe)
+    world.unplug(cpe)
+    assert run(world, profile(cpe, (SSID, 'Nova', 'xsd:string')))[cpe.id].outcome is OFFLINE
+    for _ in range(3):
+        world.comes(cpe)
+    assert cpe.value(UP) == '128000'
+    (result,) = enforce(world, NORMAL, cpe)
+    assert result.outcome in (APPLIED, OFFLINE)
+    assert f'no longer kept, since the ACS gave up on it: {SSID}' in result.message
+    for _ in range(3):
+        world.comes(cpe)
+    assert truth(cpe) == before
+    assert read(world, cpe).is_(NORMAL)
+
+
 def test_a_value_that_holds_the_limit_is_not_changed_under_it(world):
     cpe = world.add('S1')
     enforce(world, SLOW, cpe)

@@ -62,6 +62,7 @@ class Manners:
     omit_parameter_key: bool = False
     forgets_parameter_key: bool = False
     accepts_but_ignores: bool = False
+    refuses: tuple[str, ...] = ()  # values of these it does not take, whatever they are
     applies_later: bool = False  # Status 1: takes effect after the session
     loses_answer: bool = False  # the socket dies after the set is done, once
     drops_after_401: bool = False  # on its connection request port
@@ -373,6 +374,8 @@ class Cpe:
                 code = 9008
             elif raw.group(1) != self.node(name)[1]:
                 code = 9006
+            elif name in self.manners.refuses:
+                code = 9007
             if code:
                 problems += self.parameter_fault(name, code)[4:]
         if problems:
