@@ -22,7 +22,7 @@ class Claim:
     """Which rows of a batch may go on. Both are by `AccessChange.key`.
 
     `refused` rows are closed as skipped, with the reason given; `busy` ones belong to a line that another run is
-    changing right now, and are tried again later. Every other row is ours until its result is written.
+    changing right now, and are tried again later, or left open. Every other row is ours until its result is written.
     With `halt` (paused, cancelled, the kill switch, a cap: a sentence) nothing was claimed: this point's work stops at
     once, and its rows stay open.
     """

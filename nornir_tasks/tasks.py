@@ -22,7 +22,7 @@ from nornir_tasks.stopping import Pace, Stop
 
 SETTLE_SECONDS = 5.0  # how long a session that we dropped may take to come back before it counts as offline
 SETTLE_PAUSE = 0.25
-BUSY_SECONDS = 60.0  # how long a line held by another run is waited for
+BUSY_SECONDS = 60.0  # how long a line held by another run is waited for, while others may want the point
 BUSY_PAUSE = 0.1
 ASK_SECONDS = 1.0  # how often the journal is asked, while rows are being sent, whether to halt
 
@@ -148,7 +148,7 @@ class PointWork:
             raise
 
     def _work(self, changes: Sequence[AccessChange]) -> None:
-        """Batch after batch. Rows whose line another run holds are tried again for `BUSY_SECONDS`."""
+        """Batch after batch. Rows whose line another run holds are tried again for `BUSY_SECONDS`, then left open."""
         waiting, patience = list(changes), None
         while waiting:
             busy: list[AccessChange] = []
@@ -162,8 +162,7 @@ class PointWork:
             waiting = busy
             patience = patience or time.monotonic() + BUSY_SECONDS
             if waiting and time.monotonic() > patience:
-                text = 'another run is changing this line; plan it again when that one has ended'
-                self._close([ChangeResult(change.key, Outcome.SKIPPED, message=text) for change in waiting])
+                self.halted = f'another run is changing {len(waiting)} of these lines: they wait until it lets go of them'
                 return
             if waiting:
                 self.stop.wait(BUSY_PAUSE)

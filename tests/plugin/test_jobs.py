@@ -14,6 +14,7 @@ from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
 from netbox_delinquency.enforcement.conduct import waiting_points
 from netbox_delinquency.enforcement.control import DEAD_AFTER
 from netbox_delinquency.enforcement.errors import RunRefusedError
+from netbox_delinquency.enforcement.journal import DatabaseJournal
 from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine, BillingEvent, Contract, EnforcementRun
 from nornir_tasks.change import AccessState
@@ -102,6 +103,23 @@ class JobsTestCase(TestCase):
         restore = EnforcementRun.objects.get(kind=RunKindChoices.RESTORE)
         self.assertEqual((restore.status, restore.approver), (RunStatusChoices.COMPLETED, None))
         self.assertEqual(AccessLine.objects.get(pk=self.lines[1].pk).observed, NORMAL)
+
+    def test_a_restore_of_a_line_in_a_slow_batch_is_not_dropped_but_comes_again(self):
+        self.owe()
+        self.work(jobs.Evaluate)
+        self.work_queued()
+        self.event('invoice.paid', 'C-True')
+        self.work(jobs.WorkInbox)
+        held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
+        with held, mock.patch('nornir_tasks.tasks.BUSY_SECONDS', 0):
+            self.work_queued()
+        restore = EnforcementRun.objects.get(kind=RunKindChoices.RESTORE)
+        self.assertEqual((restore.status, restore.outcomes()), (RunStatusChoices.RUNNING, {'': 1}))
+        self.assertEqual(self.queued(), [restore.pk], 'whoever waits for the point comes in between')
+        self.work_queued()
+        self.assertEqual(self.point.live[self.lines[1].username], NORMAL)
+        restore.refresh_from_db()
+        self.assertEqual(restore.status, RunStatusChoices.COMPLETED)
 
     def test_a_run_with_a_wrong_row_fails_its_job_and_names_the_counts(self):
         self.owe()
