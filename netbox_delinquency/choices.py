@@ -310,3 +310,5 @@ class EventStatusChoices(ChoiceSet):
         Choice(UNMATCHED, _('Unmatched'), color='orange', description=_('Names a contract that is not known')),
         Choice(FAILED, _('Failed'), color='red', description=_('Its data cannot be used; the message says why')),
     ]
+
+    CAME_TO_NOTHING = (UNMATCHED, FAILED)

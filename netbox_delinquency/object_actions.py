@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from netbox.object_actions import ObjectAction
 
-from .choices import RunStatusChoices
+from .choices import EventStatusChoices, RunStatusChoices
 from .enforcement.revert import is_revertible
 
 __all__ = (
@@ -12,6 +12,8 @@ __all__ = (
     'CancelRun',
     'PauseRun',
     'PlanLines',
+    'ProcessEvent',
+    'ProcessEvents',
     'ProfileLines',
     'ReconcileLines',
     'ResumeRun',
@@ -58,6 +60,38 @@ class UnpinLines(ObjectAction):
     @classmethod
     def get_context(cls, context, obj):
         return {'color': 'secondary', 'icon': 'pin-off'}
+
+
+class ProcessEvents(ObjectAction):
+    """Work the selected events off once more, where they came to nothing."""
+
+    name = 'bulk_process'
+    label = _('Process Selected Again')
+    multi = True
+    permissions_required = {'process'}
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': 'cyan', 'icon': 'replay'}
+
+
+class ProcessEvent(ObjectAction):
+    """Shown for an event that came to nothing."""
+
+    name = 'process'
+    label = _('Process again')
+    permissions_required = {'process'}
+    template_name = 'netbox_delinquency/buttons/point_action.html'
+    url_kwargs = ('pk',)
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'csrf_token': context['csrf_token'], 'color': 'cyan', 'icon': 'replay'}
+
+    @classmethod
+    def render(cls, context, obj, **kwargs):
+        return super().render(context, obj, **kwargs) if obj.status in EventStatusChoices.CAME_TO_NOTHING else ''
 
 
 class RevertRows(ObjectAction):

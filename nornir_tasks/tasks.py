@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import batched
+from types import MappingProxyType
 
 from nornir.core.task import Result, Task
 
@@ -162,7 +163,7 @@ class PointWork:
             waiting = busy
             patience = patience or time.monotonic() + BUSY_SECONDS
             if waiting and time.monotonic() > patience:
-                self.halted = f'another run is changing {len(waiting)} of these lines: they wait until it lets go of them'
+                self.halted = f'another run is changing {len(waiting)} of these lines: they wait until it lets go'
                 return
             if waiting:
                 self.stop.wait(BUSY_PAUSE)
@@ -201,7 +202,9 @@ class PointWork:
             return
         if to_send:
             refused = self.journal.sending(to_send, before)
-            self._refuse(refused)
+            # Nothing was sent to them: as they were read, so they are.
+            readings = {change.key: before[change.target.key] for change in to_send}
+            self._refuse(refused, readings)
             to_send = [change for change in to_send if change.key not in refused]
         if not to_send:
             return
@@ -290,8 +293,13 @@ class PointWork:
         if vitals is not None:
             self.journal.vitals(self.name, vitals)
 
-    def _refuse(self, reasons: Mapping[str, str]) -> None:
-        self._close([ChangeResult(key, Outcome.SKIPPED, message=reason) for key, reason in reasons.items()])
+    def _refuse(self, reasons: Mapping[str, str], readings: Mapping[str, Reading] = MappingProxyType({})) -> None:
+        self._close(
+            [
+                ChangeResult(key, Outcome.SKIPPED, readings.get(key), readings.get(key), reason)
+                for key, reason in reasons.items()
+            ]
+        )
 
     def _close(self, results: Sequence[ChangeResult]) -> None:
         if results:

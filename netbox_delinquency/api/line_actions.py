@@ -13,11 +13,11 @@ from ..enforcement.revert import unpin
 from ..jobs import enqueue_reconcile_of
 from .run_actions import PLAN, ActionPermissions, chosen_lines
 
-__all__ = ('LineActionsMixin',)
+__all__ = ('FiltersRequest', 'LineActionsMixin')
 
 
 class FiltersRequest(serializers.Serializer):
-    """Lines are chosen by the filters of the line list; there must be some, for without any it would be all lines."""
+    """Objects are chosen by the filters of their list; there must be some, for without any it would be all of them."""
 
     filters = serializers.DictField(allow_empty=False)
 

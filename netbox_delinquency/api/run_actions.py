@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -178,8 +179,12 @@ class ActionPermissions(TokenPermissions):
 
 def chosen_lines(request, filters: dict):
     """The lines that the user may enforce and these filters of the line list find. Raises `ValidationError`."""
-    allowed = AccessLine.objects.restrict(request.user, 'enforce')
-    chosen = AccessLineFilterSet(filters, queryset=allowed, request=request)
+    return chosen_by(request, filters, AccessLineFilterSet, AccessLine.objects.restrict(request.user, 'enforce'))
+
+
+def chosen_by(request, filters: dict, filterset: type, allowed: QuerySet) -> QuerySet:
+    """Those of `allowed` that these filters of their list find. Raises `ValidationError`."""
+    chosen = filterset(filters, queryset=allowed, request=request)
     if unknown := set(filters) - set(chosen.filters):
         raise serializers.ValidationError({'filters': f'there are no such filters: {", ".join(sorted(unknown))}'})
     if not chosen.is_valid():

@@ -26,6 +26,7 @@ from ..models import (
 )
 from . import serializers
 from .cpe_actions import CpeLineActionsMixin, PointCpesMixin, ProfileActionsMixin
+from .event_actions import EventActionsMixin
 from .line_actions import LineActionsMixin
 from .point_actions import PointActionsMixin
 from .policy_actions import (
@@ -140,7 +141,7 @@ class BillingSourceViewSet(NetBoxModelViewSet):
     filterset_class = filtersets.BillingSourceFilterSet
 
 
-class BillingEventViewSet(NetBoxModelViewSet):
+class BillingEventViewSet(EventActionsMixin, NetBoxModelViewSet):
     queryset = BillingEvent.objects.all()
     serializer_class = serializers.BillingEventSerializer
     filterset_class = filtersets.BillingEventFilterSet

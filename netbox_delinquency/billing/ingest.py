@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from django.db import OperationalError, transaction
-from django.db.models import Case, Count, Min, Sum, When
+from django.db.models import Case, Count, Min, QuerySet, Sum, When
 from django.utils import timezone
 
 from ..choices import EventStatusChoices
@@ -16,7 +16,7 @@ from ..policy.evaluate import evaluate
 from . import standard_webhooks
 from .events import EventRefusedError, InvoiceFact, Meaning, NoticeFact
 
-__all__ = ('lapse_clearing', 'process_event', 'store_event', 'work_inbox')
+__all__ = ('lapse_clearing', 'process_again', 'process_event', 'store_event', 'work_inbox')
 
 logger = logging.getLogger('netbox_delinquency.billing')
 
@@ -41,13 +41,20 @@ def store_event(source: BillingSource, event_id: str, body: str, now: datetime) 
         is_new = not BillingEvent.objects.filter(**mine).exists()
         # In bulk: NetBox's change log wants a user, and a billing system is none. Conflicts are duplicates.
         BillingEvent.objects.bulk_create([BillingEvent(**mine, event_type=kind, body=body)], ignore_conflicts=True)
-        came_to_nothing = (EventStatusChoices.FAILED, EventStatusChoices.UNMATCHED)
-        BillingEvent.objects.filter(**mine, status__in=came_to_nothing).update(
-            event_type=kind, body=body, status=EventStatusChoices.RECEIVED, message='', received_at=now,
-            processed_at=None,
-        )  # fmt: skip
+        again = BillingEvent.objects.filter(**mine, status__in=EventStatusChoices.CAME_TO_NOTHING)
+        again.update(event_type=kind, body=body, received_at=now)
+        process_again(again)
         BillingSource.objects.filter(pk=source.pk).update(last_event_at=now)
     return BillingEvent.objects.get(**mine), is_new
+
+
+def process_again(events: QuerySet[BillingEvent]) -> int:
+    """Put those of `events` that came to nothing back into the inbox, and return how many.
+
+    Their contract may be known by now. What took effect is never worked twice.
+    """
+    nothing = events.filter(status__in=EventStatusChoices.CAME_TO_NOTHING)
+    return nothing.update(status=EventStatusChoices.RECEIVED, message='', processed_at=None)
 
 
 def work_inbox(clock: Callable[[], datetime] = timezone.now) -> Iterator[set[int]]:

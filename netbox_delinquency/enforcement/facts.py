@@ -9,14 +9,18 @@ from nornir_tasks.change import AccessState
 from ..choices import ContractStatusChoices, LineStatusChoices, PointStatusChoices
 from ..models import AccessLine, Contract, EnforcementChange
 from ..policy.facts import may_start
+from .lanes import RESTORE, lane_of
 
 __all__ = ('why_not',)
 
 
-def why_not(row: EnforcementChange, line: AccessLine, now: datetime, spared: str = '') -> str:
+def why_not(
+    row: EnforcementChange, line: AccessLine, now: datetime, spared: str = '', found: AccessState | None = None
+) -> str:
     """Why a row may not be sent as the facts stand now; empty where it may.
 
-    `spared` says why nothing may get harder for the contract at this moment (see `policy.evaluate.frozen`).
+    `spared` says why nothing may get harder for the contract at this moment (see `policy.evaluate.frozen`). `found` is
+    how the line was just read: a box that forgot its blocks makes a way back of yesterday a restriction of today.
     """
     contract, point = line.contract, line.point_at(row.channel)
     if line.status != LineStatusChoices.ACTIVE or contract.status == ContractStatusChoices.TERMINATED:
@@ -31,19 +35,22 @@ def why_not(row: EnforcementChange, line: AccessLine, now: datetime, spared: str
     if row.run_id and row.run.reverts_id:
         if row.desired.is_harder_than(intended):
             return f'policy now wants this line {intended}, and a revert never takes more than policy does'
-        return _why_not_harder(row, contract, now, spared)
+        return _why_not_harder(row, contract, now, spared, found)
     if row.desired != intended:
         if intended == AccessState.normal():
             return 'paid: policy now wants this line normal'
         return f'policy now wants this line {intended}'
     if line.pinned and row.desired.is_harder_than(AccessState.normal()):
         return 'pinned: it was reverted by hand, and policy has not changed its mind since'
-    return _why_not_harder(row, contract, now, spared)
+    return _why_not_harder(row, contract, now, spared, found)
 
 
-def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime, spared: str) -> str:
-    source = contract.source
-    is_harder = row.desired.is_harder_than(row.expected or AccessState.normal())
+def _why_not_harder(
+    row: EnforcementChange, contract: Contract, now: datetime, spared: str, found: AccessState | None
+) -> str:
+    source, expected = contract.source, row.expected or AccessState.normal()
+    was = found if found is not None and expected.is_harder_than(found) else expected
+    is_harder = row.desired.is_harder_than(was)
     if is_harder and not source.enabled:
         return f'frozen: billing source {source} is disabled'
     if is_harder and source.is_silent(now):
@@ -53,6 +60,9 @@ def _why_not_harder(row: EnforcementChange, contract: Contract, now: datetime, s
     # Whatever an evaluation made of it: who owes nothing loses nothing.
     if is_harder and (contract.oldest_due_date is None or contract.awaiting_clearing):
         return 'paid: nothing is owed'
+    # What gives back is held by nothing, so what takes away must not go that way.
+    if is_harder and not row.desired.is_harder_than(expected) and row.run_id and lane_of(row.run.kind) == RESTORE:
+        return f'the line was found {was}: this would take access away, and is planned anew as that'
     # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.
     if is_harder and not may_start(contract, row.desired_mode, now):
         return 'closed: by the policy nothing may start at this hour; plan it again'

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from nornir_tasks.breaker import Vitals
-from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
+from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading, ValueSet
 from nornir_tasks.journal import Claim
 
 from ..choices import LineChannelChoices, RunStatusChoices
@@ -122,7 +122,7 @@ class DatabaseJournal:
             closed = dict.fromkeys(before, 'cancelled')
         else:
             rows = self._open(before)
-        refused = self._refused(rows, now)
+        refused = self._refused(rows, now, {key: reading.observed for key, reading in before.items()})
         sent = {key: row for key, row in rows.items() if key not in refused}
         for key, row in sent.items():
             # A resumed row keeps what was read before it was first sent: that is what a revert returns to.
@@ -252,8 +252,13 @@ class DatabaseJournal:
                 return sentence
         return ''
 
-    def _refused(self, rows: Mapping[str, EnforcementChange], now: datetime) -> dict[str, str]:
-        """Why rows must not be sent as the facts stand now, by key.
+    def _refused(
+        self,
+        rows: Mapping[str, EnforcementChange],
+        now: datetime,
+        found: Mapping[str, AccessState | ValueSet | None] | None = None,
+    ) -> dict[str, str]:
+        """Why rows must not be sent as the facts stand now, and as their lines were `found`, by key.
 
         Their lines are locked until the transaction ends, in one order: looking and writing are one step, between
         runs as well as towards an evaluation that a payment started.
@@ -269,7 +274,7 @@ class DatabaseJournal:
         }
         spared = frozen(now, [line.contract_id for line in facts.values()])
         reasons = {
-            key: why_not(row, facts[row.line_id], now, spared.get(facts[row.line_id].contract_id, ''))
+            key: why_not(row, line := facts[row.line_id], now, spared.get(line.contract_id, ''), (found or {}).get(key))
             for key, row in rows.items()
         }
         return {key: reason for key, reason in reasons.items() if reason}

@@ -4,13 +4,15 @@ import sys
 from collections.abc import Mapping
 
 from django.db.models import Model, QuerySet
+from django.views import View
 from netbox.object_actions import AddObject, BulkDelete, BulkEdit, BulkExport, BulkImport
 from netbox.views import generic
-from utilities.views import register_model_view
+from utilities.permissions import get_permission_for_model
+from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, register_model_view
 
 from .. import filtersets, forms, tables
 
-__all__ = ('DetailView', 'ListView', 'named_devices', 'register_crud')
+__all__ = ('DetailView', 'ListView', 'SelectionView', 'named_devices', 'register_crud')
 
 
 class ListView(generic.ObjectListView):
@@ -20,6 +22,21 @@ class ListView(generic.ObjectListView):
 
 class DetailView(generic.ObjectView):
     template_name = 'generic/object.html'
+
+
+class SelectionView(GetReturnURLMixin, ObjectPermissionRequiredMixin, View):
+    """What is done with the objects that were selected in a list, or (`_all`) with all that its filters show."""
+
+    filterset: type
+    permission = 'enforce'
+
+    def get_required_permission(self):
+        return get_permission_for_model(self.queryset.model, self.permission)
+
+    def chosen(self, request):
+        if request.POST.get('_all'):
+            return self.filterset(request.GET, self.queryset, request=request).qs
+        return self.queryset.filter(pk__in=[pk for pk in request.POST.getlist('pk') if pk.isdecimal()])
 
 
 def named_devices(path: str) -> tuple[str, str]:

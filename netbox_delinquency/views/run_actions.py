@@ -6,10 +6,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views import View
 from netbox.views.generic.base import BaseObjectView
 from utilities.permissions import get_permission_for_model
-from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, register_model_view
+from utilities.views import register_model_view
 
 from ..enforcement.control import cancel_run, pause_run
 from ..enforcement.errors import RunRefusedError
@@ -18,6 +17,7 @@ from ..enforcement.revert import plan_revert, unpin
 from ..filtersets import AccessLineFilterSet, EnforcementChangeFilterSet
 from ..jobs import enqueue_reconcile_of, enqueue_run, resume_run
 from ..models import AccessLine, EnforcementChange, EnforcementRun
+from .base import SelectionView
 
 __all__ = (
     'LinePlanView',
@@ -33,21 +33,6 @@ __all__ = (
 )
 
 LEFT_OUT_SHOWN = 10  # of the rows that a revert leaves out; REST names all
-
-
-class SelectionView(GetReturnURLMixin, ObjectPermissionRequiredMixin, View):
-    """What is done with the objects that were selected in a list, or (`_all`) with all that its filters show."""
-
-    filterset: type
-    permission = 'enforce'
-
-    def get_required_permission(self):
-        return get_permission_for_model(self.queryset.model, self.permission)
-
-    def chosen(self, request):
-        if request.POST.get('_all'):
-            return self.filterset(request.GET, self.queryset, request=request).qs
-        return self.queryset.filter(pk__in=[pk for pk in request.POST.getlist('pk') if pk.isdecimal()])
 
 
 @register_model_view(AccessLine, 'bulk_reconcile', path='reconcile', detail=False)

@@ -131,7 +131,7 @@ def test_a_busy_row_is_tried_again_and_left_open_with_a_sentence(point):
     work = PointWork(point.driver, 2, Held())
     work.run([change('a'), change('b')])
     assert [(result.key, result.outcome) for result in work.results] == [('change-a', 'applied')]
-    assert work.halted == 'another run is changing 1 of these lines: they wait until it lets go of them'
+    assert work.halted == 'another run is changing 1 of these lines: they wait until it lets go'
     assert point.sent == [('a', BLOCKED)]
 
 

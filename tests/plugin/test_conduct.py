@@ -31,7 +31,7 @@ from netbox_delinquency.models import (
 from netbox_delinquency.models.state import state_fields
 from netbox_delinquency.retention import purge
 from nornir_tasks.breaker import Vitals
-from nornir_tasks.change import AccessState
+from nornir_tasks.change import AccessState, Reading
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
@@ -402,7 +402,7 @@ class ConductTestCase(TestCase):
         keys = {str(self.row(run, name).pk): name for name in names}
         journal = DatabaseJournal(run)
         journal.claim_rows(list(keys))
-        reading = mock.Mock(as_dict=lambda: {'stored': NORMAL.as_dict(), 'live': NORMAL.as_dict(), 'detail': {}})
+        reading = Reading(NORMAL, NORMAL)
         journal.send_rows(dict.fromkeys(keys, reading))
         self.box['bras-1'].stored['a'] = self.box['bras-1'].live['a'] = BLOCKED
         cancel_run(run, timezone.now())
@@ -424,7 +424,7 @@ class ConductTestCase(TestCase):
         conduct(run.pk, self.now)
         key = str(self.row(run, 'a').pk)
         DatabaseJournal(run).claim_rows([key])
-        reading = mock.Mock(as_dict=lambda: {'stored': NORMAL.as_dict(), 'live': NORMAL.as_dict(), 'detail': {}})
+        reading = Reading(NORMAL, NORMAL)
         DatabaseJournal(run).send_rows({key: reading})
         self.intend(NORMAL, 'a')
         (restore,) = plan_runs(unplanned_lines(), self.now)

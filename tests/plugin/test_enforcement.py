@@ -252,6 +252,19 @@ class EnforcementTestCase(TestCase):
         (run,) = plan_runs(unplanned_lines(), NOW)
         self.assertEqual((run.kind, run.status), ('restore', RunStatusChoices.APPROVED))
 
+    def test_a_softer_step_for_a_line_whose_box_forgot_its_block_is_no_restore(self):
+        """A router that lost its state gives full access: from there a throttle takes away, and is held as that."""
+        observe(self.lines[0], BLOCKED)
+        run = self.approved(THROTTLED, self.lines[:1])
+        self.assertEqual(run.kind, RunKindChoices.RESTORE)
+        self.assertEqual(self.outcomes(execute_run(run.pk)), {'a': 'skipped'})
+        self.assertEqual(self.point.sent, [])
+        self.assertIn('was found normal', run.changes.get().message)
+        self.lines[0].refresh_from_db()
+        self.assertEqual(self.lines[0].observed, NORMAL, 'nothing was sent: as it was read, so it is')
+        (anew,) = plan_runs(unplanned_lines(), NOW)
+        self.assertEqual((anew.kind, anew.status), (RunKindChoices.ENFORCE, RunStatusChoices.PLANNED))
+
     def test_who_owes_nothing_is_not_blocked_whatever_is_intended(self):
         run = self.approved(lines=self.lines[:2])
         Contract.objects.filter(pk=self.lines[0].contract_id).update(oldest_due_date=None)

@@ -1,5 +1,7 @@
 """Billing events: written once, never changed, and their body never shown."""
 
+from unittest import mock
+
 from core.models import ObjectChange
 from django.utils import timezone
 from utilities.testing import create_tags
@@ -90,6 +92,22 @@ class BillingEventAPITest(PluginViewTestCase):
             [row['id'] for row in self.get(self._get_list_url(), ordering=order)['results']] for order in ('body', '')
         )
         assert by_body == by_default
+
+    def test_what_came_to_nothing_is_processed_again_by_filter_and_never_all_by_mistake(self):
+        url = f'{self._get_list_url()}process/'
+        events = BillingEvent.objects.order_by('pk')
+        for event, status in zip(events, ('failed', 'unmatched', 'processed', 'unmatched'), strict=True):
+            BillingEvent.objects.filter(pk=event.pk).update(status=status)
+        self.send('post', url, {'filters': {'status': ['unmatched']}}, 403)
+        self.may('process_billingevent')
+        with mock.patch('netbox_delinquency.api.event_actions.enqueue_inbox') as enqueue:
+            for body in ({}, {'filters': {}}, {'filters': {'nonsense': 'x'}}, {'filters': {'body': 'Ana'}}):
+                self.send('post', url, body, 400)
+            enqueue.assert_not_called()
+            wanted = {'filters': {'status': ['unmatched', 'processed'], 'source_id': [events[1].source_id]}}
+            assert self.send('post', url, wanted, 202) == {'queued': 1}
+            enqueue.assert_called_once_with()
+        assert list(events.values_list('status', flat=True)) == ['failed', 'received', 'processed', 'unmatched']
 
     def test_an_event_received_already_is_refused(self):
         self.may('add_billingevent')

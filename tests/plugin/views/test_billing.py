@@ -1,4 +1,7 @@
+from unittest import mock
+
 from core.models import ObjectChange
+from django.utils import timezone
 from utilities.testing import ViewTestCases, create_tags, post_data
 
 from netbox_delinquency.models import BillingEvent, BillingSource
@@ -117,6 +120,30 @@ class BillingEventBodyTest(PluginViewTestCase):
         change = ObjectChange.objects.get(changed_object_id=BillingEvent.objects.get(event_id='msg_new').pk)
         self.assertEqual(change.postchange_data['event_id'], 'msg_new')
         self.assertNotIn('body', change.postchange_data)
+
+    def test_what_came_to_nothing_is_processed_again_by_those_who_may(self):
+        worked = {'source': self.event.source, 'processed_at': timezone.now()}
+        unmatched = make_event(status='unmatched', message='who?', **worked)
+        done = make_event(status='processed', **worked)
+        url, bulk = self._get_url('process', unmatched), self._get_url('bulk_process')
+        self.assertNotContains(self.client.get(unmatched.get_absolute_url()), url)
+        self.assertHttpStatus(self.client.post(url), 403)
+        self.assertHttpStatus(self.client.post(bulk, {'pk': [unmatched.pk]}), 403)
+        self.add_permissions('netbox_delinquency.process_billingevent')
+        self.assertContains(self.client.get(unmatched.get_absolute_url()), url)
+        self.assertNotContains(self.client.get(done.get_absolute_url()), self._get_url('process', done))
+        with mock.patch('netbox_delinquency.views.billing.enqueue_inbox') as enqueue:
+            for address, data in ((url, {}), (bulk, {'pk': [unmatched.pk, done.pk]}), (bulk, {'_all': 'on'})):
+                BillingEvent.objects.filter(pk=unmatched.pk).update(status='unmatched', message='who?')
+                self.assertHttpStatus(self.client.post(address, data), 302)
+                unmatched.refresh_from_db()
+                self.assertEqual((unmatched.status, unmatched.message, unmatched.processed_at), ('received', '', None))
+                enqueue.assert_called_once_with()
+                enqueue.reset_mock()
+                BillingEvent.objects.filter(pk=unmatched.pk).update(processed_at=timezone.now())
+            self.client.post(bulk, {'pk': [done.pk]})
+            enqueue.assert_not_called()
+        self.assertEqual(BillingEvent.objects.get(pk=done.pk).status, 'processed', 'what took effect stays so')
 
     def test_an_edit_does_not_change_what_billing_sent(self):
         data = {'body': '{}', 'event_id': 'msg_other', 'event_type': 'invoice.paid'}

@@ -1,0 +1,43 @@
+"""What can be done with billing events over REST: work those off once more that came to nothing."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.response import Response
+from rest_framework.status import HTTP_202_ACCEPTED
+
+from ..billing.ingest import process_again
+from ..filtersets import BillingEventFilterSet
+from ..jobs import enqueue_inbox
+from ..models import BillingEvent
+from .line_actions import FiltersRequest
+from .run_actions import ActionPermissions, chosen_by
+
+__all__ = ('EventActionsMixin',)
+
+
+class ProcessAnswer(serializers.Serializer):
+    queued = serializers.IntegerField()
+
+
+class EventActionsMixin:
+    """Mixed into the viewset of billing events."""
+
+    def get_permissions(self):
+        if self.action == 'process':
+            return [ActionPermissions('netbox_delinquency.process_billingevent')]
+        return super().get_permissions()
+
+    @extend_schema(request=FiltersRequest, responses={HTTP_202_ACCEPTED: ProcessAnswer})
+    @action(detail=False, methods=['post'])
+    def process(self, request):
+        """Put those of these events that came to nothing (unmatched, failed) back into the inbox."""
+        body = FiltersRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        allowed = BillingEvent.objects.restrict(request.user, 'process')
+        chosen = chosen_by(request, body.validated_data['filters'], BillingEventFilterSet, allowed)
+        if count := process_again(chosen.order_by()):
+            enqueue_inbox()
+        return Response({'queued': count}, status=HTTP_202_ACCEPTED)
