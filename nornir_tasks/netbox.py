@@ -7,6 +7,7 @@ thousand lines would cost more than the lines.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,11 +62,15 @@ class _Session(requests.Session):
 
 
 class NetBox:
-    """The plugin's REST API. All methods raise `NetBoxError`."""
+    """The plugin's REST API. All methods raise `NetBoxError`.
+
+    Each is a runbook of its own: what one has begun, another of the same user cannot go on with unawares.
+    """
 
     def __init__(self, url: str, token: str) -> None:
         self._api = pynetbox.api(url, token=token)
         self._api.http_session = _Session()
+        self._api.http_session.headers['Runbook-Id'] = secrets.token_hex(4)
 
     @classmethod
     def from_environment(cls) -> NetBox:

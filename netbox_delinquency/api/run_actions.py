@@ -6,6 +6,7 @@ for an empty one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -218,7 +219,11 @@ class RunActionsMixin:
         return run
 
     def _executor(self) -> str:
-        return f'runbook of {self.request.user.username}'
+        """Who works at a run: a user's runbook; where it names itself (`Runbook-Id`), no other one of theirs."""
+        name = self.request.headers.get('Runbook-Id', '')
+        if not re.fullmatch(r'[0-9A-Za-z-]{0,36}', name):
+            raise serializers.ValidationError({'detail': 'Runbook-Id: at most 36 letters, digits and hyphens'})
+        return f'runbook of {self.request.user.username}' + (f' ({name})' if name else '')
 
     def _journal(self, pk) -> DatabaseJournal:
         return DatabaseJournal(self._run(pk), self._executor())

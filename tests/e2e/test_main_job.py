@@ -72,7 +72,7 @@ def test_the_command_line_lists_plans_applies_and_verifies(running):
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert '2 applied' in applied.stdout
     assert [service(running, name, 20) for name in ('bras-1', 'bras-2')] == ['blocked', 'blocked']
-    assert running.netbox.run(run)['executor'] == 'runbook of admin'
+    assert running.netbox.run(run)['executor'].startswith('runbook of admin (')
     verified = running.cli('verify', '--filter', 'bras=bras-1', '--filter', 'bras=bras-2')
     assert verified.returncode == 0, verified.stdout
     assert '100 lines read, 0 not as intended' in verified.stdout

@@ -126,6 +126,29 @@ class RunActionsTestCase(APITestCase):
         for line in AccessLine.objects.all():
             self.assertEqual((line.observed, line.in_doubt, line.baseline), (BLOCKED, False, BEFORE.detail))
 
+    def test_a_runbook_that_fell_silent_does_not_go_on_beside_the_one_that_took_over(self):
+        """Of the same user, too: the network comes back, and the first does not know that it was taken for dead."""
+        plain = dict(self.header)
+        first, second = ({**plain, 'HTTP_RUNBOOK_ID': name} for name in ('a1', 'b2'))
+        self.header = first
+        run = self.begun()
+        self.assertEqual(run['executor'], f'runbook of {self.user.username} (a1)')
+        keys = self.keys(run)
+        self.header = second
+        self.assertIn('being worked on', self.post('begin', pk=run['id'], status=409)['detail'])
+        EnforcementRun.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        self.post('begin', pk=run['id'])
+        self.post('claim', {'keys': keys}, run['id'])
+        for self.header in (first, plain):
+            for action, body in (
+                ('claim', {'keys': keys}),
+                ('sending', {'before': {key: BEFORE.as_dict() for key in keys}}),
+                ('finish', {}),
+            ):
+                self.assertIn('(b2)', self.post(action, body, run['id'], status=409)['detail'])
+        self.header = {**plain, 'HTTP_RUNBOOK_ID': 'no (such) name'}
+        self.post('claim', {'keys': keys}, run['id'], status=400)
+
     def test_whoever_paid_is_refused_to_the_runbook_too(self):
         run = self.begun()
         keys = self.keys(run)
