@@ -269,8 +269,9 @@ class GenieAcsClient:
                 return status(Standing.REFUSED, refusal)
         # Values saved by an earlier profile stand until they have been read back as restored: a switch that was cut
         # short leaves them alone, with neither profile nor restoring to be seen.
-        is_restored = was is not None and now_on is None and OK + Definition(_returning(was.values)).hash in device.tags
-        kept = {item.name: item for item in was.values} if was and not is_restored else {}
+        kept = {item.name: item for item in was.values} if was else {}
+        if now_on is None and OK + Definition(back := _returning(kept.values())).hash in device.tags:
+            kept = {name: item for name, item in kept.items() if item not in back}  # left as it was, so still owed
         found = await self._save_values(device, [item.name for item in profile.values], kept, fresh=at_once)
         if isinstance(found, str):
             return status(Standing.FAILED, f'{found}; nothing was changed')
@@ -288,8 +289,12 @@ class GenieAcsClient:
 
     async def _guard(self, values: Sequence[ParameterValue], device_id: str, vouched: tuple[str, ...]) -> str:
         """Why not, or an empty string. A WAN change needs a canary, which only the embedded ACS keeps: refused here."""
-        if any(guard.classify(item, vouched) is guard.Risk.WAN for item in values):
-            return 'a WAN change is not done through GenieACS: it could not be guarded at the next factory reset'
+        for item in values:
+            if _may_be_wan(item, vouched):
+                return (
+                    f'{item.name} may be a WAN, which is not changed through GenieACS: it could not be guarded at the '
+                    'next factory reset'
+                )
         tree: dict[str, str] = {}
         for path in guard.reads_needed(values, vouched):
             reading = await self.read(device_id, [path], timeout_s=self._timeout_ms / 1000)
@@ -466,9 +471,15 @@ class GenieAcsClient:
         return await _each(ids, one)
 
 
+def _may_be_wan(item: ParameterValue, vouched: Sequence[str] = ()) -> bool:
+    """In TR-181 an Ethernet port may be the uplink as well."""
+    risk = guard.classify(item, vouched)
+    return risk is guard.Risk.WAN or (risk is guard.Risk.LAN and item.name.startswith('Device.Ethernet.'))
+
+
 def _returning(saved: Iterable[ParameterValue]) -> tuple[ParameterValue, ...]:
     """Those saved values that go back: not what carries management, nor a WAN change, which nobody guards here."""
-    return tuple(item for item in saved if guard.classify(item) not in (guard.Risk.FORBIDDEN, guard.Risk.WAN))
+    return tuple(item for item in saved if guard.classify(item) is not guard.Risk.FORBIDDEN and not _may_be_wan(item))
 
 
 def _is_lever_part(path: str) -> bool:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from tr069.cwmp.messages import ParameterValue
@@ -32,6 +33,7 @@ class Canary(StrEnum):
     NONE = 'none'  # none yet: the next device is it
     WAITING = 'waiting'  # it has been changed and has not informed since
     INFORMED = 'informed'  # it came back: the others may follow
+    LOST = 'lost'  # it came back by a factory reset only: nobody follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ def locate_management(tree: Mapping[str, str], source_address: str = '') -> Mana
     A service list, a name, or being the default connection is only a reason to keep off.
     """
     request_url = next((value for path, value in tree.items() if path.endswith('.ConnectionRequestURL')), '')
-    addresses = {address for address in (_host(request_url), source_address) if address}
+    addresses = {_canonical(address) for address in (_host(request_url), source_address) if address}
     protected: set[str] = set()
     proven: set[str] = set()
     for path, value in tree.items():
@@ -181,12 +183,20 @@ def locate_management(tree: Mapping[str, str], source_address: str = '') -> Mana
         if found is None or not value:
             continue
         owner, leaf = found.groups()
-        if _ADDRESS_LEAF.fullmatch(leaf) and value in addresses:
+        if _ADDRESS_LEAF.fullmatch(leaf) and _canonical(value) in addresses:
             proven.add(owner)
         elif _SERVICE_LEAF.fullmatch(leaf) and _MANAGEMENT_NAME.search(value):
             protected.add(owner)
     protected |= proven | _default_connections(tree)
     return Management(frozenset(protected), frozenset(proven))
+
+
+def _canonical(address: str) -> str:
+    """One spelling for each address: IPv6 has many."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
 
 
 def _host(url: str) -> str:
@@ -291,19 +301,21 @@ def judge(
     return Verdict(True, f'management runs on {", ".join(sorted(management.proven))}')
 
 
-def kept_back(saved: Iterable[ParameterValue], tree: Mapping[str, str], *, source_address: str = '') -> tuple[str, ...]:
+def kept_back(
+    saved: Iterable[ParameterValue], tree: Mapping[str, str], *, source_address: str = '', is_blind: bool = False
+) -> tuple[str, ...]:
     """Names of those saved values that do not go back: what would cut management, as it runs by now.
 
-    All others do, without proof, opt-in or canary: management worked with them. A WAN or LAN change stays undone only
-    where management is proven to have moved onto it.
+    All others do, without proof, opt-in or canary: management worked with them. A WAN or LAN change is left as it is
+    only where management is proven to run there by now, or (`is_blind`) where the tree could not be read.
     """
     proven = locate_management(tree, source_address).proven
 
     def cuts(item: ParameterValue) -> bool:
-        risk, scope = classify(item), scope_of(item.name)
+        risk = classify(item)
         if risk not in (Risk.LAN, Risk.WAN):
             return risk is Risk.FORBIDDEN
-        return any(owner.startswith(scope) or scope in lower_layers(tree, owner)[0] for owner in proven)
+        return is_blind or bool(_cuts(item.name, Management(proven, proven), tree))
 
     return tuple(item.name for item in saved if cuts(item))
 
@@ -312,7 +324,7 @@ def left_out(saved: Iterable[str], restored: Iterable[ParameterValue]) -> str:
     """The sentence that names what stays undone of `saved`; empty where nothing does."""
     back = {item.name for item in restored}
     names = ', '.join(name for name in saved if name not in back)
-    return f'left as it is, since its former value would cut management: {names}' if names else ''
+    return f'left as it is, since it could cut management or is gone from the device: {names}' if names else ''
 
 
 def _refuse_outright(item: ParameterValue, risk: Risk) -> str:
@@ -369,4 +381,8 @@ def _gate(policy: ModelPolicy) -> Verdict:
         return Verdict(False, "a WAN change cannot be undone remotely; the model's profile does not allow it")
     if policy.canary is Canary.WAITING:
         return Verdict(False, "the model's first changed device has not informed since; nothing else is changed")
+    if policy.canary is Canary.LOST:
+        return Verdict(
+            False, "the model's first changed device came back by a factory reset only: release the model to try anew"
+        )
     return Verdict(True, 'management is proven to run elsewhere', is_canary=policy.canary is Canary.NONE)

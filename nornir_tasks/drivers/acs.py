@@ -194,8 +194,7 @@ class AcsDriver(Driver):
             detail = before[change.target.key].detail
             now = Desired.from_detail(detail)
             wanted = now.after(change, await self._levers(client, change))
-            is_held_up = 'gave_up' in detail and not change.target.values and not now.is_softer_than(change)
-            return wanted.without_kept(detail['gave_up']) if is_held_up else wanted
+            return wanted.without_kept(detail['gave_up']) if 'gave_up' in detail and now.gives_back(change) else wanted
         except (DesiredError, Tr069Error) as error:
             if isinstance(error, (AcsUnreachableError, AcsRefusedError)):
                 raise  # that is the point's failure, not the row's
@@ -304,5 +303,6 @@ def _grouped(wishes: Iterable[tuple[Desired, str]]) -> dict[ValueProfile | None,
 
 def _reply(status: ProfileStatus, note: str) -> Reply:
     if status.standing in GAVE_UP or status.standing is Standing.UNKNOWN_DEVICE:
-        return Reply(False, f'{status.standing}: {status.message}' if status.message else str(status.standing))
+        said = f'{status.standing}: {status.message}' if status.message else str(status.standing)
+        return Reply(False, '; '.join(filter(None, (said, note))))
     return Reply(True, '; '.join(filter(None, (note, status.message))))

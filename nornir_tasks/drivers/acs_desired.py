@@ -112,6 +112,13 @@ class Desired:
         names = ', '.join(item.name for item in self.kept)
         return replace(self, kept=(), note=f'no longer kept, since the ACS gave up on it: {names} ({reason})')
 
+    def gives_back(self, change: AccessChange[Any]) -> bool:
+        """True where the row gives a line access, or all of it."""
+        if isinstance(change.desired, ValueSet):
+            return False
+        desired: AccessState = change.desired
+        return desired.mode is Mode.NORMAL or self.access.is_harder_than(desired)
+
     def is_softer_than(self, change: AccessChange[Any]) -> bool:
         """True where the row takes access away, or asks for values: where going back to this gives back."""
         if isinstance(change.desired, ValueSet):
@@ -182,7 +189,9 @@ def found_state(
 ) -> AccessState | ValueSet | None:
     """What a device that the ACS gave up on turned out to be: as before, or as asked; `None`: neither."""
     desired = Desired.of(status)
-    about = {item.name for item in values or desired.levers} or {item.name for item in status.before}
+    # Of a line without a limit it is all that was changed, but for what profile runs keep.
+    kept = set() if values else {item.name for item in desired.kept}
+    about = {item.name for item in values or desired.levers} or {item.name for item in status.before} - kept
     if _holds((item for item in status.before if item.name in about), found):
         return Desired().state(values)
     asked = values or desired.levers

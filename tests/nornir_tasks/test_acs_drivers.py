@@ -340,6 +340,22 @@ def test_who_has_paid_does_not_wait_for_a_value_that_the_device_refuses(world):
     assert read(world, cpe).is_(NORMAL)
 
 
+def test_a_limit_that_the_device_refuses_costs_no_mass_update(world):
+    cpe = world.add('S1')
+    assert run(world, profile(cpe, (SSID, 'Nova', 'xsd:string')))[cpe.id].outcome is APPLIED
+    enforce(world, SLOW, cpe)
+    enforce(world, NORMAL, cpe)
+    world.unplug(cpe)
+    assert outcomes(enforce(world, SLOW, cpe)) == [OFFLINE]
+    cpe.manners.refuses = (UP,)
+    for _ in range(3):
+        world.comes(cpe)
+    enforce(world, SLOW, cpe)  # once more, and in vain
+    for _ in range(3):
+        world.comes(cpe)
+    assert (cpe.value(SSID), cpe.value(UP)) == ('Nova', '-1')
+
+
 def test_a_value_that_holds_the_limit_is_not_changed_under_it(world):
     cpe = world.add('S1')
     enforce(world, SLOW, cpe)

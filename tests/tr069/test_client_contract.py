@@ -388,11 +388,17 @@ def test_a_restore_leaves_out_what_would_cut_management_and_says_so(world: Opene
             await w.settle(cpe)
             found = (await w.client.read_back([cpe.id]))[cpe.id]
             assert (found.standing, found.restoring) == (Standing.VERIFIED, True)
-            assert found.message == f'left as it is, since its former value would cut management: {informs.name}'
+            assert (
+                found.message
+                == f'left as it is, since it could cut management or is gone from the device: {informs.name}'
+            )
             assert (cpe.value(RATE), _plain(cpe.value(informs.name))) == ('-1', '1')
-            await w.client.apply(SLOW, [cpe.id])  # and nothing of it stands in the way of the next
+            # Nothing of it stands in the way of the next profile, nor is what was there at first forgotten.
+            await w.client.apply(both, [cpe.id])
             await w.settle(cpe)
             assert (await w.standing(cpe), cpe.value(RATE)) == (Standing.VERIFIED, '64000')
+            saved = {item.name: _plain(item.value) for item in (await w.client.read_back([cpe.id]))[cpe.id].before}
+            assert saved == {RATE: '-1', informs.name: '0'}
 
     asyncio.run(scenario())
 

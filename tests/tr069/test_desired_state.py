@@ -17,6 +17,7 @@ from tr069.cwmp.messages import ParameterValue
 
 RATE = f'{INTERNET_098}.ShapingRate'
 SLOW = ValueProfile('throttle', 'slow-64k', (ParameterValue(RATE, '64000', 'xsd:int'),))
+KEY = f'{IGD}.LANDevice.1.WLANConfiguration.1.KeyPassphrase'
 PORTAL = ValueProfile(
     'portal', 'p1', (ParameterValue(f'{IGD}.CaptivePortal.CaptivePortalURL', 'http://notice.example/'),)
 )
@@ -399,9 +400,34 @@ def test_a_canary_that_is_restored_or_has_another_profile_hands_on_its_part(tmp_
     asyncio.run(scenario())
 
 
+def test_a_canary_that_came_back_by_a_factory_reset_only_is_followed_by_nobody(tmp_path: Path, sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with two_managed_elsewhere(sqlite_url, tmp_path) as (room, first, second):
+            await room.client.apply(WAN_OFF, [first.id])
+            await first.inform()
+            assert first.value(f'{INTERNET_098}.Enable') == '0'
+            await room.client.restore([first.id])
+            first.factory_reset()  # somebody at home, after days without a word from it
+            for _ in range(3):
+                await first.inform()
+            assert await standing(room, first) is Standing.VERIFIED
+            for _ in range(2):
+                await room.client.apply(WAN_OFF, [second.id])
+                await second.inform()
+                found = await status(room, second)
+                assert (found.standing, 'by a factory reset only' in found.message) == (Standing.REFUSED, True)
+            model = '00AA11/Router/S1'
+            assert await room.acs.store.release_quarantine(model, 1.0)
+            await room.client.apply(WAN_OFF, [second.id])
+            await second.inform()
+            assert second.value(f'{INTERNET_098}.Enable') == '0'
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize('shown', ['', '********'])
 def test_a_secret_that_could_not_be_put_back_is_not_changed(sqlite_url: str, shown: str) -> None:
-    path = f'{IGD}.LANDevice.1.WLANConfiguration.1.KeyPassphrase'
+    path = KEY
     profile = ValueProfile('wifi', 'r1', (*SLOW.values, ParameterValue(path, 'a-new-one')))
 
     async def scenario() -> None:
@@ -467,6 +493,127 @@ def test_a_restore_spares_the_wan_that_management_has_moved_to(sqlite_url: str) 
     asyncio.run(scenario())
 
 
+def test_a_path_that_nobody_may_set_is_refused_though_it_is_so_already(sqlite_url: str) -> None:
+    path = f'{IGD}.Layer3Forwarding.DefaultConnectionService'
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            await room.client.apply(SLOW, [cpe.id])
+            for _ in range(2):
+                await cpe.inform()
+            await room.client.apply(ValueProfile('x', 'r9', (ParameterValue(path, cpe.value(path)),)), [cpe.id])
+            await cpe.inform()
+            assert await standing(room, cpe) is Standing.REFUSED
+            assert not any(path in item for item in cpe.sets)
+
+    asyncio.run(scenario())
+
+
+def test_a_wan_that_happened_to_be_off_is_not_switched_off_unguarded_after_a_reset(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            cpe.force(f'{INTERNET_098}.Enable', '0')
+            await cpe.inform()
+            await room.client.apply(WAN_OFF, [cpe.id])
+            for _ in range(2):
+                await cpe.inform()
+            cpe.factory_reset()
+            await cpe.inform()
+            assert await standing(room, cpe) is Standing.REFUSED
+            assert cpe.value(f'{INTERNET_098}.Enable') == '1'
+
+    asyncio.run(scenario())
+
+
+def test_a_restore_sets_what_reads_as_wanted_too_since_another_value_may_be_on_its_way(sqlite_url: str) -> None:
+    """A CPE that answered status 1 takes the throttle at its next boot, unless it is told otherwise before that."""
+    both = ValueProfile('both', 'r1', SLOW.values + PORTAL.values)
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            await cpe.inform()
+            await room.client.apply(both, [cpe.id])
+            await cpe.inform()
+            cpe.force(RATE, '-1')
+            await room.client.restore([cpe.id])
+            await cpe.inform()
+            assert cpe.sets[-1] == {RATE: '-1', PORTAL.values[0].name: ''}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize('trouble', ['gone', 'refused'])
+def test_one_saved_value_that_cannot_go_back_holds_up_no_other(sqlite_url: str, trouble: str) -> None:
+    portal = PORTAL.values[0].name
+    both = ValueProfile('both', 'r1', SLOW.values + PORTAL.values)
+
+    def spoil(cpe: Cpe) -> None:
+        if trouble == 'refused':
+            cpe.manners.refuses = (portal,)
+        else:
+            cpe.base = {path: node for path, node in cpe.base.items() if path != portal}
+            cpe.changes.pop(portal)
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            first, second = room.cpe('A'), room.cpe('B')
+            for cpe in (first, second):
+                await cpe.inform()
+                await room.client.apply(both, [cpe.id])
+                for _ in range(2):
+                    await cpe.inform()
+                spoil(cpe)
+            await room.client.restore([first.id])
+            await first.inform()
+            found = await status(room, first)
+            assert (found.standing, portal in found.message) == (Standing.FAILED, True)
+            assert first.value(RATE) == '-1'
+            other = ValueProfile('other', 'r2', (ParameterValue(f'{IGD}.DeviceInfo.ProvisioningCode', 'A7'),))
+            await room.client.apply(other, [second.id])
+            for _ in range(2):
+                await second.inform()
+            found = await status(room, second)
+            if trouble == 'gone':
+                assert (found.standing, portal in found.message) == (Standing.VERIFIED, True)
+            else:
+                assert found.standing is Standing.FAILED
+            assert second.value(RATE) == '-1'
+            assert room.acs.store.quarantined == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_tree_that_could_not_be_read_is_no_proof_that_a_wan_may_go(sqlite_url: str) -> None:
+    path = f'{INTERNET_098}.Enable'
+    on = ValueProfile('on', 'r1', (ParameterValue(path, '1', BOOLEAN),))
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            cpe = room.cpe()
+            cpe.force(path, '0')
+            await cpe.inform()
+            await room.client.apply(on, [cpe.id])
+            for _ in range(2):
+                await cpe.inform()
+            answer = cpe._do_GetParameterValues
+            busy = lambda xml: cpe._fault('9004') if 'WANDevice.<' in xml else answer(xml)  # noqa: E731
+            cpe._do_GetParameterValues = busy  # type: ignore[method-assign]
+            await room.client.restore([cpe.id])
+            await cpe.inform()
+            assert (await standing(room, cpe), cpe.value(path)) == (Standing.PENDING, '1')
+            cpe._do_GetParameterValues = answer  # type: ignore[method-assign]
+            room.clock.offset += 3600
+            for _ in range(2):
+                await cpe.inform()
+            assert (await standing(room, cpe), cpe.value(path)) == (Standing.VERIFIED, '0')
+
+    asyncio.run(scenario())
+
+
 def test_what_goes_back_goes_back_though_the_new_values_are_refused(sqlite_url: str) -> None:
     unknown = ValueProfile('unknown', 'r2', (ParameterValue(f'{IGD}.DeviceInfo.SoftwareVersion', 'S2'),))
     absent = ValueProfile('absent', 'r4', (ParameterValue(f'{IGD}.QueueManagement.NotThere', '1'),))
@@ -502,6 +649,13 @@ def test_what_goes_back_goes_back_though_the_new_values_are_refused(sqlite_url: 
                 assert (await standing(room, cpe)) in (Standing.FAILED, Standing.QUARANTINED)
                 assert cpe.value(RATE) == '-1'
                 await room.acs.store.release_quarantine('00AA11/Router/S1', 0.0)
+            # Nor where they could not be saved.
+            await room.client.apply(SLOW, [cpe.id])
+            await cpe.inform()
+            cpe.force(KEY, '')
+            await room.client.apply(ValueProfile('wifi', 'r5', (ParameterValue(KEY, 'a-new-one'),)), [cpe.id])
+            await cpe.inform()
+            assert (await standing(room, cpe), cpe.value(RATE)) == (Standing.FAILED, '-1')
             # Nor where their model is in quarantine.
             await room.acs.store.quarantine('00AA11/Router/S1', RATE, '9005', 'x', 0.0)
             await room.client.apply(PORTAL, [other.id])

@@ -61,6 +61,28 @@ def test_ids_are_encoded_twice_on_the_wire() -> None:
     asyncio.run(scenario())
 
 
+def test_an_ethernet_port_that_may_be_the_uplink_is_neither_switched_nor_put_back() -> None:
+    path = 'Device.Ethernet.Interface.1.Enable'
+
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe = Cpe('S1', model='tr181')
+            genie.add(cpe)
+            cpe.force(path, '0')
+            await client.read(cpe.id, [path])
+            cpe.force(path, '1')
+            on, off = (
+                ValueProfile('port', value, (ParameterValue(path, value, 'xsd:boolean'),)) for value in ('1', '0')
+            )
+            await client.apply(on, [cpe.id])
+            assert (await client.apply(off, [cpe.id]))[cpe.id].standing is Standing.REFUSED
+            await client.restore([cpe.id])
+            genie.session(cpe.id)
+            assert not cpe.is_cut
+
+    asyncio.run(scenario())
+
+
 def test_pages_follow_the_id() -> None:
     async def scenario() -> None:
         async with stub() as (genie, client, _):

@@ -316,6 +316,23 @@ def test_a_wan_that_carries_management_by_now_is_not_switched_off_because_it_onc
     both = [off(f'{INTERNET_098}.Enable'), off(f'{MANAGEMENT_098}.Enable')]
     assert kept_back(both, two_wans()) == (f'{MANAGEMENT_098}.Enable',)
     assert kept_back(both, {}) == (), 'without a sign of management it goes back to what management worked with'
+    assert kept_back(both, {}, is_blind=True) == tuple(item.name for item in both)
+
+
+def test_a_saved_value_under_a_stack_that_cannot_be_read_to_its_end_stays_as_it_is() -> None:
+    port = off('Device.Ethernet.Interface.2.Enable')
+    assert kept_back([port], plain(tr181(), URL_181)) == ()
+    tree = plain(tr181(), URL_181)
+    del tree['Device.Ethernet.Link.2.LowerLayers']
+    assert kept_back([port], tree) == (port.name,)
+
+
+def test_an_ipv6_address_is_the_same_however_it_is_written() -> None:
+    tree = {
+        'Device.ManagementServer.ConnectionRequestURL': 'http://[2001:db8::8]:7547/',
+        'Device.IP.Interface.1.IPv6Address.1.IPAddress': '2001:0DB8:0:0::8',
+    }
+    assert locate_management(tree).proven == {'Device.IP.Interface.1.'}
 
 
 def test_what_is_already_so_is_no_change() -> None:

@@ -237,6 +237,30 @@ def test_a_change_of_another_process_that_meets_our_own_is_read_again(database: 
     asyncio.run(scenario())
 
 
+def test_a_poll_that_overtakes_our_own_answer_is_not_undone_by_it(database: str) -> None:
+    """Our commit, another's, a poll that brings it, and only then do we hear of our own."""
+
+    async def scenario() -> None:
+        async with opened(database) as one, opened(database) as two:
+            (first,) = (await one.change_desired(['O-P-1'], lambda device_id, _: record(device_id))).values()
+            write = one.write
+
+            async def slowly(function: Callable[[Connection], Any]) -> Any:
+                found = await write(function)
+                await two.change_desired(['O-P-1'], lambda _, known: known and dataclasses.replace(known, note='newer'))
+                await one.poll()
+                return found
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(one, 'write', slowly)
+                await one.advance(first, dataclasses.replace(first, standing=Standing.SENT))
+            known = one.status_of('O-P-1')
+            assert known is not None
+            assert known.note == 'newer'
+
+    asyncio.run(scenario())
+
+
 def test_a_task_is_begun_by_one_process_only(database: str) -> None:
     async def scenario() -> None:
         task = TaskRecord('t-1', 'O-P-1', {'method': 'reboot'}, 1.0, 100.0)

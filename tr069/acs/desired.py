@@ -61,7 +61,8 @@ def _as_device_has_it(wanted: ParameterValue, found: ParameterValue | None, bool
 def ask(known: DesiredRecord | None, device_id: str, profile: ValueProfile, now: float) -> DesiredRecord:
     """The record for a new profile. The same revision once more changes nothing while it is under way or verified.
 
-    What an earlier profile changed and this one does not mention goes back to what it was.
+    What an earlier profile changed and this one does not mention goes back to what it was; so does, now that it may,
+    what a restore had to leave as it was.
     """
     is_same = (
         known is not None
@@ -71,14 +72,16 @@ def ask(known: DesiredRecord | None, device_id: str, profile: ValueProfile, now:
     if is_same and known is not None and known.standing in _UNDER_WAY:
         return known
     finished = known is not None and known.restoring and known.standing is Standing.VERIFIED
-    before = {} if known is None or finished else known.before
+    restored = {item.name for item in known.values} if known is not None and finished else set()
+    before = {} if known is None else {name: item for name, item in known.before.items() if name not in restored}
     named = {item.name for item in profile.values}
-    values = profile.values + tuple(item for name, item in before.items() if name not in named)
+    returning = tuple(item for name, item in before.items() if name not in named)
     return DesiredRecord(
         device_id,
         profile.name,
         profile.revision,
-        values,
+        profile.values + returning,
+        saved=frozenset(item.name for item in returning),
         before=before,
         before_key=None if known is None or finished else known.before_key,
         note=profile.note,
@@ -88,12 +91,13 @@ def ask(known: DesiredRecord | None, device_id: str, profile: ValueProfile, now:
 
 def ask_restore(known: DesiredRecord, now: float) -> DesiredRecord:
     """The record that puts back what was saved. Where nothing was ever sent there is nothing to put back."""
-    if known.restoring and known.standing in _UNDER_WAY:
+    if known.restoring and known.standing in _UNDER_WAY and len(known.values) == len(known.before):
         return known
     nothing_sent = not known.before
     return replace(
         known,
         values=tuple(known.before.values()),
+        saved=frozenset(known.before),
         revision=known.before_key or '',
         note='',
         restoring=True,
@@ -155,8 +159,10 @@ def after_fault(
     advice = advise(fault)
     if advice is Advice.RETRY:
         return retry(record, f'fault {fault}', now, max_attempts=max_attempts, backoff_s=backoff_s), ''
-    if advice is Advice.QUARANTINE_MODEL:
-        path = guilty_path(fault) or ', '.join(item.name for item in record.values)
+    guilty = guilty_path(fault)
+    path = guilty or ', '.join(item.name for item in record.asked)
+    # A value that was there before us is no part of the model's map.
+    if advice is Advice.QUARANTINE_MODEL and path and guilty not in record.saved:
         message = f"fault {fault}: the model's map is wrong at {path}"
         return stopped(record, Standing.QUARANTINED, message, now), path
     bare = ' and did not say which value' if fault.code == 9003 and not fault.parameters else ''

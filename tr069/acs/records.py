@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -39,13 +39,17 @@ class DeviceRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DesiredRecord:
-    """`before` holds the values found before our first change, by name; restoring puts exactly these back."""
+    """`before` holds the values found before our first change, by name; restoring puts exactly these back.
+
+    `saved` are the names of those `values` that only go back, and are not what the profile itself asks for.
+    """
 
     device_id: str
     profile: str
     revision: str
     values: tuple[ParameterValue, ...]
     restoring: bool = False
+    saved: frozenset[str] = frozenset()
     before: Mapping[str, ParameterValue] = field(default_factory=dict)
     before_key: str | None = None
     note: str = ''
@@ -55,6 +59,22 @@ class DesiredRecord:
     not_before: float = 0.0
     changed_at: float = 0.0
     version: int = 0
+
+    @property
+    def asked(self) -> tuple[ParameterValue, ...]:
+        return tuple(item for item in self.values if item.name not in self.saved)
+
+    @property
+    def going_back(self) -> tuple[ParameterValue, ...]:
+        return tuple(item for item in self.values if item.name in self.saved)
+
+    def without(self, names: Collection[str]) -> DesiredRecord:
+        """This, with these names left as they are on the device; their saved values are kept."""
+        return replace(
+            self,
+            values=tuple(item for item in self.values if item.name not in names),
+            saved=self.saved - frozenset(names),
+        )
 
     @property
     def status(self) -> ProfileStatus:

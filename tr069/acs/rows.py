@@ -27,6 +27,7 @@ def desired_row(item: DesiredRecord) -> dict[str, Any]:
         'revision': item.revision,
         'values': dump_values(item.values),
         'restoring': item.restoring,
+        'saved': json.dumps(sorted(item.saved)),
         'before': dump_values(item.before.values()),
         'before_key': item.before_key,
         'note': item.note,
@@ -62,6 +63,7 @@ def desired_from(row: sa.RowMapping) -> DesiredRecord:
     fields |= {
         'values': _shared_values(row['values']),
         'before': {item.name: item for item in before},
+        'saved': frozenset(json.loads(row['saved'])),
         'note': sys.intern(row['note']),
         'standing': Standing(row['standing']),
     }

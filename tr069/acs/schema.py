@@ -37,6 +37,7 @@ desired = Table(
     Column('revision', String(64), nullable=False),
     Column('values', Text, nullable=False),
     Column('restoring', Boolean, nullable=False),
+    Column('saved', Text, nullable=False),
     Column('before', Text, nullable=False),
     Column('before_key', String(64)),
     Column('note', Text, nullable=False),

@@ -231,7 +231,8 @@ class Store(Devices):
         standing, changed = await self.write(run)
         for device_id in changed:
             self._mark(device_id)
-        self._desired.update(standing)
+        for record in standing.values():
+            self._keep(record)
         return dict(standing)
 
     async def get_desired(self, device_ids: Sequence[str]) -> dict[str, DesiredRecord]:
@@ -264,10 +265,16 @@ class Store(Devices):
         if found is None:
             self._desired.pop(old.device_id, None)
         else:
-            self._desired[old.device_id] = found
+            self._keep(found)
         if found is not stepped:
             raise SupersededError(f'{old.device_id}: something else was asked meanwhile')
         return stepped
+
+    def _keep(self, record: DesiredRecord) -> None:
+        """In memory, unless a poll has meanwhile brought what another process made of it since our commit."""
+        known = self._desired.get(record.device_id)
+        if known is None or known.version < record.version:
+            self._desired[record.device_id] = record
 
     @staticmethod
     def _load_desired(connection: Connection, ids: Sequence[str]) -> dict[str, DesiredRecord]:
@@ -344,16 +351,19 @@ class Store(Devices):
         self.quarantined.setdefault(model, f'{path}: {fault}')
 
     async def release_quarantine(self, model: str, now: float) -> bool:
-        """False where the model was not quarantined."""
+        """Let the model's WAN change be tried anew, too, if its canary was lost. False where there was neither."""
 
         def run(connection: Connection) -> int:
-            table = schema.quarantine
-            known = connection.execute(sa.select(table.c.device_id).where(table.c.model == model)).scalar()
-            self._log_change(connection, [known] if known else [], now)
-            return connection.execute(sa.delete(table).where(table.c.model == model)).rowcount
+            canary = schema.canary
+            lost = sa.delete(canary).where(canary.c.model == model, canary.c.standing == Canary.LOST)
+            bad = sa.delete(schema.quarantine).where(schema.quarantine.c.model == model)
+            self._log_change(connection, [model], now)  # any name will do: with a change the tables are read anew
+            return connection.execute(lost).rowcount + connection.execute(bad).rowcount
 
         removed = await self.write(run)
         self.quarantined.pop(model, None)
+        if self.canaries.get(model, ('', Canary.NONE))[1] is Canary.LOST:
+            del self.canaries[model]
         return removed > 0
 
     async def set_canary(self, model: str, device_id: str, standing: Canary, now: float) -> bool:

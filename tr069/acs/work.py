@@ -29,6 +29,7 @@ from tr069.datamodel.values import SECRET, differing, same, untold_secrets
 logger = logging.getLogger(__name__)
 
 CALLED = '6 CONNECTION REQUEST'
+NO_SUCH_NAME = 9005
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ async def run(bench: Workbench, session: Session, before: asyncio.Task[None] | N
             await bench.store.refresh(session.device_id)
         if _needs_login(bench, session.inform):
             await _provision(bench, session)
+        if session.inform.has('0 BOOTSTRAP') and _waiting_canary(bench, session):
+            await _lose_canary(bench, session)
         for task in list(bench.store.tasks_of(session.device_id)):
             await _do_task(bench, session, task)
         record = bench.store.status_of(session.device_id)
@@ -102,21 +105,41 @@ async def read_values(session: Session, names: Sequence[str]) -> dict[str, m.Par
     return found
 
 
+async def _read_each(session: Session, names: Sequence[str]) -> tuple[dict[str, m.ParameterValue], dict[str, Fault]]:
+    """Read all that can be read, one by one where they cannot be together; and the faults of the others, by name."""
+    together = await read_values(session, names)
+    if not isinstance(together, Fault):
+        return together, {}
+    found: dict[str, m.ParameterValue] = {}
+    faults: dict[str, Fault] = {}
+    for name in names:
+        one = await read_values(session, (name,))
+        if isinstance(one, Fault):
+            faults[name] = one
+        else:
+            found |= one
+    return found, faults
+
+
 async def _judge(
     bench: Workbench, session: Session, values: Sequence[m.ParameterValue], saved: Sequence[m.ParameterValue] = ()
-) -> tuple[guard.Verdict, tuple[str, ...]]:
-    """The guard's verdict on new values, and the names of `saved` ones that stay undone, by a fresh read.
+) -> tuple[guard.Verdict, tuple[str, ...], Fault | None]:
+    """The guard's verdict on new values, and the names of `saved` ones that stay as they are, by a fresh read.
 
-    Parts of the tree the device does not have are just not there.
+    Parts of the tree that the device does not have are just not there; any other fault is the third of the answer.
     """
     policy = policy_of(bench, session)
     tree: dict[str, str] = {}
+    unread = None
     for path in guard.reads_needed([*values, *saved], policy.vouched):
         found = await read_values(session, (path,))
         if not isinstance(found, Fault):
             tree.update((name, item.value) for name, item in found.items())
+        elif found.code != NO_SUCH_NAME:
+            unread = found
     verdict = guard.judge(values, tree, policy, source_address=session.address)
-    return verdict, guard.kept_back(saved, tree, source_address=session.address)
+    kept = guard.kept_back(saved, tree, source_address=session.address, is_blind=unread is not None)
+    return verdict, kept, unread
 
 
 def policy_of(bench: Workbench, session: Session) -> guard.ModelPolicy:
@@ -137,6 +160,13 @@ def _waiting_canary(bench: Workbench, session: Session) -> bool:
     return holder == session.device_id and standing is guard.Canary.WAITING
 
 
+async def _lose_canary(bench: Workbench, session: Session) -> None:
+    """It came back, but only because somebody reset it: its WAN change is what cut it."""
+    model = identity_of(session.inform).model
+    logger.error('model %s: %s came back from its WAN change by a factory reset only', model, session.device_id)
+    await bench.store.set_canary(model, session.device_id, guard.Canary.LOST, bench.clock())
+
+
 async def _greet_canary(bench: Workbench, session: Session) -> None:
     """The model's first changed device is back, and its change has been read back: the others may follow.
 
@@ -144,8 +174,11 @@ async def _greet_canary(bench: Workbench, session: Session) -> None:
     restore that was verified, or another profile: the WAN change itself must be what reads as wanted. With those the
     device has ceased to be the canary: the next one may be it.
     """
+    if not _waiting_canary(bench, session):
+        return
+    await bench.store.refresh(session.device_id)  # another process may have been asked for something else meanwhile
     record = bench.store.status_of(session.device_id)
-    if not _waiting_canary(bench, session) or record is None or record.standing is not Standing.VERIFIED:
+    if record is None or record.standing is not Standing.VERIFIED:
         return
     model, now = identity_of(session.inform).model, bench.clock()
     if not record.restoring and _changes_wan(record, session.profile.guard.vouched):
@@ -232,7 +265,7 @@ async def _perform(bench: Workbench, session: Session, request: Mapping[str, Any
         return await _read_tree(session)
     rpc = tasks.to_rpc(request)
     if isinstance(rpc, m.SetParameterValues):
-        verdict, _ = await _judge(bench, session, rpc.values)
+        verdict, _, _ = await _judge(bench, session, rpc.values)
         if not verdict.allowed:
             return {'error': f'refused: {verdict.reason}'}
         if verdict.is_canary:  # a task is not read back, so it could never prove that the model survives
@@ -297,14 +330,23 @@ async def _settle(bench: Workbench, session: Session, record: DesiredRecord) -> 
         return
     model = identity_of(session.inform).model
     quarantine = f'model {model} is quarantined: {known_fault}' if (known_fault := store.quarantined.get(model)) else ''
-    if step is d.Step.APPLY and not record.before:
+    if never_set := [item for item in record.asked if item.name not in record.before]:
         # Before anything is asked of the device: a path that nobody may set need not be there to be read.
-        refusal = guard.refusal_of(record.values, policy_of(bench, session))
+        refusal = guard.refusal_of(never_set, policy_of(bench, session))
         if quarantine or refusal:
             standing = Standing.QUARANTINED if quarantine else Standing.REFUSED
-            await store.advance(record, d.stopped(record, standing, quarantine or refusal, now))
+            await _give_up(bench, session, record, d.stopped(record, standing, quarantine or refusal, now))
             return
     found = await read_values(session, [item.name for item in record.values])
+    if isinstance(found, Fault) and record.saved:
+        _, faults = await _read_each(session, sorted(record.saved))
+        gone = [name for name, fault in faults.items() if fault.code == NO_SUCH_NAME]
+        if gone and record.restoring:
+            message = f'the device no longer has {", ".join(gone)}; all else goes back'
+            await _give_up(bench, session, record, d.stopped(record, Standing.FAILED, message, now))
+            return
+        record = record.without(gone)
+        found = await read_values(session, [item.name for item in record.values])
     if isinstance(found, Fault):
         await _fault(bench, session, record, found)
         return
@@ -320,11 +362,6 @@ async def _settle(bench: Workbench, session: Session, record: DesiredRecord) -> 
     await _send(bench, session, record, found, quarantine)
 
 
-def _is_saved(record: DesiredRecord, item: m.ParameterValue) -> bool:
-    """True for a saved value that just goes back: management worked with it, even if we would not choose it."""
-    return record.before.get(item.name) == item
-
-
 def _as_sent_in_vain(bench: Workbench, record: DesiredRecord, different: Sequence[str], now: float) -> DesiredRecord:
     """Read back otherwise. An answer that was lost is no failed attempt: it is simply sent, now that it is known."""
     if record.standing is Standing.SENDING:
@@ -337,27 +374,27 @@ def _as_sent_in_vain(bench: Workbench, record: DesiredRecord, different: Sequenc
 async def _send(
     bench: Workbench, session: Session, record: DesiredRecord, found: Mapping[str, m.ParameterValue], quarantine: str
 ) -> None:
-    """Set what differs. The guard judges what is new; what goes back goes back whatever becomes of that."""
+    """Set all of it. The guard judges what is new; what goes back goes back whatever becomes of that."""
     now = bench.clock()
     unsaved = [item.name for item in record.values if item.name not in record.before]
-    untold = [name for name in unsaved if name not in found]
-    if untold:  # some CPEs leave names out: what cannot be saved cannot be put back, so it is not changed
-        message = f'the device does not tell the present value of {", ".join(untold)}; nothing was changed'
-        await bench.store.advance(record, d.stopped(record, Standing.FAILED, message, now))
+    if untold := [name for name in unsaved if name not in found]:
+        # Some CPEs leave names out: what cannot be saved cannot be put back, so it is not changed.
+        message = f'the device does not tell the present value of {", ".join(untold)}; nothing new was set'
+        await _give_up(bench, session, record, d.stopped(record, Standing.FAILED, message, now))
         return
-    secret = untold_secrets(found[name] for name in unsaved)
-    if secret:
-        message = f'{", ".join(secret)} reads empty: it could not be put back as it was; nothing was changed'
-        await bench.store.advance(record, d.stopped(record, Standing.FAILED, message, now))
+    if secret := untold_secrets(found[name] for name in unsaved):
+        message = f'{", ".join(secret)} reads empty: it could not be put back as it was; nothing new was set'
+        await _give_up(bench, session, record, d.stopped(record, Standing.FAILED, message, now))
         return
-    different = set(differing(record.values, found))
-    new = [item for item in record.values if item.name in different and not _is_saved(record, item)]
-    back = [item for item in record.values if item.name in different and _is_saved(record, item)]
-    verdict, kept = await _judge(bench, session, new, back)
-    back = [item for item in back if item.name not in kept]
-    record = replace(record, values=tuple(item for item in record.values if item.name not in kept))
+    different = differing(record.asked, found)
+    new = [item for item in record.asked if item.name in different]
+    verdict, kept, unread = await _judge(bench, session, new, record.going_back)
+    if unread is not None:
+        await _fault(bench, session, record, unread)
+        return
+    record = record.without(kept)
     refusal = quarantine or ('' if verdict.allowed else verdict.reason)
-    if not refusal and verdict.is_canary and not await _become_canary(bench, session):
+    if new and not refusal and verdict.is_canary and not await _become_canary(bench, session):
         refusal = 'another device of the model is being tried first'
     if new and refusal:
         standing = Standing.QUARANTINED if quarantine else Standing.REFUSED
@@ -369,8 +406,8 @@ async def _send(
     key = session.inform.value('.ManagementServer.ParameterKey')
     # Journal before send: from here on the saved values outlive us, and a lost answer is read before it is repeated.
     record = await bench.store.advance(record, d.sending(record, found, key, now))
-    # Where nothing differs all is set as it is: the device then carries the revision as its ParameterKey.
-    answer = await session.ask(_setting(session, [*new, *back] or record.values, found, record.revision))
+    # All of it, what reads as wanted too: a CPE that applies later (status 1) may still have another value to come.
+    answer = await session.ask(_setting(session, record.values, found, record.revision))
     if isinstance(answer, Fault):
         await _fault(bench, session, record, answer)
         return
@@ -388,21 +425,30 @@ def _setting(
 
 
 async def _give_up(bench: Workbench, session: Session, record: DesiredRecord, stopped: DesiredRecord) -> None:
-    """Write down that the new values came to nothing; what was to go back with them goes back first, by itself.
+    """Write down that it came to nothing; what was to go back with it goes back first.
 
     Who has paid does not wait for a value of somebody else's. Where the session is lost, all is done once more.
     """
-    saved = [] if record.restoring else [item for item in record.values if _is_saved(record, item)]
-    found = await read_values(session, [item.name for item in saved])
-    different = () if isinstance(found, Fault) else differing(saved, found)
-    back = [item for item in saved if item.name in different]
-    _, kept = await _judge(bench, session, (), back)
-    back = [item for item in back if item.name not in kept]
-    if back and not isinstance(found, Fault):
-        answer = await session.ask(_setting(session, back, found, record.before_key or ''))
-        if isinstance(answer, Fault):
-            logger.warning('%s does not take back what it had: %s', session.device_id, answer)
+    await _put_back(bench, session, record)
     await bench.store.advance(record, stopped)
+
+
+async def _put_back(bench: Workbench, session: Session, record: DesiredRecord) -> bool:
+    """Set the saved values by themselves, one by one if it must be. True where the device has all of them now."""
+    saved = record.going_back
+    if not saved:
+        return True
+    found, faults = await _read_each(session, [item.name for item in saved])
+    _, kept, _ = await _judge(bench, session, (), saved)
+    back = [item for item in saved if item.name in found and item.name not in kept]
+    key = record.before_key or ''
+    if back and isinstance(await session.ask(_setting(session, back, found, key)), Fault):
+        for item in back:
+            answer = await session.ask(_setting(session, [item], found, key))
+            if isinstance(answer, Fault) and differing([item], found):
+                logger.warning('%s does not take back what it had: %s', session.device_id, answer)
+                faults[item.name] = answer
+    return not faults and not kept
 
 
 async def _become_canary(bench: Workbench, session: Session) -> bool:
@@ -417,4 +463,10 @@ async def _fault(bench: Workbench, session: Session, record: DesiredRecord, faul
         model = identity_of(session.inform).model
         logger.error('model %s is quarantined: %s faulted %s', model, guilty, fault)
         await bench.store.quarantine(model, guilty, str(fault), session.device_id, now)
-    await _give_up(bench, session, record, new)
+    if not record.restoring:
+        await _give_up(bench, session, record, new)
+    elif new.standing is Standing.PENDING:
+        await bench.store.advance(record, new)  # as a whole, when the device is less busy
+    else:
+        is_back = await _put_back(bench, session, record)
+        await bench.store.advance(record, d.sent(record, None, now) if is_back else new)
