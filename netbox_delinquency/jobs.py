@@ -23,7 +23,7 @@ from nornir_tasks.preparing import check_point
 from .billing.ingest import lapse_clearing, work_inbox
 from .choices import EventStatusChoices, OutcomeChoices, RunStatusChoices
 from .enforcement import control
-from .enforcement.conduct import begin_run, conduct, is_abandoned, waiting_points, waiting_runs
+from .enforcement.conduct import begin_run, conduct, finish_run, is_abandoned, waiting_points, waiting_runs
 from .enforcement.errors import RunRefusedError
 from .enforcement.execute import watch_points, work_point
 from .enforcement.halts import note_halt, why_held
@@ -43,6 +43,8 @@ RESTORE_QUEUE = 'netbox_delinquency.restore'
 
 # An event that lies in the inbox for so long was stored while the queue was down.
 FORGOTTEN_AFTER = timedelta(minutes=1)
+# A point where another run holds our lines is come back to after so long.
+BUSY_PAUSE = timedelta(seconds=15)
 
 logger = logging.getLogger('netbox_delinquency.jobs')
 
@@ -97,7 +99,8 @@ class WorkPoint(JobRunner):
             if halt := why_held(waiting, point):
                 note_halt(waiting, halt)
             else:
-                enqueue_points(waiting, [point])
+                later = timezone.now() + BUSY_PAUSE if work.busy and waiting.pk == run else None
+                enqueue_points(waiting, [point], schedule_at=later)
         if set(work.outcomes) - {*OutcomeChoices.SUCCESS, OutcomeChoices.SKIPPED}:
             raise JobFailed
 
@@ -282,7 +285,15 @@ def start_run(pk: int) -> EnforcementRun:
 
 def resume_run(run: EnforcementRun, now: datetime) -> EnforcementRun:
     """Resume a paused run, and queue what it waits for. Raises `RunRefusedError`."""
-    run = control.resume_run(run, now)
+    return _go_on(control.resume_run(run, now))
+
+
+def leave_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementRun:
+    """A runbook lets go of its run; what it leaves of one that gives access back is queued for the workers at once."""
+    return _go_on(finish_run(run, reason, now))
+
+
+def _go_on(run: EnforcementRun) -> EnforcementRun:
     carry_on(run.pk)
     enqueue_points(run, waiting_points(run))
     return run
@@ -305,8 +316,8 @@ def carry_on(pk: int, watched: bool = False) -> None:
         )
 
 
-def enqueue_points(run: EnforcementRun, points: Iterable[int]) -> None:
-    """Queue these points of a run, by primary key; none that has a job already which will come to it."""
+def enqueue_points(run: EnforcementRun, points: Iterable[int], schedule_at: datetime | None = None) -> None:
+    """Queue these points of a run, by primary key, now or for later; none that a job of its own will come to anyway."""
     names = dict(EnforcementPoint.objects.filter(pk__in=list(points)).values_list('pk', 'name'))
     queued = _queued_jobs(run)
     for pk, name in names.items():
@@ -316,6 +327,7 @@ def enqueue_points(run: EnforcementRun, points: Iterable[int]) -> None:
         WorkPoint.enqueue(
             instance=run,
             name=title,
+            schedule_at=schedule_at,
             queue_name=_queue(run),
             notifications=JobNotificationChoices.NOTIFICATION_NEVER,
             job_timeout=get_settings().job_timeout_seconds,

@@ -81,8 +81,9 @@ def apply(
     """Execute an approved run from here, journaling to NetBox; goes on where an abandoned one was left.
 
     Rows go in the waves of their plan. It stops by itself where too much goes wrong, where NetBox pauses the run or
-    stops enforcement, and cleanly on Ctrl-C: rows not begun stay open, and the run is paused. What gives access back
-    has no waves, nothing but Ctrl-C and the deadline stops it, and NetBox's workers go on with it then.
+    stops enforcement, where another run does not let go of lines within a minute (no further wave is begun then), and
+    cleanly on Ctrl-C: rows not begun stay open, and the run is paused. What gives access back has no waves; only lines
+    that are not let go of, Ctrl-C and the deadline leave rows of it open, and NetBox's workers go on with them.
     """
     with sentences():
         netbox = NetBox.from_environment()

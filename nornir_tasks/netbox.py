@@ -64,21 +64,22 @@ class _Session(requests.Session):
 class NetBox:
     """The plugin's REST API. All methods raise `NetBoxError`.
 
-    Each is a runbook of its own: what one has begun, another of the same user cannot go on with unawares.
+    Each is a runbook of its own: what one has begun, another of the same user cannot go on with unawares. `runbook_id`
+    (at most 36 letters, digits and hyphens; a random one where none is given) is its name: who knows it goes on as it.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, runbook_id: str = '') -> None:
         self._api = pynetbox.api(url, token=token)
         self._api.http_session = _Session()
-        self._api.http_session.headers['Runbook-Id'] = secrets.token_hex(4)
+        self._api.http_session.headers['Runbook-Id'] = runbook_id or secrets.token_hex(4)
 
     @classmethod
-    def from_environment(cls) -> NetBox:
+    def from_environment(cls, runbook_id: str = '') -> NetBox:
         """By `NETBOX_URL` and `NETBOX_TOKEN`. Raises `ConfigurationError` where either is missing."""
         missing = [name for name in ('NETBOX_URL', 'NETBOX_TOKEN') if not os.environ.get(name)]
         if missing:
             raise ConfigurationError(f'set {" and ".join(missing)}: the address of NetBox, and an API token of yours')
-        return cls(os.environ['NETBOX_URL'], os.environ['NETBOX_TOKEN'])
+        return cls(os.environ['NETBOX_URL'], os.environ['NETBOX_TOKEN'], runbook_id)
 
     def rows(self, path: str, **filters: Any) -> Iterator[dict[str, Any]]:
         """All rows of a list (`runs`, `changes`, …) by its filters, page after page."""

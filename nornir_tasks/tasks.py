@@ -23,7 +23,7 @@ from nornir_tasks.stopping import Pace, Stop
 
 SETTLE_SECONDS = 5.0  # how long a session that we dropped may take to come back before it counts as offline
 SETTLE_PAUSE = 0.25
-BUSY_SECONDS = 60.0  # how long a line held by another run is waited for, while others may want the point
+BUSY_SECONDS = 60.0  # how long a line held by another run is waited for, unless the caller says otherwise
 BUSY_PAUSE = 0.1
 ASK_SECONDS = 1.0  # how often the journal is asked, while rows are being sent, whether to halt
 
@@ -70,13 +70,18 @@ def watch_point(task: Task, journal: Journal) -> Result:
 
 
 def enforce(
-    task: Task, changes: Mapping[str, Sequence[AccessChange]], journal: Journal, stop: Stop | None = None
+    task: Task,
+    changes: Mapping[str, Sequence[AccessChange]],
+    journal: Journal,
+    stop: Stop | None = None,
+    patience_s: float | None = None,
 ) -> Result:
     """Drive this point's lines out of `changes` (by point name) to where they should be, journaling to `journal`.
 
     `result` is `list[ChangeResult]`, one a row that was closed; `halted` says why others were left open, where they
-    were. A crash of the driver (not an `EnforcementError`, which is a point's failure) closes the open rows as unknown
-    and then reaches Nornir.
+    were, and `busy` how many of them because another run did not let go of their lines within `patience_s` seconds
+    (`None`: `BUSY_SECONDS`). A crash of the driver (not an `EnforcementError`, which is a point's failure) closes the
+    open rows as unknown and then reaches Nornir.
     """
     point: Point = task.host.data['point']
     work = PointWork(
@@ -87,6 +92,7 @@ def enforce(
         name=point.name,
         rate_per_s=point.rate_per_s,
         stop=stop,
+        patience_s=patience_s,
     )
     try:
         work.run(changes[task.host.name])
@@ -98,6 +104,7 @@ def enforce(
         changed=any(result.outcome is Outcome.APPLIED for result in work.results),
         failed=not all(result.outcome.is_success for result in work.results),
         halted=work.halted,
+        busy=work.busy,
     )
 
 
@@ -117,6 +124,7 @@ class PointWork:
         name: str = '',
         rate_per_s: float | None = None,
         stop: Stop | None = None,
+        patience_s: float | None = None,
     ) -> None:
         self.connect = connect
         self.batch_size = batch_size
@@ -125,9 +133,11 @@ class PointWork:
         self.name = name
         self.pace = Pace(rate_per_s)
         self.stop = stop or Stop()
+        self.patience_s = BUSY_SECONDS if patience_s is None else patience_s
         self.results: list[ChangeResult] = []
         self.dead: EnforcementError | None = None
         self.halted = ''
+        self.busy = 0  # rows left open because another run is changing their lines
         self._left: set[str] = set()  # given back: surely not sent
         self._looked = False
         self._asked_at = 0.0
@@ -149,7 +159,7 @@ class PointWork:
             raise
 
     def _work(self, changes: Sequence[AccessChange]) -> None:
-        """Batch after batch. Rows whose line another run holds are tried again for `BUSY_SECONDS`, then left open."""
+        """Batch after batch. Rows whose line another run holds are tried again for `patience_s`, then left open."""
         waiting, patience = list(changes), None
         while waiting:
             busy: list[AccessChange] = []
@@ -161,9 +171,10 @@ class PointWork:
                 if self.halted:
                     return
             waiting = busy
-            patience = patience or time.monotonic() + BUSY_SECONDS
+            patience = patience or time.monotonic() + self.patience_s
             if waiting and time.monotonic() > patience:
-                self.halted = f'another run is changing {len(waiting)} of these lines: they wait until it lets go'
+                self.busy = len(waiting)
+                self.halted = f'another run is changing {self.busy} of these lines: they wait until it lets go'
                 return
             if waiting:
                 self.stop.wait(BUSY_PAUSE)

@@ -198,15 +198,24 @@ class _JournaledWork(_Work):
     def __init__(self, waves: Sequence[Wave], limits: BreakerLimits | None, stop: Stop, watch: Watch) -> None:
         super().__init__(waves, limits, stop)
         self.watch = watch
+        self._waits = ''
 
     def ended(self, result: MultiResult) -> None:
-        pass
+        """Its rows were judged as they were closed. Those that another run kept from us are still to be, see `ask`."""
+        if getattr(result[0], 'busy', 0):
+            self._waits = getattr(result[0], 'halted', '')
 
     def wave_ended(self) -> None:
         pass
 
     def ask(self) -> None:
-        """A run may be paused while it soaks; and whoever keeps its journal sees that it is alive."""
+        """A run may be paused while it soaks; and whoever keeps its journal sees that it is alive.
+
+        No wave follows one that another run's hold on its lines has left unfinished.
+        """
+        if self._waits:
+            self.stop.pull(self._waits)
+            return
         try:
             halt = self.watch.claim(()).halt
         except Exception as error:  # noqa: BLE001 - it may be any journal's

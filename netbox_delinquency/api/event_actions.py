@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -38,6 +39,6 @@ class EventActionsMixin:
         body.is_valid(raise_exception=True)
         allowed = BillingEvent.objects.restrict(request.user, 'process')
         chosen = chosen_by(request, body.validated_data['filters'], BillingEventFilterSet, allowed)
-        if count := process_again(chosen.order_by()):
+        if count := process_again(chosen.order_by(), timezone.now()):
             enqueue_inbox()
         return Response({'queued': count}, status=HTTP_202_ACCEPTED)

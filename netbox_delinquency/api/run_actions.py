@@ -27,13 +27,13 @@ from nornir_tasks.change import ChangeResult, Outcome, Reading
 
 from ..choices import RunStatusChoices
 from ..enforcement import control
-from ..enforcement.conduct import begin_run, finish_run
+from ..enforcement.conduct import begin_run
 from ..enforcement.errors import RunRefusedError
 from ..enforcement.journal import DatabaseJournal
 from ..enforcement.plan import approve_run, plan_runs, unplanned_lines
 from ..enforcement.progress import progress
 from ..filtersets import AccessLineFilterSet
-from ..jobs import enqueue_run, resume_run
+from ..jobs import enqueue_run, leave_run, resume_run
 from ..models import AccessLine, EnforcementPoint, EnforcementRun
 from .serializers import EnforcementRunSerializer
 
@@ -359,8 +359,11 @@ class RunActionsMixin:
     @document(FinishRequest, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def finish(self, request, pk):
-        """End a run whose rows are all closed; one with rows left open is paused until somebody resumes it."""
+        """End a run whose rows are all closed; one with rows left open is paused until somebody resumes it.
+
+        Of one that gives access back they are queued for the workers.
+        """
         run = self._run(pk)
         if run.executor != self._executor():
             raise Refused(run.being_worked_on)
-        return self._answer(finish_run(run, self._body(FinishRequest)['reason'], timezone.now()))
+        return self._answer(leave_run(run, self._body(FinishRequest)['reason'], timezone.now()))

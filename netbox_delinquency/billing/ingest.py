@@ -42,19 +42,20 @@ def store_event(source: BillingSource, event_id: str, body: str, now: datetime) 
         # In bulk: NetBox's change log wants a user, and a billing system is none. Conflicts are duplicates.
         BillingEvent.objects.bulk_create([BillingEvent(**mine, event_type=kind, body=body)], ignore_conflicts=True)
         again = BillingEvent.objects.filter(**mine, status__in=EventStatusChoices.CAME_TO_NOTHING)
-        again.update(event_type=kind, body=body, received_at=now)
-        process_again(again)
+        again.update(event_type=kind, body=body)
+        process_again(again, now)
         BillingSource.objects.filter(pk=source.pk).update(last_event_at=now)
     return BillingEvent.objects.get(**mine), is_new
 
 
-def process_again(events: QuerySet[BillingEvent]) -> int:
+def process_again(events: QuerySet[BillingEvent], now: datetime) -> int:
     """Put those of `events` that came to nothing back into the inbox, and return how many.
 
-    Their contract may be known by now. What took effect is never worked twice.
+    Their contract may be known by now. What took effect is never worked twice. They count as received `now`: a source
+    is late by what has lain unread since, not by how old that is.
     """
     nothing = events.filter(status__in=EventStatusChoices.CAME_TO_NOTHING)
-    return nothing.update(status=EventStatusChoices.RECEIVED, message='', processed_at=None)
+    return nothing.update(status=EventStatusChoices.RECEIVED, received_at=now, message='', processed_at=None)
 
 
 def work_inbox(clock: Callable[[], datetime] = timezone.now) -> Iterator[set[int]]:

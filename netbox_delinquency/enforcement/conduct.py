@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import F, Min, OuterRef, Subquery
 from django.utils import timezone
 
 from ..choices import OutcomeChoices, RunStatusChoices
 from ..events import RUN_COMPLETED, RUN_STARTED, send_run_event
-from ..models import EnforcementRun, EnforcementSettings
+from ..models import EnforcementRun, EnforcementSettings, RunPoint
 from .control import is_alive, notify_starter, pause_run
 from .errors import RunRefusedError
 from .halts import deadline_passed, note_halt, why_halt
@@ -120,10 +120,16 @@ def waiting_points(run: EnforcementRun) -> list[int]:
 
 
 def waiting_runs(point: int, lane_kinds: list[str]) -> list[EnforcementRun]:
-    """The runs of these kinds with open rows at a point in the wave under way, oldest first."""
+    """The runs of these kinds with open rows at a point in the wave under way.
+
+    First who never had the point, then who had it longest ago: one whose lines are busy, and which comes again and
+    again, does not keep a newer one from it.
+    """
     running = EnforcementRun.objects.filter(status=RunStatusChoices.RUNNING, kind__in=lane_kinds)
-    found = running.filter(changes__point=point, changes__outcome='').distinct().order_by('started_at')
-    return [run for run in found if point in waiting_points(run)]
+    had_at = RunPoint.objects.filter(run=OuterRef('pk'), point=point).values('heartbeat_at')
+    found = running.filter(changes__point=point, changes__outcome='').annotate(had_at=Subquery(had_at)).distinct()
+    in_turn = found.order_by(F('had_at').asc(nulls_first=True), 'started_at')
+    return [run for run in in_turn if point in waiting_points(run)]
 
 
 @transaction.atomic
@@ -131,14 +137,16 @@ def finish_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementRu
     """A runbook lets go of its run: one whose rows are all closed has ended.
 
     One with rows left is paused, for the `reason`: what made the runbook stop must not be gone over by the workers, who
-    take up what falls silent. A run that gives access back is theirs then.
+    take up what falls silent. A run that gives access back is theirs at once.
     """
     run = EnforcementRun.objects.select_for_update().get(pk=run.pk)
     if run.status != RunStatusChoices.RUNNING:
         return run
     if not run.changes.filter(outcome='').exists():
         _end(run, now)
-    elif lane_of(run.kind) != RESTORE:
+    elif lane_of(run.kind) == RESTORE:
+        run.advance(executor='')
+    else:
         pause_run(run, f'{run.executor} left it: {reason}', now)
         run.refresh_from_db()
     return run

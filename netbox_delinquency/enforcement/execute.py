@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections import Counter
@@ -10,30 +11,39 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from nornir.plugins.runners import ThreadedRunner
+from nornir.plugins.runners import SerialRunner, ThreadedRunner
 
 from nornir_tasks.change import AccessChange, ChangeResult, Outcome, Reading, Reply, judge
 from nornir_tasks.inventory import nornir_for
-from nornir_tasks.journal import MemoryJournal
-from nornir_tasks.runner import read_all, run_changes
-from nornir_tasks.tasks import watch_point
+from nornir_tasks.journal import MemoryJournal, ReportingJournal
+from nornir_tasks.runner import read_all
+from nornir_tasks.tasks import enforce, watch_point
 
 from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
-from .halts import budget, note_halt, why_halt
+from .halts import budget, forget_halt, note_halt, why_halt
 from .journal import DatabaseJournal, forget_dead_claims
 from .lanes import ENFORCE, hold_point, lane_of
 
 __all__ = ('Work', 'watch_points', 'work_point')
 
+# How long a worker waits for lines that another run is changing: it comes again, and others may want it, or the point.
+PATIENCE_SECONDS = 5.0
+
+logger = logging.getLogger('netbox_delinquency.enforcement')
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What came of a job at a point: `taken` by another worker, or rows by outcome; `halt` says why others are left."""
+    """What came of a job at a point: `taken` by another worker, or rows by outcome; `halt` says why others are left.
+
+    With `busy` another run is changing their lines: it is of no use to come again at once.
+    """
 
     taken: bool = False
     outcomes: Counter[str] = field(default_factory=Counter)
     halt: str = ''
+    busy: bool = False
 
 
 def work_point(run_pk: int, point_pk: int) -> Work:
@@ -74,11 +84,24 @@ def _work(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Work:
     if left is not None:
         where = replace(where, batch_size=max(1, min(where.batch_size, left)))
     journal = DatabaseJournal(run)
+    results: list[ChangeResult] = []
     # One point stays in this thread, and so with the database session that holds the lock on it.
-    results = run_changes([where], {where.name: [row.as_change() for row in rows]}, journal, parallel=1)
+    with nornir_for([where], SerialRunner()) as nornir:
+        (answer,) = nornir.run(
+            task=enforce,
+            changes={where.name: [row.as_change() for row in rows]},
+            journal=ReportingJournal(journal, results.append),
+            patience_s=PATIENCE_SECONDS,
+        ).values()
     if journal.lost is not None:
         raise journal.lost
-    return Work(outcomes=Counter(str(result.outcome) for result in results))
+    if answer.exception is not None:
+        logger.error('point %s: driver crashed', point, exc_info=answer.exception)
+    busy = bool(getattr(answer[0], 'busy', 0))
+    waits = f'another run is changing lines of {point}: they wait until it lets go'
+    note = note_halt if busy else forget_halt
+    note(run, waits)
+    return Work(outcomes=Counter(str(result.outcome) for result in results), halt=waits if busy else '', busy=busy)
 
 
 def _halted(run: EnforcementRun, halt: str) -> Work:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from nornir_tasks.change import AccessState
+from nornir_tasks.change import AccessState, Reading
 
 from ..choices import ContractStatusChoices, LineStatusChoices, PointStatusChoices
 from ..models import AccessLine, Contract, EnforcementChange
+from ..models.state import hardest
 from ..policy.facts import may_start
 from .lanes import RESTORE, lane_of
 
@@ -15,7 +16,7 @@ __all__ = ('why_not',)
 
 
 def why_not(
-    row: EnforcementChange, line: AccessLine, now: datetime, spared: str = '', found: AccessState | None = None
+    row: EnforcementChange, line: AccessLine, now: datetime, spared: str = '', found: Reading | None = None
 ) -> str:
     """Why a row may not be sent as the facts stand now; empty where it may.
 
@@ -46,10 +47,12 @@ def why_not(
 
 
 def _why_not_harder(
-    row: EnforcementChange, contract: Contract, now: datetime, spared: str, found: AccessState | None
+    row: EnforcementChange, contract: Contract, now: datetime, spared: str, found: Reading | None
 ) -> str:
     source, expected = contract.source, row.expected or AccessState.normal()
-    was = found if found is not None and expected.is_harder_than(found) else expected
+    # By its harder half: where the session is normal and the stored policy blocks, a throttle still gives back.
+    seen = hardest(found) if found is not None else None
+    was = seen if seen is not None and expected.is_harder_than(seen) else expected
     is_harder = row.desired.is_harder_than(was)
     if is_harder and not source.enabled:
         return f'frozen: billing source {source} is disabled'
@@ -62,7 +65,8 @@ def _why_not_harder(
         return 'paid: nothing is owed'
     # What gives back is held by nothing, so what takes away must not go that way.
     if is_harder and not row.desired.is_harder_than(expected) and row.run_id and lane_of(row.run.kind) == RESTORE:
-        return f'the line was found {was}: this would take access away, and is planned anew as that'
+        then = 'and a revert takes none' if row.run.reverts_id else 'and is planned anew as that'
+        return f'the line was found {was}: this would take access away, {then}'
     # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.
     if is_harder and not may_start(contract, row.desired_mode, now):
         return 'closed: by the policy nothing may start at this hour; plan it again'

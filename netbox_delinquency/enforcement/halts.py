@@ -15,7 +15,7 @@ from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings
 from .lanes import ENFORCE, RESTORE, kinds_of, lane_of
 
-__all__ = ('HOUR', 'budget', 'deadline_passed', 'note_halt', 'why_halt', 'why_held')
+__all__ = ('HOUR', 'budget', 'deadline_passed', 'forget_halt', 'note_halt', 'why_halt', 'why_held')
 
 HOUR = timedelta(hours=1)
 CAP_LOCK = 0x64656C63  # "delc": who counts rows against a cap does it alone
@@ -56,6 +56,11 @@ def note_halt(run: EnforcementRun, reason: str) -> None:
     """Let whoever looks at a running run see why nothing is sent."""
     running = EnforcementRun.objects.filter(pk=run.pk, status=RunStatusChoices.RUNNING)
     running.exclude(halt_reason=reason).update(halt_reason=reason)
+
+
+def forget_halt(run: EnforcementRun, reason: str) -> None:
+    """Take back what was noted, where it is still what is shown."""
+    EnforcementRun.objects.filter(pk=run.pk, halt_reason=reason).update(halt_reason='')
 
 
 def budget(settings: EnforcementSettings, point: EnforcementPoint, now: datetime) -> tuple[int | None, str]:

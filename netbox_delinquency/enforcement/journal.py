@@ -12,13 +12,13 @@ from django.db.models import F
 from django.utils import timezone
 
 from nornir_tasks.breaker import Vitals
-from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading, ValueSet
+from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
 from nornir_tasks.journal import Claim
 
 from ..choices import LineChannelChoices, RunStatusChoices
 from ..events import LineEvents
 from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
-from ..models.access import BASELINE, IN_DOUBT, OBSERVED
+from ..models.access import BASELINE, IN_DOUBT, OBSERVED, POINT
 from ..models.state import state_fields
 from ..policy.evaluate import frozen
 from .control import is_alive, pause_run
@@ -122,7 +122,7 @@ class DatabaseJournal:
             closed = dict.fromkeys(before, 'cancelled')
         else:
             rows = self._open(before)
-        refused = self._refused(rows, now, {key: reading.observed for key, reading in before.items()})
+        refused = self._refused(rows, now, before)
         sent = {key: row for key, row in rows.items() if key not in refused}
         for key, row in sent.items():
             # A resumed row keeps what was read before it was first sent: that is what a revert returns to.
@@ -256,7 +256,7 @@ class DatabaseJournal:
         self,
         rows: Mapping[str, EnforcementChange],
         now: datetime,
-        found: Mapping[str, AccessState | ValueSet | None] | None = None,
+        found: Mapping[str, Reading] | None = None,
     ) -> dict[str, str]:
         """Why rows must not be sent as the facts stand now, and as their lines were `found`, by key.
 
@@ -331,14 +331,15 @@ def _close(row: EnforcementChange, result: ChangeResult, now: datetime) -> None:
 def _observe(line: AccessLine, row: EnforcementChange, result: ChangeResult, now: datetime) -> None:
     """Write what was read back onto the line; a result without a reading says nothing about it.
 
-    The baseline is taken from the journaled reading: of a resumed row the one from before it was first sent.
+    Nor do the parameters of a CPE, or a box that the line has left meanwhile. The baseline is taken from the journaled
+    reading: of a resumed row the one from before it was first sent.
     """
-    if row.values is not None:
-        return  # parameters of a CPE say nothing about its line's access
+    if row.values is not None or getattr(line, f'{POINT[row.channel]}_id') != row.point_id:
+        return
     before = Reading.from_dict(row.before) if row.before else None
     if before is not None and before.is_(AccessState.normal()) and before.detail:
         setattr(line, BASELINE[row.channel], dict(before.detail))
-    if result.after is not None and result.after.observed is not None:
-        line.observe(row.channel, result.after.observed, now)
+    if result.after is not None:
+        line.take(row.channel, result.after, now)
     if should_pin(row, line):
         line.pinned = True  # or the next evaluation would undo what a person wanted

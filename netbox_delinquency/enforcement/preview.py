@@ -221,7 +221,7 @@ def _warnings(run: EnforcementRun, parts: Sequence[PointPart], now: datetime) ->
     found = [
         (kind, counts[kind], text.format(rows=counts[kind]))
         for kind, text in (
-            ('doubt', _('{rows} lines are in doubt: something was sent to them, and they have not been read since.')),
+            ('doubt', _('{rows} lines are in doubt: not read since something was sent to them, or found half-done.')),
             ('stale', _('{rows} lines were not read for a day, or never: they may stand otherwise than shown.')),
         )
     ]

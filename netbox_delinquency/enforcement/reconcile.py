@@ -142,7 +142,7 @@ def _write(side: str, known: dict[int, tuple], readings: dict[int, Reading], sta
             report += Report(busy=1)
         else:
             intended = line.intended_at(side)
-            line.observe(side, _state_of(reading, intended), started)
+            line.take(side, reading, started)
             if reading.is_(AccessState.normal()) and reading.detail:
                 setattr(line, BASELINE[side], dict(reading.detail))
             written.append(line)
@@ -152,16 +152,6 @@ def _write(side: str, known: dict[int, tuple], readings: dict[int, Reading], sta
     columns = [*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', IN_DOUBT[side], BASELINE[side]]
     AccessLine.objects.bulk_update(written, columns, batch_size=500)
     return report
-
-
-def _state_of(reading: Reading, intended: AccessState) -> AccessState:
-    """The line's state in one word: where stored policy and session differ, the one that is not as intended.
-
-    A stored policy that was reset shows itself at the next reconnect; it is to be put right before.
-    """
-    if reading.live == intended and reading.stored is not None:
-        return reading.stored
-    return reading.observed
 
 
 def _knowledge(line: AccessLine, side: str) -> tuple:

@@ -12,12 +12,13 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from nornir_tasks.change import AccessState
+from nornir_tasks.change import AccessState, Reading
 
 from ..choices import LineStatusChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from ..models import AccessLine, EnforcementChange, EnforcementRun
-from ..models.state import set_state
+from ..models.state import hardest, set_state
 from .errors import RunRefusedError
+from .lanes import RESTORE, lane_of
 from .plan import make_run
 
 __all__ = ('LeftOut', 'Reverting', 'is_revertible', 'may_revert_to', 'plan_revert', 'should_pin', 'unpin')
@@ -143,11 +144,20 @@ def may_revert_to(desired: AccessState, line: AccessLine, side: str) -> bool:
 def should_pin(row: EnforcementChange, line: AccessLine) -> bool:
     """Whether a line is pinned as this row of a run is closed: reverted by hand to less than policy wants.
 
-    Without it the next evaluation would do again what was just undone; so a revert that did not quite succeed pins too.
+    Without it the next evaluation would do again what was just undone; so a revert that did not quite succeed pins too,
+    and one that was not sent because its line was found with more access than it would have given back.
     """
-    if row.run.reverts_id is None or row.desired is None or row.outcome == OutcomeChoices.SKIPPED:
+    if row.run.reverts_id is None or row.desired is None:
+        return False
+    if row.outcome == OutcomeChoices.SKIPPED and not _was_found_softer(row):
         return False
     return line.intended_at(row.channel).is_harder_than(row.desired)
+
+
+def _was_found_softer(row: EnforcementChange) -> bool:
+    """Whether what was to give access back would have taken it from how its line was found."""
+    found = hardest(Reading.from_dict(row.after)) if row.after else None
+    return found is not None and lane_of(row.run.kind) == RESTORE and row.desired.is_harder_than(found)
 
 
 @transaction.atomic

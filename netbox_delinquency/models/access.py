@@ -10,11 +10,11 @@ from netbox.models import PrimaryModel
 from netbox.models.features import JobsMixin
 from utilities.querysets import RestrictedQuerySet
 
-from nornir_tasks.change import AccessState, AccessTarget
+from nornir_tasks.change import AccessState, AccessTarget, Reading
 
 from ..choices import AccessModeChoices, ContractStatusChoices, LineChannelChoices, LineStatusChoices
 from .lifecycle import LifecycleModel
-from .state import get_state, set_state, state_constraint, state_fields
+from .state import get_state, hardest, set_state, state_constraint, state_fields
 
 __all__ = ('AccessLine',)
 
@@ -283,6 +283,23 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         set_state(self, OBSERVED[side], state)
         setattr(self, f'{OBSERVED[side]}_at', now)
         setattr(self, IN_DOUBT[side], False)
+
+    def take(self, side: str, reading: Reading, now) -> None:
+        """Take a reading of this side, where it says anything; it is for the caller to save.
+
+        Where the stored policy and the session differ, one state stands for both. The harder one, if that is less than
+        intended: it drifts as what it is, and is given back at once. Else the one that is not as intended, and the line
+        is in doubt: by that one alone a later payment might find it right, and never see the other.
+        """
+        state, intended = hardest(reading), self.intended_at(side)
+        if state is None:
+            return
+        half_done = reading.stored is not None and reading.live is not None and reading.stored != reading.live
+        in_doubt = half_done and not state.is_harder_than(intended)
+        if in_doubt:
+            state = reading.stored if reading.live == intended else reading.live
+        self.observe(side, state, now)
+        setattr(self, IN_DOUBT[side], in_doubt)
 
     def save(self, *args, **kwargs):
         if self._state.adding and self.bras is None:

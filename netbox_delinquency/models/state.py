@@ -4,9 +4,9 @@ from typing import Any
 
 from django.db.models import CheckConstraint, Model, Q
 
-from nornir_tasks.change import AccessState, Mode
+from nornir_tasks.change import AccessState, Mode, Reading
 
-__all__ = ('get_state', 'is_state', 'set_state', 'state_constraint', 'state_fields')
+__all__ = ('get_state', 'hardest', 'is_state', 'set_state', 'state_constraint', 'state_fields')
 
 
 def state_fields(name: str) -> tuple[str, str, str]:
@@ -35,6 +35,14 @@ def is_state(name: str, state: AccessState) -> Q:
             for field, value in zip(state_fields(name), values, strict=True)
         }
     )
+
+
+def hardest(reading: Reading) -> AccessState | None:
+    """The harder of what is stored and what the session gets; `None` where nothing could be read."""
+    stored, live = reading.stored, reading.live
+    if reading.error or stored is None or live is None:
+        return reading.observed
+    return stored if stored.is_harder_than(live) else live
 
 
 def state_constraint(model: str, name: str, **extra: Any) -> CheckConstraint:

@@ -1,5 +1,6 @@
 from django.contrib import messages
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.translation import ngettext
 from netbox.views.generic.base import BaseObjectView
 from utilities.query import count_related
@@ -39,7 +40,7 @@ class EventListView(ListView):
 
 
 def process_and_tell(request, events) -> None:
-    count = process_again(events)
+    count = process_again(events, timezone.now())
     if count:
         enqueue_inbox()
     text = ngettext(

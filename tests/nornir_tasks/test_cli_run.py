@@ -5,7 +5,9 @@ import signal
 import threading
 import time
 
+from nornir_tasks import tasks
 from nornir_tasks.change import AccessState
+from nornir_tasks.netbox import NetBox
 from tests.simulators.fixtures import THROTTLED
 
 BLOCKED, NORMAL = AccessState.blocked(), AccessState.normal()
@@ -81,6 +83,35 @@ def test_a_first_line_that_goes_wrong_is_the_only_one(world):
     assert world.blocked == []
     assert world.netbox.runs[0]['status'] == 'paused'
     assert 'the whole first wave went wrong' in world.netbox.runs[0]['halt_reason']
+
+
+def test_a_line_that_another_run_does_not_let_go_of_ends_it_before_its_next_wave(world, monkeypatch):
+    monkeypatch.setattr(tasks, 'BUSY_SECONDS', 0.0)
+    run = world.approved()
+    held, claim = next(str(row['id']) for row in world.netbox.changes if row['wave'] == 2), world.netbox.do_claim
+
+    def claim_others(run, body):
+        return claim(run, body) | {'busy': [key for key in body['keys'] if key == held]}
+
+    world.netbox.do_claim = claim_others
+    result = world.cli('apply', run, '--soak', '0')
+    assert result.exit_code == 1
+    assert 'another run is changing 1 of these lines' in result.output
+    assert '7 rows are left open' in result.output
+    assert len(world.blocked) == 1
+    assert world.netbox.runs[0]['status'] == 'paused'
+
+    world.netbox.do_claim = claim
+    assert world.cli('apply', run, '--soak', '0', '--resume').exit_code == 0
+    assert len(world.blocked) == 8
+
+
+def test_a_runbook_may_keep_its_name_and_else_has_one_of_its_own(world):
+    def name(**options):
+        return NetBox.from_environment(**options)._api.http_session.headers['Runbook-Id']
+
+    assert name(runbook_id='night-shift') == 'night-shift'
+    assert name() != name()
 
 
 def test_ctrl_c_ends_it_cleanly_and_applying_again_goes_on(world):

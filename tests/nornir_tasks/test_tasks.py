@@ -132,7 +132,21 @@ def test_a_busy_row_is_tried_again_and_left_open_with_a_sentence(point):
     work.run([change('a'), change('b')])
     assert [(result.key, result.outcome) for result in work.results] == [('change-a', 'applied')]
     assert work.halted == 'another run is changing 1 of these lines: they wait until it lets go'
+    assert work.busy == 1
     assert point.sent == [('a', BLOCKED)]
+
+
+def test_how_long_a_busy_row_is_waited_for_is_for_the_caller_to_say(point):
+    class Held(MemoryJournal):
+        def claim(self, changes):
+            return Claim(busy=frozenset(change.key for change in changes))
+
+    for patience, least in ((0.0, 0.0), (0.3, 0.3), (None, tasks.BUSY_SECONDS)):
+        started = time.monotonic()
+        work = PointWork(point.driver, 2, Held(), patience_s=patience)
+        work.run([change('a')])
+        assert least <= time.monotonic() - started < least + 0.25
+        assert work.busy == 1
 
 
 def test_rows_are_journaled_before_they_are_sent(point):

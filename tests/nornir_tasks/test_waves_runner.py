@@ -268,6 +268,35 @@ def test_a_point_that_may_not_go_on_and_has_a_wave_of_its_own_does_not_hold_the_
     assert results.halted == {'bras-1': 'its hour is full'}
 
 
+class Busy(MemoryJournal):
+    """Another run holds these lines."""
+
+    def __init__(self, *held):
+        super().__init__()
+        self.held = frozenset(held)
+
+    def claim(self, changes):
+        return Claim(busy=self.held & {change.key for change in changes})
+
+
+def test_no_wave_follows_one_that_another_run_left_unfinished(world):
+    """Its breaker and its soak would judge a wave that has not been."""
+    changes = {
+        name: [AccessChange(row.key, row.target, row.desired, wave=1 + (n > 4)) for n, row in enumerate(rows)]
+        for name, rows in world.changes().items()
+    }
+    results = world.run(Busy('1/0'), changes, soak_s=60)
+    assert len(results) == 19
+    waits = 'another run is changing 1 of these lines: they wait until it lets go'
+    assert results.halted == dict.fromkeys(world.points, waits)
+
+
+def test_lines_that_are_busy_in_the_last_wave_hold_nobody_else(world):
+    results = world.run(Busy('1/24'))
+    assert len(results) == 99
+    assert list(results.halted) == ['bras-1']
+
+
 def test_a_pause_while_the_run_soaks_ends_it(world, monkeypatch):
     monkeypatch.setattr(waves_runner, 'ASK_SECONDS', 0.05)
     asked = []

@@ -188,6 +188,13 @@ class ConductTestCase(TestCase):
         run.refresh_from_db()
         self.assertEqual(waiting_points(run), [point.pk])
 
+    def test_a_point_that_is_come_back_to_later_is_not_queued_twice(self):
+        run, later = self.begun(names='a'), self.now + timedelta(seconds=15)
+        jobs.enqueue_points(run, [self.points[0].pk], schedule_at=later)
+        jobs.enqueue_points(run, [self.points[0].pk])
+        job = Job.objects.get(object_id=run.pk)
+        self.assertEqual((job.status, job.scheduled), ('scheduled', later))
+
     # The breaker
 
     def test_a_first_wave_that_goes_wrong_altogether_pauses_the_run_and_is_seen_by_who_started_it(self):
@@ -364,6 +371,20 @@ class ConductTestCase(TestCase):
         self.assertIn('being worked on by runbook of engineer', work_point(run.pk, point).halt)
         keys = [str(pk) for pk in run.changes.values_list('pk', flat=True)]
         self.assertIn('being worked on by runbook of engineer', DatabaseJournal(run).claim_rows(keys).halt)
+        self.assertEqual(self.blocked(), set())
+
+    def test_a_restore_that_its_runbook_leaves_is_the_workers_at_once(self):
+        self.observe(BLOCKED, 'ab')
+        run = self.approved(NORMAL, 'ab')
+        run = begin_run(run.pk, self.now, 'runbook of engineer')
+        self.assertEqual(waiting_points(run), [])
+        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue:
+            run = jobs.leave_run(run, 'it was cancelled', timezone.now())
+        self.assertEqual((run.status, run.executor), (RunStatusChoices.RUNNING, ''))
+        queued = {call.kwargs['point'] for call in enqueue.call_args_list}
+        self.assertEqual(queued, {point.pk for point in self.points})
+        for point in queued:
+            work_point(run.pk, point)
         self.assertEqual(self.blocked(), set())
 
     def test_only_what_runs_is_paused_and_only_what_is_paused_resumed(self):

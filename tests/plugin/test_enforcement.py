@@ -241,6 +241,64 @@ class EnforcementTestCase(TestCase):
         self.lines[0].refresh_from_db()
         self.assertEqual((self.lines[0].observed, self.lines[0].baseline), (BLOCKED, {}))
 
+    def test_a_half_done_block_leaves_the_line_in_doubt_and_a_payment_gives_back_what_is_stored(self):
+        self.point.half_applies = {'a'}
+        run = execute_run(self.approved(lines=self.lines[:1]).pk)
+        self.assertEqual(self.outcomes(run), {'a': 'partial'})
+        line = AccessLine.objects.get(username='a')
+        self.assertEqual((line.observed, line.in_doubt), (NORMAL, True))
+        intend(line, NORMAL)
+        (restore,) = plan_runs(unplanned_lines(), NOW)
+        self.assertEqual((restore.kind, restore.status), (RunKindChoices.RESTORE, RunStatusChoices.APPROVED))
+        self.assertEqual(self.outcomes(execute_run(restore.pk)), {'a': 'applied'})
+        self.assertEqual((self.point.stored['a'], self.point.live['a']), (NORMAL, NORMAL))
+        line.refresh_from_db()
+        self.assertEqual((line.observed, line.in_doubt), (NORMAL, False))
+        self.assertFalse(unplanned_lines().exists())
+
+    def test_a_line_that_never_converges_is_planned_once_a_round_however_it_goes_wrong(self):
+        """One in doubt since it is half-done, no more than one in doubt since nobody could read it."""
+        self.point.half_applies = {'a'}
+        self.point.lies_about = {'b'}
+        for _ in range(3):
+            run = execute_run(self.approved(lines=self.lines[:2]).pk)
+            self.assertEqual(self.outcomes(run), {'a': 'partial', 'b': 'failed'})
+            for line in self.lines:
+                line.refresh_from_db()
+            (again,) = plan_runs(unplanned_lines(), NOW)
+            self.assertEqual((again.kind, again.status), (RunKindChoices.ENFORCE, RunStatusChoices.PLANNED))
+            self.assertEqual(plan_runs(unplanned_lines(), NOW), [])
+            cancel_run(again, NOW)
+
+    def test_a_half_done_softer_step_is_still_one_that_gives_back(self):
+        """Doubt would make an enforcement of it, which waits for a person."""
+        observe(self.lines[0], BLOCKED)
+        self.point.stored['a'] = self.point.live['a'] = BLOCKED
+        self.point.half_applies = {'a'}
+        run = execute_run(self.approved(THROTTLED, self.lines[:1]).pk)
+        self.assertEqual(self.outcomes(run), {'a': 'partial'})
+        line = AccessLine.objects.get(username='a')
+        self.assertEqual((line.observed, line.in_doubt), (BLOCKED, False))
+        (again,) = plan_runs(unplanned_lines(), NOW)
+        self.assertEqual((again.kind, again.status), (RunKindChoices.RESTORE, RunStatusChoices.APPROVED))
+
+    def test_a_restore_of_the_stored_policy_is_not_held_because_the_session_has_more(self):
+        observe(self.lines[0], BLOCKED)
+        self.point.stored['a'] = BLOCKED
+        run = self.approved(THROTTLED, self.lines[:1])
+        self.assertEqual(run.kind, RunKindChoices.RESTORE)
+        self.assertEqual(self.outcomes(execute_run(run.pk)), {'a': 'applied'})
+        self.assertEqual((self.point.stored['a'], self.point.live['a']), (THROTTLED, THROTTLED))
+
+    def test_a_box_that_the_line_has_left_meanwhile_says_nothing_of_it(self):
+        line = self.lines[0]
+        observe(line, NORMAL)
+        elsewhere = make_point(name='bras-2')
+        self.point.after_row = lambda name: AccessLine.objects.filter(pk=line.pk).update(bras=elsewhere)
+        self.assertEqual(self.outcomes(execute_run(self.approved(lines=[line]).pk)), {'a': 'applied'})
+        line.refresh_from_db()
+        self.assertEqual((line.observed, line.in_doubt, line.baseline), (NORMAL, True, {}))
+
     def test_a_block_on_a_line_in_doubt_is_no_restore_however_it_was_last_seen(self):
         line = self.lines[0]
         observe(line, BLOCKED)

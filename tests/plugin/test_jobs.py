@@ -11,11 +11,13 @@ from users.models import User
 
 from netbox_delinquency import jobs
 from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
-from netbox_delinquency.enforcement.conduct import waiting_points
+from netbox_delinquency.enforcement.conduct import waiting_points, waiting_runs
 from netbox_delinquency.enforcement.control import DEAD_AFTER
 from netbox_delinquency.enforcement.errors import RunRefusedError
+from netbox_delinquency.enforcement.execute import work_point
 from netbox_delinquency.enforcement.journal import DatabaseJournal
 from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
+from netbox_delinquency.enforcement.progress import progress
 from netbox_delinquency.models import AccessLine, BillingEvent, Contract, EnforcementRun
 from nornir_tasks.change import AccessState
 from tests.plugin.factories import make_contract, make_line, make_point, make_policy, make_source
@@ -111,15 +113,66 @@ class JobsTestCase(TestCase):
         self.event('invoice.paid', 'C-True')
         self.work(jobs.WorkInbox)
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
-        with held, mock.patch('nornir_tasks.tasks.BUSY_SECONDS', 0):
+        with held, mock.patch('netbox_delinquency.enforcement.execute.PATIENCE_SECONDS', 0):
             self.work_queued()
         restore = EnforcementRun.objects.get(kind=RunKindChoices.RESTORE)
         self.assertEqual((restore.status, restore.outcomes()), (RunStatusChoices.RUNNING, {'': 1}))
-        self.assertEqual(self.queued(), [restore.pk], 'whoever waits for the point comes in between')
+        self.assertEqual(self.queued(), [restore.pk])
+        wait = self.enqueue.call_args.kwargs['schedule_at'] - datetime.now(tz=UTC)
+        self.assertTrue(timedelta(seconds=10) < wait < timedelta(seconds=20), wait)
+        self.assertIn('another run is changing lines of bras-', restore.halt_reason)
         self.work_queued()
         self.assertEqual(self.point.live[self.lines[1].username], NORMAL)
         restore.refresh_from_db()
-        self.assertEqual(restore.status, RunStatusChoices.COMPLETED)
+        self.assertEqual((restore.status, restore.halt_reason), (RunStatusChoices.COMPLETED, ''))
+
+    def test_a_worker_lets_go_of_a_busy_line_in_seconds_and_who_waits_for_the_point_is_queued_at_once(self):
+        AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        runs = [plan_runs(unplanned_lines().filter(pk=line.pk), NOW)[0] for line in self.lines]
+        for run in runs:
+            jobs.start_run(run.pk)
+        self.enqueue.reset_mock()
+        busy, other = runs
+        held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
+        with held, mock.patch('nornir_tasks.tasks.BUSY_PAUSE', 1.0):
+            started = datetime.now(tz=UTC)
+            self.work(jobs.WorkPoint, run=busy.pk, point=self.lines[0].bras_id)
+        self.assertLess(datetime.now(tz=UTC) - started, timedelta(seconds=10))
+        later = {call.kwargs['run']: bool(call.kwargs['schedule_at']) for call in self.enqueue.call_args_list}
+        self.assertEqual(later, {busy.pk: True, other.pk: False})
+        self.assertEqual(self.queued(), [other.pk, busy.pk])
+
+    def test_a_run_whose_lines_stay_busy_does_not_keep_a_newer_one_from_the_point(self):
+        """Two workers, one point: who ends there queues both, and the other worker's job finds the point taken."""
+        AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        older, newer = (plan_runs(unplanned_lines().filter(pk=line.pk), NOW)[0] for line in self.lines)
+        for run in (older, newer):
+            jobs.start_run(run.pk)
+        point = self.lines[0].bras_id
+        self.assertEqual(waiting_runs(point, ['restore']), [older, newer])
+        held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
+        with held, mock.patch('netbox_delinquency.enforcement.execute.PATIENCE_SECONDS', 0):
+            for had, turns in ((older, [newer, older]), (newer, [older, newer]), (older, [newer, older])):
+                work_point(had.pk, point)
+                self.assertEqual(waiting_runs(point, ['restore']), turns)
+
+    def test_a_point_no_longer_busy_says_nothing_of_it_while_its_run_goes_on_elsewhere(self):
+        elsewhere = make_line(contract=self.contracts[1], bras=make_point(name='bras-other'))
+        self.point.add(elsewhere.username, BLOCKED)
+        AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        lines = AccessLine.objects.filter(pk__in=[self.lines[0].pk, elsewhere.pk])
+        (restore,) = plan_runs(lines, NOW)
+        jobs.start_run(restore.pk)
+        held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
+        with held, mock.patch('netbox_delinquency.enforcement.execute.PATIENCE_SECONDS', 0):
+            self.assertTrue(work_point(restore.pk, self.lines[0].bras_id).busy)
+        self.assertIn('another run is changing lines', progress(self.fresh(restore), NOW).halt_reason)
+        self.assertFalse(work_point(restore.pk, self.lines[0].bras_id).busy)
+        restore = self.fresh(restore)
+        self.assertEqual((restore.status, restore.halt_reason), (RunStatusChoices.RUNNING, ''))
+
+    def fresh(self, run):
+        return EnforcementRun.objects.get(pk=run.pk)
 
     def test_a_run_with_a_wrong_row_fails_its_job_and_names_the_counts(self):
         self.owe()

@@ -137,6 +137,29 @@ class ReadingTest(ReconcileTestCase):
         self.assertEqual(reconcile_point(self.bras).too_soft, 1)
         self.assertEqual(self.line().observed, NORMAL)
 
+    def test_a_line_found_half_done_is_in_doubt_and_a_payment_is_not_lost_on_it(self):
+        for stored, live, seen in ((BLOCKED, NORMAL, NORMAL), (NORMAL, BLOCKED, NORMAL)):
+            with self.subTest(stored=stored, live=live):
+                self.put('a', BLOCKED, BLOCKED)
+                self.box.stored['a'], self.box.live['a'] = stored, live
+                self.assertEqual(reconcile_point(self.bras).too_soft, 1)
+                self.assertEqual((self.line().observed, self.line().in_doubt), (seen, True))
+                intend(self.line(), NORMAL)
+                (restore,) = plan_runs(unplanned_lines(), timezone.now())
+                self.assertEqual((restore.kind, restore.status), ('restore', RunStatusChoices.APPROVED))
+                execute_run(restore.pk)
+                self.assertEqual((self.box.stored['a'], self.line().in_doubt), (NORMAL, False))
+
+    def test_a_line_half_of_which_has_less_than_it_should_is_given_back_at_once(self):
+        for stored, live in ((BLOCKED, THROTTLED), (THROTTLED, BLOCKED), (BLOCKED, NORMAL)):
+            with self.subTest(stored=stored, live=live):
+                self.put('a', THROTTLED, THROTTLED)
+                self.box.stored['a'], self.box.live['a'] = stored, live
+                report = reconcile_point(self.bras)
+                self.assertEqual((report.too_hard, self.line().observed, self.line().in_doubt), (1, BLOCKED, False))
+                execute_run(report.restores[0])
+                self.assertEqual((self.box.stored['a'], self.box.live['a']), (THROTTLED, THROTTLED))
+
     def test_a_cpe_is_asked_only_where_it_was_to_have_something(self):
         acs = make_point(name='acs')
         AccessLine.objects.update(acs=acs)

@@ -115,7 +115,7 @@ class RevertTest(TestCase):
         restore = execute_run(self.approved(NORMAL).pk)
         self.assertEqual(set(self.outcomes(restore).values()), {'applied'})
         planned = plan_revert(restore, NOW)
-        self.assertEqual((planned.runs, [left.line for left in planned.left_out]), ((), list('abcd')))
+        self.assertEqual((planned.runs, {left.line for left in planned.left_out}), ((), set('abcd')))
         self.assertIn('a revert takes no access away', planned.left_out[0].reason)
         self.assertEqual(set(self.point.live.values()), {NORMAL})
 
@@ -180,6 +180,22 @@ class RevertTest(TestCase):
         self.point.before_apply = lambda: None
         self.revert(run)
         self.assertEqual((self.point.live['a'], self.line('a').pinned), (NORMAL, True))
+
+    def test_a_line_found_with_more_than_its_revert_gives_keeps_it_and_is_blocked_by_nobody_anew(self):
+        """Its box forgot the block: the subscriber whom a person wanted to have more is not cut by the evaluation."""
+        observe(self.lines[0], THROTTLED)
+        self.point.stored['a'] = self.point.live['a'] = THROTTLED
+        run = self.blocked(lines=self.lines[:1])
+        (revert,) = plan_revert(run, NOW, author=self.user).runs
+        self.assertEqual((revert.kind, revert.changes.get().desired), (RunKindChoices.RESTORE, THROTTLED))
+        approve_run(revert, revert.plan_hash, NOW, approver=self.user)
+        self.point.stored['a'] = self.point.live['a'] = NORMAL
+        self.point.sent.clear()
+        row = execute_run(revert.pk).changes.get()
+        self.assertEqual((row.outcome, self.point.sent), ('skipped', []))
+        self.assertIn('found normal: this would take access away, and a revert takes none', row.message)
+        self.assertEqual((self.line('a').observed, self.line('a').pinned), (NORMAL, True))
+        self.assertEqual(plan_runs(unplanned_lines(), NOW), [])
 
     def test_a_row_that_was_half_done_before_is_left_out(self):
         self.point.stored['a'] = BLOCKED

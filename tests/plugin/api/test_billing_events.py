@@ -1,5 +1,6 @@
 """Billing events: written once, never changed, and their body never shown."""
 
+from datetime import timedelta
 from unittest import mock
 
 from core.models import ObjectChange
@@ -97,7 +98,8 @@ class BillingEventAPITest(PluginViewTestCase):
         url = f'{self._get_list_url()}process/'
         events = BillingEvent.objects.order_by('pk')
         for event, status in zip(events, ('failed', 'unmatched', 'processed', 'unmatched'), strict=True):
-            BillingEvent.objects.filter(pk=event.pk).update(status=status)
+            long_ago = timezone.now() - timedelta(days=7)
+            BillingEvent.objects.filter(pk=event.pk).update(status=status, received_at=long_ago)
         self.send('post', url, {'filters': {'status': ['unmatched']}}, 403)
         self.may('process_billingevent')
         with mock.patch('netbox_delinquency.api.event_actions.enqueue_inbox') as enqueue:
@@ -108,6 +110,7 @@ class BillingEventAPITest(PluginViewTestCase):
             assert self.send('post', url, wanted, 202) == {'queued': 1}
             enqueue.assert_called_once_with()
         assert list(events.values_list('status', flat=True)) == ['failed', 'received', 'processed', 'unmatched']
+        assert not events[1].source.is_late(timezone.now()), 'it lies in the inbox since now'
 
     def test_an_event_received_already_is_refused(self):
         self.may('add_billingevent')

@@ -188,11 +188,15 @@ class RunActionsTestCase(APITestCase):
         self.assertEqual(again['executor'], f'runbook of {self.user.username}')
         self.assertGreater(again['taken_up_at'], run['taken_up_at'])
 
-    def test_a_restore_with_rows_left_is_never_paused(self):
+    def test_a_restore_with_rows_left_is_never_paused_and_the_workers_take_it_up_at_once(self):
         run = self.begun()
         EnforcementRun.objects.filter(pk=run['id']).update(kind='restore')
-        left = self.post('finish', {'reason': 'it was cancelled'}, run['id'])
-        self.assertEqual(left['status']['value'], RunStatusChoices.RUNNING)
+        self.post('claim', {'keys': self.keys(run)}, run['id'])
+        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue:
+            left = self.post('finish', {'reason': 'it was cancelled'}, run['id'])
+        self.assertEqual((left['status']['value'], left['executor']), (RunStatusChoices.RUNNING, ''))
+        queued = {call.kwargs['point'] for call in enqueue.call_args_list}
+        self.assertEqual(queued, {line.bras_id for line in self.lines}, 'the workers go on with it')
 
     def test_a_run_that_was_not_begun_takes_no_journal(self):
         run = self.planned()
