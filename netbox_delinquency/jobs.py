@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
@@ -56,7 +56,11 @@ class WorkInbox(JobRunner):
         name = 'Billing inbox'
 
     def run(self, *args, **kwargs) -> None:
-        empty_inbox()
+        for runs in inbox_restores():
+            if runs:
+                # Their points are queued; where this worker is the only one, they are not to wait for the whole inbox.
+                enqueue_inbox()
+                return
 
 
 class ExecuteRun(JobRunner):
@@ -253,7 +257,8 @@ class Evaluate(PeriodicJob):
         name = 'Delinquency: evaluate'
 
     def run(self, *args, **kwargs) -> None:
-        empty_inbox()  # a payment that lies there, because its own worker is dead or busy, comes before any debt
+        for _ in inbox_restores():
+            pass  # a payment that lies there, because its own worker is dead or busy, comes before any debt
         now = timezone.now()
         if lapsed := lapse_clearing(now, get_settings().clearing_days):
             self.logger.warning('%d invoices were to clear and have not: they are owed again', lapsed)
@@ -265,15 +270,14 @@ class Evaluate(PeriodicJob):
                 start_run(run.pk)
 
 
-def empty_inbox() -> None:
-    """Work billing's events off; where they give access back, it is given back at once.
+def inbox_restores() -> Iterator[list[EnforcementRun]]:
+    """Work billing's events off, batch by batch; where they give access back it is given back at once, by these runs.
 
     What takes access away waits for the evaluation of all contracts: one plan, not one for each event.
     """
     for contracts in work_inbox():
         lines = unplanned_lines().filter(contract__in=contracts)
-        for run in plan_runs(lines, timezone.now(), restores_only=True):
-            start_run(run.pk)
+        yield [start_run(run.pk) for run in plan_runs(lines, timezone.now(), restores_only=True)]
 
 
 def start_run(pk: int) -> EnforcementRun:
@@ -473,8 +477,16 @@ def _enqueue_asking(job: type[JobRunner], instance, user, **arguments):
     )
 
 
-def enqueue_inbox():
-    """Queue the inbox; every event may turn out to restore, so all take the fast lane."""
+def enqueue_inbox() -> Job:
+    """Queue the inbox, unless a job is queued that has not begun: it will find whatever is there by then.
+
+    Every event may turn out to restore, so all take the fast lane; thousands of debts must not fill it with empty jobs.
+    """
+    now = timezone.now()
+    for job in WorkInbox.get_jobs().filter(status=JobStatusChoices.STATUS_PENDING):
+        if not is_lost(job, now):
+            return job
+        bury(job, now)
     return WorkInbox.enqueue(
         queue_name=RESTORE_QUEUE,
         notifications=JobNotificationChoices.NOTIFICATION_NEVER,

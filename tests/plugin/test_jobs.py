@@ -106,6 +106,34 @@ class JobsTestCase(TestCase):
         self.assertEqual((restore.status, restore.approver), (RunStatusChoices.COMPLETED, None))
         self.assertEqual(AccessLine.objects.get(pk=self.lines[1].pk).observed, NORMAL)
 
+    def test_a_flood_of_events_is_one_job_in_the_queue_not_thousands_before_a_payment(self):
+        first = jobs.enqueue_inbox()
+        self.assertEqual([jobs.enqueue_inbox().pk for _ in range(3)], [first.pk] * 3)
+        first.start()
+        second = jobs.enqueue_inbox()
+        self.assertNotEqual(second.pk, first.pk, 'what has begun may have looked already')
+        Job.objects.filter(pk=second.pk).update(created=NOW - timedelta(hours=1))
+        with mock.patch('netbox_delinquency.schedule.RQJob.fetch_many', return_value=[None]):
+            third = jobs.enqueue_inbox()
+        self.assertNotEqual(third.pk, second.pk, 'what Redis lost is nothing to wait for')
+        self.assertEqual(Job.objects.get(pk=second.pk).status, 'errored')
+
+    def test_lines_come_back_before_the_rest_of_a_long_inbox(self):
+        self.event('invoice.overdue', 'C-True', due_date='2026-01-01', at=NOW - timedelta(days=1))
+        self.work(jobs.WorkInbox)
+        self.work(jobs.Evaluate)
+        self.work_queued()
+        self.event('invoice.paid', 'C-True')
+        for number in range(3):
+            self.event('invoice.overdue', f'C-nobody-{number}', due_date='2026-01-01')
+        waiting = BillingEvent.objects.filter(status='received')
+        with mock.patch('netbox_delinquency.billing.ingest.BATCH', 1):
+            self.work(jobs.WorkInbox)
+            self.assertEqual((len(self.queued()), waiting.count()), (1, 3))
+            self.assertEqual(jobs.WorkInbox.get_jobs().filter(status='pending').count(), 1, 'it goes on after that')
+            self.work(jobs.WorkInbox)
+        self.assertEqual(waiting.count(), 0)
+
     def test_a_restore_of_a_line_in_a_slow_batch_is_not_dropped_but_comes_again(self):
         self.owe()
         self.work(jobs.Evaluate)
