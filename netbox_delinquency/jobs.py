@@ -35,7 +35,7 @@ from .models import AccessLine, BillingEvent, EnforcementPoint, EnforcementRun, 
 from .policy.days import ensure_start_days
 from .policy.evaluate import evaluate
 from .retention import purge
-from .schedule import PeriodicJob, bury, ensure_system_jobs, is_lost
+from .schedule import PeriodicJob, bury, ensure_system_jobs, is_lost, is_waiting
 from .settings import get_settings
 
 ENFORCE_QUEUE = 'netbox_delinquency.enforce'
@@ -478,15 +478,16 @@ def _enqueue_asking(job: type[JobRunner], instance, user, **arguments):
 
 
 def enqueue_inbox() -> Job:
-    """Queue the inbox, unless a job is queued that has not begun: it will find whatever is there by then.
+    """Queue the inbox, unless a job is queued that nobody has taken: it will find whatever is there by then.
 
     Every event may turn out to restore, so all take the fast lane; thousands of debts must not fill it with empty jobs.
     """
     now = timezone.now()
     for job in WorkInbox.get_jobs().filter(status=JobStatusChoices.STATUS_PENDING):
-        if not is_lost(job, now):
+        if is_waiting(job):
             return job
-        bury(job, now)
+        if is_lost(job, now):
+            bury(job, now)
     return WorkInbox.enqueue(
         queue_name=RESTORE_QUEUE,
         notifications=JobNotificationChoices.NOTIFICATION_NEVER,

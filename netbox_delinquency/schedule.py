@@ -20,7 +20,7 @@ from netbox.registry import registry
 from rq.job import Job as RQJob
 from rq.job import JobStatus
 
-__all__ = ('PeriodicJob', 'bury', 'ensure_now_and_then', 'ensure_system_jobs', 'is_lost')
+__all__ = ('PeriodicJob', 'bury', 'ensure_now_and_then', 'ensure_system_jobs', 'is_lost', 'is_waiting')
 
 logger = logging.getLogger('netbox_delinquency.schedule')
 
@@ -50,6 +50,13 @@ def is_lost(job: Job, now: datetime) -> bool:
         # RQ's scheduler is a process of one worker: where that was killed, nobody may come for this for ten minutes.
         return job.scheduled is not None and job.scheduled < now - SILENT_AFTER
     return status in GONE
+
+
+def is_waiting(job: Job) -> bool:
+    """True where a job is in its queue and no worker has taken it. Raises `RedisError`."""
+    queue = django_rq.get_queue(job.queue_name or 'default')
+    (entry,) = RQJob.fetch_many([str(job.job_id)], connection=queue.connection)
+    return entry is not None and entry.get_status(refresh=False) == JobStatus.QUEUED
 
 
 def bury(job: Job, now: datetime) -> None:

@@ -7,6 +7,7 @@ from unittest import mock
 from core.exceptions import JobFailed
 from core.models import Job
 from django.test import TestCase
+from rq.job import JobStatus
 from users.models import User
 
 from netbox_delinquency import jobs
@@ -107,16 +108,20 @@ class JobsTestCase(TestCase):
         self.assertEqual(AccessLine.objects.get(pk=self.lines[1].pk).observed, NORMAL)
 
     def test_a_flood_of_events_is_one_job_in_the_queue_not_thousands_before_a_payment(self):
-        first = jobs.enqueue_inbox()
-        self.assertEqual([jobs.enqueue_inbox().pk for _ in range(3)], [first.pk] * 3)
-        first.start()
-        second = jobs.enqueue_inbox()
-        self.assertNotEqual(second.pk, first.pk, 'what has begun may have looked already')
-        Job.objects.filter(pk=second.pk).update(created=NOW - timedelta(hours=1))
-        with mock.patch('netbox_delinquency.schedule.RQJob.fetch_many', return_value=[None]):
-            third = jobs.enqueue_inbox()
-        self.assertNotEqual(third.pk, second.pk, 'what Redis lost is nothing to wait for')
-        self.assertEqual(Job.objects.get(pk=second.pk).status, 'errored')
+        def entry(status):
+            return [status and mock.Mock(get_status=lambda refresh: status, last_heartbeat=None)]
+
+        with mock.patch('netbox_delinquency.schedule.RQJob.fetch_many') as entries:
+            first = jobs.enqueue_inbox()
+            entries.return_value = entry(JobStatus.QUEUED)
+            self.assertEqual([jobs.enqueue_inbox().pk for _ in range(3)], [first.pk] * 3)
+            entries.return_value = entry(JobStatus.STARTED)
+            second = jobs.enqueue_inbox()
+            self.assertNotEqual(second.pk, first.pk, 'who has taken it may be dead, or have looked already')
+            Job.objects.filter(pk=first.pk).update(created=NOW - timedelta(hours=1))
+            entries.return_value = entry(None)
+            self.assertNotIn(jobs.enqueue_inbox().pk, (first.pk, second.pk), 'what Redis lost is not waited for')
+        self.assertEqual(Job.objects.get(pk=first.pk).status, 'errored')
 
     def test_lines_come_back_before_the_rest_of_a_long_inbox(self):
         self.event('invoice.overdue', 'C-True', due_date='2026-01-01', at=NOW - timedelta(days=1))
