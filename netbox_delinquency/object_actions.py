@@ -24,6 +24,19 @@ __all__ = (
 )
 
 
+class SelectionAction(ObjectAction):
+    """An action on the objects that are selected in a list."""
+
+    multi = True
+    template_name = 'netbox_delinquency/buttons/bulk.html'
+    color = 'secondary'
+    icon = ''
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'color': cls.color, 'icon': cls.icon}
+
+
 class PlanLines(ObjectAction):
     """Plan the selected lines to their intended state."""
 
@@ -34,46 +47,34 @@ class PlanLines(ObjectAction):
     template_name = 'netbox_delinquency/buttons/plan.html'
 
 
-class ReconcileLines(ObjectAction):
+class ReconcileLines(SelectionAction):
     """Read the selected lines back."""
 
     name = 'bulk_reconcile'
     label = _('Read Selected')
-    multi = True
     permissions_required = {'enforce'}
-    template_name = 'netbox_delinquency/buttons/bulk.html'
-
-    @classmethod
-    def get_context(cls, context, obj):
-        return {'color': 'cyan', 'icon': 'magnify-scan'}
+    color = 'cyan'
+    icon = 'magnify-scan'
 
 
-class UnpinLines(ObjectAction):
+class UnpinLines(SelectionAction):
     """Let policy take hold of the selected lines again."""
 
     name = 'bulk_unpin'
     label = _('Unpin Selected')
-    multi = True
     permissions_required = {'enforce'}
-    template_name = 'netbox_delinquency/buttons/bulk.html'
-
-    @classmethod
-    def get_context(cls, context, obj):
-        return {'color': 'secondary', 'icon': 'pin-off'}
+    color = 'secondary'
+    icon = 'pin-off'
 
 
-class ProcessEvents(ObjectAction):
+class ProcessEvents(SelectionAction):
     """Work the selected events off once more, where they came to nothing."""
 
     name = 'bulk_process'
     label = _('Process Selected Again')
-    multi = True
     permissions_required = {'process'}
-    template_name = 'netbox_delinquency/buttons/bulk.html'
-
-    @classmethod
-    def get_context(cls, context, obj):
-        return {'color': 'cyan', 'icon': 'replay'}
+    color = 'cyan'
+    icon = 'replay'
 
 
 class ProcessEvent(ObjectAction):
@@ -94,18 +95,14 @@ class ProcessEvent(ObjectAction):
         return super().render(context, obj, **kwargs) if obj.status in EventStatusChoices.CAME_TO_NOTHING else ''
 
 
-class RevertRows(ObjectAction):
+class RevertRows(SelectionAction):
     """Put the lines of the selected rows back as they were before."""
 
     name = 'bulk_revert'
     label = _('Revert Selected')
-    multi = True
     permissions_required = {'view'}
-    template_name = 'netbox_delinquency/buttons/bulk.html'
-
-    @classmethod
-    def get_context(cls, context, obj):
-        return {'color': 'orange', 'icon': 'undo-variant'}
+    color = 'orange'
+    icon = 'undo-variant'
 
     @classmethod
     def render(cls, context, obj, **kwargs):

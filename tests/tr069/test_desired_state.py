@@ -600,12 +600,15 @@ def test_a_tree_that_could_not_be_read_is_no_proof_that_a_wan_may_go(sqlite_url:
             for _ in range(2):
                 await cpe.inform()
             answer = cpe._do_GetParameterValues
-            busy = lambda xml: cpe._fault('9004') if 'WANDevice.<' in xml else answer(xml)  # noqa: E731
-            cpe._do_GetParameterValues = busy  # type: ignore[method-assign]
+
+            def busy(xml: str) -> str:
+                return cpe._fault('9004') if 'WANDevice.<' in xml else answer(xml)
+
             await room.client.restore([cpe.id])
-            await cpe.inform()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(cpe, '_do_GetParameterValues', busy)
+                await cpe.inform()
             assert (await standing(room, cpe), cpe.value(path)) == (Standing.PENDING, '1')
-            cpe._do_GetParameterValues = answer  # type: ignore[method-assign]
             room.clock.offset += 3600
             for _ in range(2):
                 await cpe.inform()
