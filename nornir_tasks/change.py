@@ -150,6 +150,10 @@ class AccessTarget:
     `key` is the line's own (NetBox's primary key as text) and never leaves our side. A driver selects by the wire
     identities that suit it; an empty one is not known. `parameters` are the plan's and the line's for this driver.
     `baseline` is the `Reading.detail` taken while the line was last seen normal: what restoring puts back exactly.
+    `restricted` is what was noted of a restriction of ours that is still open at this place; empty where there is none.
+    By it a driver knows its own work again after the point's or the plan's names were changed: `point` and `line` are
+    the parameters of both as they were when it was taken, `after` the `Reading.detail` that was then read back, and
+    `foreign` what a person adopted of another's (as in `Reading.foreign`). Each may be missing.
     `values`, where there are any, are the CPE parameters to be read in place of the line's access: see `ValueSet`.
     """
 
@@ -164,6 +168,7 @@ class AccessTarget:
     up_kbps: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     baseline: Mapping[str, Any] = field(default_factory=dict)
+    restricted: Mapping[str, Any] = field(default_factory=dict)
     values: tuple[CpeValue, ...] = ()
 
 
@@ -174,12 +179,22 @@ class Reading(Generic[State]):
     `stored` is what the next session will get (`None`: the point keeps no stored policy); `live` is what the present
     session gets (`None`: no session). `detail` is what it takes to put the line back to exactly this, in the driver's
     own JSON-able terms. With `error` set nothing else counts, and nothing may be changed.
+
+    `foreign` names what somebody else restricts on this line (`list bloqueados`, `secret disabled`): `stored` and
+    `live` then tell our own part alone, which is normal where only the other one restricts. `absent` says, beside the
+    error, that the point was read well and has no line of this identity: what was restricted there is gone with it.
     """
 
     stored: State | None = None
     live: State | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     error: str = ''
+    foreign: tuple[str, ...] = ()
+    absent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.absent and not self.error:
+            raise ValueError('a line that is absent was not read: say so in the error')
 
     @property
     def observed(self) -> State | None:
@@ -191,6 +206,13 @@ class Reading(Generic[State]):
         present = [state for state in (self.stored, self.live) if state is not None]
         return not self.error and bool(present) and all(state == desired for state in present)
 
+    @property
+    def is_baseline(self) -> bool:
+        """True where `detail` is worth coming back to: nobody restricts this line, neither we nor another."""
+        present: list[object] = [state for state in (self.stored, self.live) if state is not None]
+        is_normal = bool(present) and all(state == AccessState.normal() for state in present)
+        return is_normal and not self.error and not self.foreign and bool(self.detail)
+
     def as_dict(self) -> dict[str, Any]:
         """Fit for JSON; `from_dict` is its inverse."""
         return {
@@ -198,6 +220,8 @@ class Reading(Generic[State]):
             'live': self.live.as_dict() if self.live else None,
             'detail': dict(self.detail),
             'error': self.error,
+            'foreign': list(self.foreign),
+            'absent': self.absent,
         }
 
     @classmethod
@@ -208,6 +232,8 @@ class Reading(Generic[State]):
             live=state_from_dict(live) if live else None,
             detail=dict(data.get('detail') or {}),
             error=data.get('error', ''),
+            foreign=tuple(data.get('foreign') or ()),
+            absent=bool(data.get('absent')),
         )
 
 

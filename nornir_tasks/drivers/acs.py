@@ -73,6 +73,7 @@ class AcsDriver(Driver):
     )
     connection_name: ClassVar[str] = 'netbox_delinquency_acs'
     redials: ClassVar[bool] = False
+    identities = (('cwmp_id',),)
 
     class PointParameters(AcsPoint):
         """See `AcsPoint`."""

@@ -110,6 +110,20 @@ class Driver(ABC):
         self.connection = connection
         self.parameters = self.PointParameters.model_validate(dict(parameters))
 
+    # Which of a target's identities this driver sends: of these groups the first that a target has anything of.
+    identities: ClassVar[tuple[tuple[str, ...], ...]] = (('username',),)
+
+    @classmethod
+    def identity(cls, target: AccessTarget) -> str:
+        """The line as it is named on the wire here (`username=ana`); empty where it has no name for this driver.
+
+        What was changed at a point is known by this again, whatever NetBox calls the line by then.
+        """
+        for group in cls.identities:
+            if found := [f'{name}={value}' for name in group if (value := getattr(target, name))]:
+                return ' '.join(found)
+        return ''
+
     @abstractmethod
     def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
         """How each line stands. A selector that matches nothing, or more than one, is a `Reading` with its error."""

@@ -49,6 +49,7 @@ class LinuxDriver(Driver):
     """Every read is two commands and every apply one, for any number of lines."""
 
     name = 'linux'
+    identities = (('circuit_id', 'ipv4', 'ipv6'),)
     abilities = Abilities(throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True, check=True)
 
     class PointParameters(SSHPointParameters):

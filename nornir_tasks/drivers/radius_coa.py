@@ -46,6 +46,7 @@ class RadiusCoADriver(Driver):
     """See the module. `connection` is a `RadiusSession`, which remembers what its NAS said while it is open."""
 
     name: ClassVar[str] = 'radius_coa'
+    identities = (('username',), ('ipv4',))
     abilities: ClassVar[Abilities] = Abilities(
         throttle=True, block=True, stored=False, live=True, redirect=True, ipv6=True, read_back=False, check=True
     )

@@ -34,6 +34,7 @@ class RouterOSDriver(Driver):
     abilities: ClassVar[Abilities] = Abilities(
         throttle=True, block=True, stored=True, live=True, redirect=True, ipv6=True, ttl=True, check=True, clear=True
     )
+    identities = (('username',), ('ipv4', 'ipv6'))
     # Console options after the user name: no colours, no terminal detection, as wide and high as it goes.
     login_suffix: ClassVar[str] = '+ct511w4098h'
 

@@ -19,6 +19,7 @@ class MemoryPoint:
     stored: dict[str, AccessState] = field(default_factory=dict)
     live: dict[str, AccessState | None] = field(default_factory=dict)
     sent: list[tuple[str, AccessState]] = field(default_factory=list)
+    foreign: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what somebody else restricts, by user name
     reads: int = 0
     # Bad manners
     dead: bool = False
@@ -37,6 +38,15 @@ class MemoryPoint:
     def add(self, username: str, state: AccessState | None = None, online: bool = True) -> None:
         self.stored[username] = state or AccessState.normal()
         self.live[username] = self.stored[username] if online else None
+
+    def remove(self, username: str) -> None:
+        """The line is taken off the box, by hand: with it goes whatever restricted it."""
+        for known in (self.stored, self.live, self.foreign):
+            known.pop(username, None)
+
+    def has_access(self, username: str) -> bool:
+        """The truth: nobody restricts this line, neither we nor another."""
+        return self.stored[username] == AccessState.normal() and not self.foreign.get(username)
 
     def driver(self) -> MemoryDriver:
         if self.dead:
@@ -57,9 +67,10 @@ class MemoryDriver(Driver):
 
     def _reading(self, username: str) -> Reading:
         if username not in self.connection.stored:
-            return Reading(error=f'no line "{username}" on this point')
+            return Reading(error=f'no line "{username}" on this point', absent=True)
         stored = self.connection.stored[username]
-        return Reading(stored, self.connection.live[username], {'was': str(stored)})
+        foreign = self.connection.foreign.get(username, ())
+        return Reading(stored, self.connection.live[username], {'was': str(stored)}, foreign=foreign)
 
     def sessions(self) -> int | None:
         time.sleep(self.connection.thinks_s)
@@ -85,6 +96,9 @@ class MemoryDriver(Driver):
                 point.sent.append((username, change.desired))
             if username in point.refuses:
                 replies[change.key] = Reply(False, 'refused by the point')
+                continue
+            if username not in point.stored:
+                replies[change.key] = Reply(False, f'no line "{username}" on this point')
                 continue
             if username not in point.lies_about:
                 point.stored[username] = change.desired
