@@ -107,9 +107,9 @@ async def serve_acs(url: str) -> None:
 
 
 async def register(url: str, count: int) -> None:
-    from tr069.acs.database import make_engine
-    from tr069.acs.records import DeviceRecord
-    from tr069.acs.store import Store
+    from tr069.acs.store.database import make_engine
+    from tr069.acs.store.records import DeviceRecord
+    from tr069.acs.store.store import Store
 
     store = Store(make_engine(url))
     await store.start()

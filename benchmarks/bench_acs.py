@@ -32,8 +32,8 @@ from statistics import fmean
 import uvloop
 
 from benchmarks.acs_generator import RATE, LightCpe, Tally, drive
-from tr069.acs.auth import derive_password
 from tr069.acs.client import EmbeddedAcsClient
+from tr069.acs.cpe.auth import derive_password
 from tr069.client import Standing, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 

@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tr069 import __version__
-from tr069.acs.auth import DerivedCredentials
 from tr069.acs.client import EmbeddedAcsClient
+from tr069.acs.cpe.auth import DerivedCredentials
 from tr069.acs.settings import AcsSettings, load_settings
 from tr069.client import AcsClient, DeviceQuery, ProfileStatus
 from tr069.datamodel.resolver import LeverReport
 from tr069.errors import Tr069Error
 from tr069.genieacs import GenieAcsClient
-from tr069.genieacs_nbi import Nbi
+from tr069.genieacs.nbi import Nbi
 
 app = typer.Typer(no_args_is_help=True, help='An ACS for TR-069, and a look at the devices behind one.')
 console = Console()

@@ -27,7 +27,7 @@ from tr069.client import AcsClient
 from tr069.datamodel.profiles import load_directory
 from tr069.errors import AcsRefusedError, AcsUnreachableError, Tr069Error
 from tr069.genieacs import GenieAcsClient
-from tr069.genieacs_nbi import Nbi
+from tr069.genieacs.nbi import Nbi
 
 PORT = 7557
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tr069.acs.auth import (
+from tr069.acs.cpe.auth import (
     Authenticator,
     DerivedCredentials,
     Refusal,

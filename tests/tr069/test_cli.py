@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from tests.simulators.cpe import Cpe
 from tests.simulators.cpe_trees import INTERNET_098
 from tests.tr069.conftest import SECRET, TOKEN, Lab, lab
-from tr069.acs.auth import derive_password
+from tr069.acs.cpe.auth import derive_password
 from tr069.cli import app
 
 RATE = f'{INTERNET_098}.ShapingRate'

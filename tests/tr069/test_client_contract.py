@@ -20,7 +20,7 @@ from tr069.datamodel.profiles import Direction, Kind
 from tr069.datamodel.resolver import throttle
 from tr069.errors import AcsError, AcsRefusedError, AcsUnreachableError, DeviceUnknownError
 from tr069.genieacs import GenieAcsClient
-from tr069.genieacs_nbi import Nbi
+from tr069.genieacs.nbi import Nbi
 
 RATE = f'{INTERNET_098}.ShapingRate'
 SLOW = ValueProfile('throttle', 'slow-64k', (ParameterValue(RATE, '64000', 'xsd:int'),))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.simulators.cpe import Cpe, Manners
 from tests.tr069.conftest import Lab, lab
-from tr069.acs.connection_request import binding_response, udp_message
+from tr069.acs.cpe.connection_request import binding_response, udp_message
 from tr069.client import Summons
 
 
@@ -198,7 +198,7 @@ def test_a_port_that_cannot_be_harms_neither_the_stun_port_nor_the_batch(sqlite_
 
 def test_what_one_device_breaks_fails_it_alone() -> None:
     from tests.tr069.test_store import device
-    from tr069.acs.connection_request import Caller
+    from tr069.acs.cpe.connection_request import Caller
     from tr069.acs.metrics import Metrics
     from tr069.acs.settings import ConnectionRequests
 

@@ -15,8 +15,8 @@ from tests.simulators.genieacs import GenieAcs
 from tr069.client import DeviceQuery, Standing, Summons, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 from tr069.genieacs import GenieAcsClient
-from tr069.genieacs_nbi import Nbi, TaskOutcome
-from tr069.genieacs_scripts import Definition, read_definition
+from tr069.genieacs.nbi import Nbi, TaskOutcome
+from tr069.genieacs.scripts import Definition, read_definition
 
 RATE = f'{INTERNET_098}.ShapingRate'
 SLOW = ValueProfile('throttle', 'slow-64k', (ParameterValue(RATE, '64000', 'xsd:int'),))

@@ -17,8 +17,8 @@ from tr069.client import Standing, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 from tr069.errors import AcsUnreachableError
 from tr069.genieacs import GenieAcsClient
-from tr069.genieacs_nbi import Nbi
-from tr069.genieacs_scripts import HOLD
+from tr069.genieacs.nbi import Nbi
+from tr069.genieacs.scripts import HOLD
 
 RATE = f'{INTERNET_098}.ShapingRate'
 PORTAL = f'{IGD}.CaptivePortal.CaptivePortalURL'

@@ -15,8 +15,8 @@ from tests.simulators.cpe import AcsRefusedError, Cpe, LostConnectionError, Mann
 from tests.simulators.cpe_trees import INTERNET_098
 from tests.tr069.conftest import Lab, lab
 from tests.tr069.envelopes import BROKEN, envelope
-from tr069.acs.auth import ha1
-from tr069.acs.server import _places, _record
+from tr069.acs.cpe.auth import ha1
+from tr069.acs.cpe.server import _places, _record
 from tr069.client import Standing, ValueProfile
 from tr069.cwmp import messages as m
 from tr069.cwmp.messages import ParameterValue

@@ -14,10 +14,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tr069.acs import schema
-from tr069.acs.database import StoreError, make_engine
-from tr069.acs.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
-from tr069.acs.store import Store, SupersededError
+from tr069.acs.store import schema
+from tr069.acs.store.database import StoreError, make_engine
+from tr069.acs.store.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
+from tr069.acs.store.store import Store, SupersededError
 from tr069.client import DeviceQuery, Standing
 from tr069.cwmp.messages import ParameterValue
 from tr069.guard import Canary

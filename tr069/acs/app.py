@@ -12,15 +12,15 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tr069.acs.auth import Authenticator, Credentials, DerivedCredentials, HtdigestCredentials, derive_password
-from tr069.acs.connection_request import Caller, UdpSide
-from tr069.acs.database import make_engine
+from tr069.acs.cpe.auth import Authenticator, Credentials, DerivedCredentials, HtdigestCredentials, derive_password
+from tr069.acs.cpe.connection_request import Caller, UdpSide
+from tr069.acs.cpe.server import CpeServer
+from tr069.acs.cpe.work import Workbench
 from tr069.acs.metrics import Metrics
-from tr069.acs.northbound import NorthboundServer
-from tr069.acs.server import CpeServer
+from tr069.acs.northbound.server import NorthboundServer
 from tr069.acs.settings import AcsSettings, AuthMode, CpeSide, SettingsError
-from tr069.acs.store import Store
-from tr069.acs.work import Workbench
+from tr069.acs.store.database import make_engine
+from tr069.acs.store.store import Store
 from tr069.datamodel.profiles import load_directory
 
 logger = logging.getLogger(__name__)

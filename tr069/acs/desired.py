@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
-from tr069.acs.records import DesiredRecord
+from tr069.acs.store.records import DesiredRecord
 from tr069.client import Standing, ValueProfile
 from tr069.cwmp.faults import Advice, Fault, advise, guilty_path
 from tr069.cwmp.messages import Inform, ParameterValue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tr069.acs.session import Answer
+from tr069.acs.cpe.session import Answer
 from tr069.cwmp import messages as m
 from tr069.cwmp.faults import Fault
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.tr069.envelopes import BROKEN, INFORM, envelope
 from tr069.cwmp.decode import decode
+from tr069.cwmp.fast_path import QuickInforms
 from tr069.cwmp.messages import Inform
-from tr069.cwmp.quick import QuickInforms
 from tr069.errors import CwmpDecodeError
 
 KNOWN = ('<?xml version="1.0" encoding="UTF-8"?>\n' + envelope().replace('><', '>\n<')).encode()

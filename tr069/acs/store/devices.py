@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
-from tr069.acs import schema
-from tr069.acs.database import Database
-from tr069.acs.records import DeviceRecord
-from tr069.acs.rows import chunks, device_from
+from tr069.acs.store import schema
+from tr069.acs.store.database import Database
+from tr069.acs.store.records import DeviceRecord
+from tr069.acs.store.rows import chunks, device_from
 from tr069.client import DeviceQuery
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tr069 import __version__
-from tr069.acs import api
+from tr069.acs.northbound import api
 
 
 @dataclass(frozen=True, slots=True)

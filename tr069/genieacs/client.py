@@ -31,9 +31,9 @@ from tr069.datamodel.resolver import LeverReport, resolve
 from tr069.datamodel.tree import Leaf, Tree
 from tr069.datamodel.values import differing, untold_secrets
 from tr069.errors import AcsError, DeviceUnknownError
-from tr069.genieacs_device import Device, plain, read_tasks, seconds, take_apart
-from tr069.genieacs_nbi import Nbi, TaskOutcome, parse_fault
-from tr069.genieacs_scripts import (
+from tr069.genieacs.device import Device, plain, read_tasks, seconds, take_apart
+from tr069.genieacs.nbi import Nbi, TaskOutcome, parse_fault
+from tr069.genieacs.scripts import (
     CHANNEL,
     HOLD,
     OFF,

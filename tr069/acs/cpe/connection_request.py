@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import quote, urlsplit
 
-from tr069.acs.auth import answer_challenge
+from tr069.acs.cpe.auth import answer_challenge
 from tr069.acs.metrics import Metrics
-from tr069.acs.records import DeviceRecord
 from tr069.acs.settings import ConnectionRequests
+from tr069.acs.store.records import DeviceRecord
 from tr069.client import Summons
 
 logger = logging.getLogger(__name__)

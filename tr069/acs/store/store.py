@@ -17,11 +17,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from tr069.acs import schema
-from tr069.acs.database import StoreError
-from tr069.acs.devices import Devices
-from tr069.acs.records import DesiredRecord, TaskRecord, TaskState
-from tr069.acs.rows import chunks, desired_from, desired_row, task_from, task_row
+from tr069.acs.store import schema
+from tr069.acs.store.database import StoreError
+from tr069.acs.store.devices import Devices
+from tr069.acs.store.records import DesiredRecord, TaskRecord, TaskState
+from tr069.acs.store.rows import chunks, desired_from, desired_row, task_from, task_row
 from tr069.errors import Tr069Error
 from tr069.guard import Canary
 

@@ -14,10 +14,10 @@ from typing import Any
 from tr069 import guard
 from tr069.acs import desired as d
 from tr069.acs import tasks
-from tr069.acs.records import DesiredRecord, TaskRecord, TaskState
-from tr069.acs.session import Session, SessionLostError
+from tr069.acs.cpe.session import Session, SessionLostError
 from tr069.acs.settings import Desired
-from tr069.acs.store import Store, SupersededError
+from tr069.acs.store.records import DesiredRecord, TaskRecord, TaskState
+from tr069.acs.store.store import Store, SupersededError
 from tr069.client import Standing
 from tr069.cwmp import messages as m
 from tr069.cwmp.faults import Fault

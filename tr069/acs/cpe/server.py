@@ -15,19 +15,19 @@ from functools import lru_cache
 
 from prometheus_client import Counter
 
-from tr069.acs import work
-from tr069.acs.auth import Authenticator, Refusal, names_another
+from tr069.acs.cpe import work
+from tr069.acs.cpe.auth import Authenticator, Refusal, names_another
+from tr069.acs.cpe.session import Outgoing, Session
+from tr069.acs.cpe.work import Workbench
 from tr069.acs.http import HttpServer, Limits, Request, Response
 from tr069.acs.metrics import Metrics
-from tr069.acs.records import DeviceRecord
-from tr069.acs.session import Outgoing, Session
 from tr069.acs.settings import CpeSide
-from tr069.acs.work import Workbench
+from tr069.acs.store.records import DeviceRecord
 from tr069.cwmp import encode
 from tr069.cwmp import messages as m
 from tr069.cwmp.decode import DEFAULT_NAMESPACE, decode
+from tr069.cwmp.fast_path import QuickInforms
 from tr069.cwmp.faults import AcsFault, Fault
-from tr069.cwmp.quick import QuickInforms
 from tr069.cwmp.xml import decompress
 from tr069.datamodel.profiles import DeviceProfile, profile_for
 from tr069.datamodel.tree import Identity

@@ -12,7 +12,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from tr069.acs import schema
+from tr069.acs.store import schema
 from tr069.errors import Tr069Error
 
 logger = logging.getLogger(__name__)

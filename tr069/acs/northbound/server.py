@@ -16,15 +16,16 @@ from urllib.parse import parse_qs, unquote
 
 from pydantic import ValidationError
 
-from tr069.acs import api, tasks
 from tr069.acs import desired as d
-from tr069.acs.connection_request import Caller
+from tr069.acs import tasks
+from tr069.acs.cpe.connection_request import Caller
 from tr069.acs.http import HttpServer, Limits, Request, Response
 from tr069.acs.metrics import Metrics
-from tr069.acs.openapi import Call, Route, describe
-from tr069.acs.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
+from tr069.acs.northbound import api
+from tr069.acs.northbound.openapi import Call, Route, describe
 from tr069.acs.settings import Northbound
-from tr069.acs.store import Store
+from tr069.acs.store.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
+from tr069.acs.store.store import Store
 from tr069.client import DeviceQuery, ProfileStatus, Standing, Summons, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 

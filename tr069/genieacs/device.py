@@ -10,7 +10,7 @@ from typing import Any
 from tr069.client import CpeInfo
 from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel.tree import Identity
-from tr069.genieacs_scripts import as_text, flatten
+from tr069.genieacs.scripts import as_text, flatten
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tr069.acs.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState, dump_values, load_values
+from tr069.acs.store.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState, dump_values, load_values
 from tr069.client import Standing
 from tr069.cwmp.messages import ParameterValue
 
