@@ -1,0 +1,11 @@
+"""What this plugin raises: one family. A class that Django must know by another name has that as its second base."""
+
+__all__ = ('DelinquencyError', 'RunRefusedError')
+
+
+class DelinquencyError(Exception):
+    """Something cannot be done as asked; the text says what, where, and what to do."""
+
+
+class RunRefusedError(DelinquencyError):
+    """A run cannot be planned, approved, started or cancelled as asked; the text says why and what to do."""
