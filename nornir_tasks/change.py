@@ -7,11 +7,15 @@ Rates are kbit/s, seen from the subscriber: *down* is towards the home, *up* is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
+
+from nornir_tasks.storable import UnstorableError, sentence, storable
+
+FASTEST_KBPS = 2**31 - 1  # what a database's integer holds; two terabits a second
 
 
 class Mode(StrEnum):
@@ -143,6 +147,18 @@ def state_from_dict(data: Mapping[str, Any]) -> Any:
     return ValueSet.from_dict(data) if 'values' in data else AccessState.from_dict(data)
 
 
+def _storable_state(state: State | None) -> State | None:
+    """A rate that no database holds is as good as the fastest; texts of a CPE are escaped."""
+    if isinstance(state, AccessState):
+        down, up = state.down_kbps or 0, state.up_kbps or 0
+        if max(down, up) > FASTEST_KBPS:
+            return replace(state, down_kbps=min(down, FASTEST_KBPS), up_kbps=min(up, FASTEST_KBPS))
+    elif isinstance(state, ValueSet):
+        kept = storable([(item.name, item.value, item.type) for item in state.values])
+        return replace(state, values=tuple(CpeValue(*item) for item in kept))
+    return state
+
+
 @dataclass(frozen=True, slots=True)
 class AccessTarget:
     """One access line, as an enforcement point knows it.
@@ -183,6 +199,9 @@ class Reading(Generic[State]):
     `foreign` names what somebody else restricts on this line (`list bloqueados`, `secret disabled`): `stored` and
     `live` then tell our own part alone, which is normal where only the other one restricts. `absent` says, beside the
     error, that the point was read well and has no line of this identity: what was restricted there is gone with it.
+
+    Whatever a box printed, a reading can be stored: see `nornir_tasks.storable`, whose `unescape` a driver uses where
+    it puts a recorded name into a command. A reading that is too large to be kept is an error.
     """
 
     stored: State | None = None
@@ -195,6 +214,18 @@ class Reading(Generic[State]):
     def __post_init__(self) -> None:
         if self.absent and not self.error:
             raise ValueError('a line that is absent was not read: say so in the error')
+        object.__setattr__(self, 'error', sentence(self.error))
+        object.__setattr__(self, 'foreign', tuple(sentence(name) for name in self.foreign))
+        try:
+            object.__setattr__(self, 'detail', storable(self.detail))
+            object.__setattr__(self, 'stored', _storable_state(self.stored))
+            object.__setattr__(self, 'live', _storable_state(self.live))
+        except UnstorableError as error:
+            for name in ('stored', 'live'):
+                object.__setattr__(self, name, None)
+            object.__setattr__(self, 'detail', {})
+            text = self.error or f'what the point says of this line is too much to be kept: {error}'
+            object.__setattr__(self, 'error', text)
 
     @property
     def observed(self) -> State | None:
@@ -262,6 +293,9 @@ class Reply:
     message: str = ''
     sent: bool = True  # False: the driver was stopped (`Driver.stop`) before this row; the point knows nothing of it
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'message', sentence(self.message))
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
@@ -276,6 +310,9 @@ class ChangeResult:
     after: Reading | None = None
     message: str = ''
     refused: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'message', sentence(self.message))
 
 
 def judge(change: AccessChange, before: Reading, reply: Reply, after: Reading | None) -> ChangeResult:

@@ -27,6 +27,7 @@ from .facts import why_not
 from .halts import budget, deadline_passed, note_halt, why_halt
 from .lanes import ENFORCE, held_points, kinds_of, lane_of
 from .revert import should_pin
+from .row_by_row import DATA_ERRORS, RowByRow
 from .watch import why_break
 
 __all__ = ('DatabaseJournal', 'JournalLostError', 'forget_dead_claims')
@@ -50,7 +51,8 @@ class JournalLostError(Exception):
 def _guarded[**P, R](method: Callable[P, R]) -> Callable[P, R]:
     """Once the database failed under a journal, that journal is over, even if the database is back.
 
-    With its session the worker lost the lock on its point: another one may have taken the rows up by now.
+    With its session the worker lost the lock on its point: another one may have taken the rows up by now. A row's own
+    data that does not fit is no such failure.
     """
 
     @wraps(method)
@@ -60,6 +62,8 @@ def _guarded[**P, R](method: Callable[P, R]) -> Callable[P, R]:
             raise JournalLostError('the database was lost in the middle of this run') from journal.lost
         try:
             return method(*args, **kwargs)
+        except DATA_ERRORS:
+            raise
         except Error as error:
             journal.lost = error
             raise
@@ -67,7 +71,7 @@ def _guarded[**P, R](method: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-class DatabaseJournal:
+class DatabaseJournal(RowByRow):
     """`nornir_tasks.journal.Journal` for one run. Change keys are the primary keys of its rows.
 
     A runbook gives its `executor`, and is refused once somebody else has taken the run over. A worker gives none: it
@@ -110,9 +114,13 @@ class DatabaseJournal:
         self._beat(rows.values(), now)
         return Claim(refused, busy)
 
+    def _gives_back(self, key: str) -> bool:
+        row = self._rows([key])[key]
+        return row.values is None and row.desired == AccessState.normal()
+
     @_guarded
     @transaction.atomic
-    def send_rows(self, before: Mapping[str, Reading]) -> Mapping[str, str]:
+    def _send(self, before: Mapping[str, Reading]) -> Mapping[str, str]:
         now = timezone.now()
         # Against a cancellation: either it closed these rows already, or it waits and finds them sent.
         run = self._run(lock=True)
@@ -138,7 +146,7 @@ class DatabaseJournal:
 
     @_guarded
     @transaction.atomic
-    def finished(self, results: Sequence[ChangeResult]) -> None:
+    def _finish(self, results: Sequence[ChangeResult]) -> None:
         """Rows that are closed already stay as they are: a cancellation closed them, or this call came twice."""
         now = timezone.now()
         self._run()
@@ -177,7 +185,7 @@ class DatabaseJournal:
 
     @_guarded
     @transaction.atomic
-    def vitals(self, point: str, vitals: Vitals) -> None:
+    def _vitals(self, point: str, vitals: Vitals) -> None:
         now = timezone.now()
         self._run()
         known, _ = RunPoint.objects.get_or_create(run=self.run, point=EnforcementPoint.objects.get(name=point))

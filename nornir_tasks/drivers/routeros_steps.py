@@ -11,7 +11,6 @@ from nornir_tasks.drivers.routeros_box import LIMITS, Rates, host_target, normal
 from nornir_tasks.drivers.routeros_line import Line, RefusedError
 
 NO_BURST = dict.fromkeys(('limit-at', 'burst-limit', 'burst-threshold'), '0/0') | {'burst-time': '0s/0s'}
-UNREADABLE = '\N{REPLACEMENT CHARACTER}'  # in a name that is not UTF-8: no command can name that one again
 
 
 def plan_steps(line: Line, change: AccessChange, before: Reading) -> list[str]:
@@ -246,8 +245,10 @@ class _Steps:
 
 def _check_name(kind: str, name: str) -> None:
     """Raises `RefusedError` for a name that was not read as it is on the router: there would be no way back."""
-    if UNREADABLE in name:
-        raise RefusedError(f'the name of {kind} "{name}" is not UTF-8, so it could not be put back: rename it')
+    if syntax.UNREADABLE in name:
+        raise RefusedError(
+            f'the name of {kind} "{name}" cannot be read exactly, so it could not be put back: rename it'
+        )
 
 
 def _same_rates(key: str, one: str, other: str) -> bool:

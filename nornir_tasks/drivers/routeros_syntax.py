@@ -15,6 +15,7 @@ from itertools import accumulate, pairwise
 from nornir_tasks.connections.shell import Prompt
 from nornir_tasks.drivers.routeros_prefix import ipv6_pattern
 from nornir_tasks.errors import EnforcementError
+from nornir_tasks.storable import ESCAPED, escape, unescape
 
 # `[admin@bras-1] > `, `[admin@bras-1] /ppp secret> `, `[admin@bras-1] <SAFE> > `
 PROMPT = Prompt(
@@ -29,21 +30,26 @@ PLAIN = frozenset({
 ROW = re.compile(r'nbd-row:([0-9,]*);')
 ROWS = re.compile(r'nbd-rows:([0-9]+)')
 DONE = 'nbd-ok'
+UNREADABLE = '\N{REPLACEMENT CHARACTER}'  # in a name that cannot be told from another one's escaped form
 SAY_DONE = ':put ("nbd-"."ok")'  # not joined, so that an echo of the line is no confirmation
-ESCAPED = {'"': '\\"', '\\': '\\\\', '$': '\\$', '?': '\\3F'}  # version 6 takes a typed ? as a call for help
+QUOTED = {'"': '\\"', '\\': '\\\\', '$': '\\$', '?': '\\3F'}  # version 6 takes a typed ? as a call for help
 
 
 def quote(text: str) -> str:
     """`text` as one RouterOS string. Raises `ValueError` for control characters, which a console acts upon.
 
-    Bytes above ASCII are sent as `\\XX`: a console's idea of a typed accent depends on the terminal.
+    Bytes above ASCII are sent as `\\XX`: a console's idea of a typed accent depends on the terminal. So are those that
+    were read from the box and are no UTF-8 (`nornir_tasks.storable`).
     """
     parts = []
-    for character in text:
-        if unicodedata.category(character) in ('Cc', 'Cs', 'Zl', 'Zp'):
-            raise ValueError(f'it holds the control character U+{ord(character):04X}')
-        if ord(character) < 128:
-            parts.append(ESCAPED.get(character, character))
+    for character in unescape(text):
+        number = ord(character)
+        if 0xDC80 <= number <= 0xDCFF:
+            parts.append(f'\\{number - 0xDC00:02X}')
+        elif unicodedata.category(character) in ('Cc', 'Cs', 'Zl', 'Zp'):
+            raise ValueError(f'it holds the control character U+{number:04X}')
+        elif number < 128:
+            parts.append(QUOTED.get(character, character))
         else:
             parts += [f'\\{byte:02X}' for byte in character.encode()]
     return f'"{"".join(parts)}"'
@@ -86,7 +92,7 @@ def parse_rows(answer: str, fields: Sequence[str], menu: str) -> list[dict[str, 
             *values, texts = line[match.end() :].split(';', count_plain)
             values += _cut(texts, [int(length) for length in match[1].split(',') if length])
             if len(values) == len(names):
-                rows.append(dict(zip(names, values, strict=True)))
+                rows.append(dict(zip(names, map(_storable, values), strict=True)))
         elif match := ROWS.fullmatch(line):
             count = int(match[1])
     if seen != count:
@@ -101,7 +107,12 @@ def _cut(text: str, lengths: Sequence[int]) -> list[str]:
     if text.isascii():
         return [text[piece] for piece in pieces] if ends[-1] == len(text) else []
     data = text.encode('utf-8', 'surrogateescape')
-    return [data[piece].decode('utf-8', 'replace') for piece in pieces] if ends[-1] == len(data) else []
+    return [data[piece].decode('utf-8', 'surrogateescape') for piece in pieces] if ends[-1] == len(data) else []
+
+
+def _storable(text: str) -> str:
+    """A value with its bytes that are no UTF-8 escaped, as names are kept, compared and put back by `quote`."""
+    return escape(ESCAPED.sub(UNREADABLE, text))
 
 
 def plain(answer: str) -> str:

@@ -261,15 +261,34 @@ class TestRestore:
         assert 'no longer on the router' in reply.message
 
     @pytest.mark.parametrize('hard', [THROTTLED, BLOCKED])
-    def test_a_profile_whose_name_is_not_utf8_is_not_left_for_there_is_no_way_back(self, bench, hard):
-        bench.run('/ppp profile add name="caf\\E9" rate-limit=5M/20M')
-        bench.run('/ppp secret set [find name=ana] profile="caf\\E9"; /ppp active remove [find name=ana]')
+    def test_a_profile_whose_name_is_latin_1_is_put_back_to_the_byte(self, bench, hard):
+        bench.run('/ppp profile add name="padr\\E3o" rate-limit=5M/20M')
+        bench.run('/ppp secret set [find name=ana] profile="padr\\E3o"; /ppp active remove [find name=ana]')
         before = bench.truth()
-        assert bench.read('ana')[0].is_(NORMAL)
-        (reply,) = bench.apply(hard, bench.target('ana', parameters=LINE))
-        assert reply.accepted is False
-        assert 'rename it' in reply.message
+        (baseline,) = bench.read('ana')
+        assert baseline.is_(NORMAL)
+        assert baseline.detail['profile'] == 'padr␛DCE3o'
+        recorded = json.loads(json.dumps(baseline.detail))
+        assert bench.apply(hard, bench.target('ana', baseline=recorded))[0].accepted
+        assert bench.apply(NORMAL, bench.target('ana', baseline=recorded))[0].accepted
         assert bench.truth() == before
+
+    def test_a_name_that_looks_escaped_is_taken_for_no_other(self, bench):
+        bench.run(f'/ppp profile add name={syntax.quote("padr␛")[:-1]}DCE3o" rate-limit=5M/20M')
+        profile = bench.router.tables['ppp profile'].one('name', 'padr␛DCE3o')
+        secret = bench.router.tables['ppp secret'].one('name', 'ana')
+        bench.router.tables['ppp secret'].update(secret, {'profile': profile['name']})
+        before = bench.truth()
+        (reply,) = bench.apply(BLOCKED, 'ana')
+        assert (reply.accepted, 'rename it' in reply.message) == (False, True)
+        assert bench.truth() == before
+
+    def test_a_user_whose_name_is_latin_1_is_found_and_blocked(self):
+        with routeros_bench([{'name': 'jo\udce3o', 'profile': 'home'}, {'name': 'joo', 'profile': 'home'}]) as bench:
+            assert bench.apply(BLOCKED, 'jo␛DCE3o')[0].accepted
+            assert bench.read('jo␛DCE3o')[0].is_(BLOCKED)
+            assert all(map(blocked, got(bench, 'jo\udce3o')))
+            assert got(bench, 'joo') == (FREE, FREE)
 
     def test_a_line_that_is_as_it_should_be_keeps_its_session(self, bench):
         session = bench.router.tables['ppp active'].one('name', 'ana')
@@ -337,15 +356,15 @@ class TestQueues:
         (reading,) = shaped.read(self.line(shaped, parameters={'queue': 'nope'}))
         assert '"nope"' in reading.error
 
-    def test_a_queue_whose_name_is_not_utf8_is_not_throttled_but_its_line_can_be_blocked(self, shaped):
+    def test_a_queue_whose_name_is_latin_1_is_throttled_and_put_back(self, shaped):
         shaped.run('/queue simple set [find name=q-ana] name="caf\\E9"')
         before = shaped.truth()
         (baseline,) = shaped.read(self.line(shaped))
-        (reply,) = shaped.apply(THROTTLED, self.line(shaped))
-        assert (reply.accepted, 'rename it' in reply.message) == (False, True)
-        assert shaped.truth() == before
-        assert shaped.apply(BLOCKED, self.line(shaped))[0].accepted
-        assert shaped.apply(NORMAL, self.line(shaped, baseline=baseline.detail))[0].accepted
+        recorded = json.loads(json.dumps(baseline.detail))
+        for hard in (THROTTLED, BLOCKED):
+            assert shaped.apply(hard, self.line(shaped))[0].accepted
+            assert shaped.read(self.line(shaped, baseline=recorded))[0].is_(hard)
+        assert shaped.apply(NORMAL, self.line(shaped, baseline=recorded))[0].accepted
         assert shaped.truth() == before
 
     def test_a_queue_whose_contracted_rate_nobody_knows_is_not_touched(self, shaped):
