@@ -14,7 +14,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 from dev.extra import paramiko_before_5
-from dev.instance import BIN, ensure_templates, environment, instance
+from dev.instance import BIN, check_schema, ensure_templates, environment, instance, make_schema
 from dev.services import ROOT, Postgres, ServiceError, say, services
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -27,13 +27,21 @@ PASS_THROUGH = {'allow_extra_args': True, 'ignore_unknown_options': True}
 
 
 def call(command: list[str], env: dict[str, str]) -> int:
-    """Run in the foreground; Ctrl-C reaches the child first, and we wait for it to finish."""
+    """Run in the foreground; Ctrl-C reaches the child first, and we wait for it to finish.
+
+    SIGTERM reaches us alone (see the end of this file): the child is asked to end too, and waited for.
+    """
     process = subprocess.Popen(command, cwd=ROOT, env=env)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+    try:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+    except SystemExit:
+        process.terminate()
+        process.wait()
+        raise
 
 
 @app.command()
@@ -71,6 +79,18 @@ def check() -> None:
     """Fail where models and migrations differ."""
     with instance('netbox_check') as env:
         raise typer.Exit(call([str(BIN / 'netbox'), 'makemigrations', '--check', '--dry-run'], env))
+
+
+@app.command()
+def schema(check: Annotated[bool, typer.Option(help='compare only; minutes')] = False) -> None:
+    """Make the dump of the installed NetBox anew, or check that it and the template are what migrations make."""
+    if not check:
+        make_schema()
+        say('schema: made; commit it, and remove the one of the version before')
+        return
+    if differ := check_schema():
+        raise ServiceError('\n'.join(differ))
+    say('schema: ok')
 
 
 @app.command()

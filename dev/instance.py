@@ -1,44 +1,26 @@
 """The NetBox instance in `.netbox/`: its configuration, its template database, and copies of that for each use.
 
-NetBox's own migrations take minutes; a restored dump takes seconds. The dump is made once a NetBox version and kept
-in `NETBOX_SCHEMA_CACHE` (default `~/.cache/netbox-delinquency/`) as `netbox-<version>-schema.sql.gz`. On it the
-plugin's migrations are run into a template, once for each state of `migrations/`; a use starts from a copy.
+NetBox itself is restored from a dump (`dev.schema`). On it the plugin's migrations are run into a template, once for
+each state of `migrations/`; a use starts from a copy.
 """
 
 from __future__ import annotations
 
 import fcntl
-import gzip
 import hashlib
 import os
 import re
 import secrets
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
-from dev.services import HOME, ROOT, ServiceError, program, run, say, services
+from dev import schema
+from dev.services import HOME, ROOT, program, run, say, services
 
 BIN = Path(sys.executable).parent
-
-
-def netbox_version() -> str:
-    return version('netbox')
-
-
-def schema_dump() -> Path:
-    name = f'netbox-{netbox_version()}-schema.sql.gz'
-    shipped = ROOT / 'dev' / name
-    if shipped.exists():
-        return shipped
-    folder = os.environ.get('NETBOX_SCHEMA_CACHE') or '~/.cache/netbox-delinquency'
-    return Path(folder).expanduser() / name
 
 
 def migrations_digest() -> str:
@@ -47,7 +29,7 @@ def migrations_digest() -> str:
 
 
 def base_template() -> str:
-    return f'netbox_{netbox_version().replace(".", "_")}'
+    return f'netbox_{schema.netbox_version().replace(".", "_")}'
 
 
 def template() -> str:
@@ -100,59 +82,37 @@ def drop_database(urls: dict[str, str], database: str) -> None:
     psql(urls, f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
 
-def migrate(urls: dict[str, str], database: str, plugins: str, total: int) -> None:
-    """Run `netbox migrate` with a line that shows how far it is; `total` is about how many migrations there are."""
-    command = [str(BIN / 'netbox'), 'migrate', '--no-input']
-    started, done, log = time.monotonic(), 0, []
-    with subprocess.Popen(
-        command, env=environment(urls, database, plugins), cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=1,
-    ) as process:  # fmt: skip
-        assert process.stdout
-        for line in process.stdout:
-            log.append(line)
-            done += line.strip().endswith('OK')
-            if total > 10 and sys.stdout.isatty():
-                print(f'\r  {done} of about {total}, {time.monotonic() - started:.0f} s ', end='', flush=True)
-            elif total > 10 and done % 50 == 0 and line.strip().endswith('OK'):
-                say(f'  {done} of about {total}, {time.monotonic() - started:.0f} s')
-    if total > 10:
-        print()
-    if process.returncode:
-        raise ServiceError('netbox migrate failed:\n' + ''.join(log[-30:]))
+def create_database(urls: dict[str, str], database: str) -> None:
+    """A new and empty one, whatever had that name."""
+    drop_database(urls, database)
+    psql(urls, f'CREATE DATABASE "{database}" TEMPLATE template0')
+
+
+def migrate_netbox(urls: dict[str, str], database: str) -> None:
+    """NetBox's own migrations, from nothing: some minutes."""
+    create_database(urls, database)
+    schema.run_migrations(
+        schema.command_of_netbox(), environment(urls, database, plugins=''), schema.netbox_migrations()
+    )
+
+
+def migrate_plugin(urls: dict[str, str], database: str) -> None:
+    schema.run_migrations([sys.executable, '-m', 'dev.migrate'], environment(urls, database))
 
 
 def build_base_template(urls: dict[str, str]) -> None:
-    """NetBox without the plugin: restored from the cached dump, or migrated once and then cached."""
-    name, dump = base_template(), schema_dump()
+    """NetBox without the plugin: restored from its dump, or migrated once and then kept as one."""
+    name, dump = base_template(), schema.dump_path()
     building = f'{name}_building'
-    drop_database(urls, building)
-    psql(urls, f'CREATE DATABASE "{building}" TEMPLATE template0')
     if dump.exists():
-        say(f'restoring NetBox {netbox_version()} from {dump}')
-        restore(urls, dump, building)
+        say(f'restoring NetBox {schema.netbox_version()} from {dump}')
+        create_database(urls, building)
+        schema.restore(urls, dump, building)
     else:
-        say(f'migrating NetBox {netbox_version()} once (some minutes; kept in {dump})')
-        site = Path(shutil.which('netbox', path=str(BIN)) or '').parent.parent
-        migrate(urls, building, '', len(list(site.glob('lib/python*/site-packages/*/migrations/[0-9]*.py'))))
-        save(urls, building, dump)
+        say(f'migrating NetBox {schema.netbox_version()} once (some minutes; kept in {dump})')
+        migrate_netbox(urls, building)
+        schema.save(urls, building, dump)
     psql(urls, f'ALTER DATABASE "{building}" RENAME TO "{name}"')
-
-
-def restore(urls: dict[str, str], dump: Path, database: str) -> None:
-    url = f'{urls["DATABASE_URL"].rstrip("/")}/{database}'
-    with gzip.open(dump, 'rt') as text:
-        run([program('psql'), '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', url, '-o', '/dev/null'], input=text.read())
-
-
-def save(urls: dict[str, str], database: str, dump: Path) -> None:
-    url = f'{urls["DATABASE_URL"].rstrip("/")}/{database}'
-    text = run([program('pg_dump'), '--no-owner', '--no-privileges', '-d', url])
-    dump.parent.mkdir(parents=True, exist_ok=True)
-    part = dump.with_suffix('.part')
-    with gzip.open(part, 'wt') as file:
-        file.write(text)
-    part.rename(dump)
 
 
 def ensure_templates(urls: dict[str, str]) -> None:
@@ -176,7 +136,7 @@ def _ensure_templates(urls: dict[str, str]) -> None:
     building = f'{base_template()}_plugin'
     drop_database(urls, building)
     copy_database(urls, base_template(), building)
-    migrate(urls, building, 'netbox_delinquency', 0)
+    migrate_plugin(urls, building)
     psql(urls, f'ALTER DATABASE "{building}" RENAME TO "{template()}"')
 
 
@@ -186,11 +146,10 @@ def copy_template(source: dict[str, str], target: dict[str, str]) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         dump = Path(folder) / 'template.sql.gz'
-        save(source, template(), dump)
+        schema.save(source, template(), dump)
         building = f'{base_template()}_copying'
-        drop_database(target, building)
-        psql(target, f'CREATE DATABASE "{building}" TEMPLATE template0')
-        restore(target, dump, building)
+        create_database(target, building)
+        schema.restore(target, dump, building)
     psql(target, f'ALTER DATABASE "{building}" RENAME TO "{template()}"')
 
 
@@ -210,3 +169,32 @@ def instance(database: str, keep: bool = False) -> Iterator[dict[str, str]]:
         finally:
             if not keep:
                 drop_database(urls, database)
+
+
+def check_schema() -> list[str]:
+    """Where the dump differs from what NetBox's migrations make, and the template from what its command makes."""
+    with services() as urls:
+        ensure_templates(urls)
+        migrated, commanded = 'netbox_migrated', 'netbox_commanded'
+        try:
+            migrate_netbox(urls, migrated)
+            found = [*schema.check(schema.dump(urls, migrated), schema.dump(urls, base_template()), 'the dump')]
+            drop_database(urls, commanded)
+            copy_database(urls, base_template(), commanded)
+            schema.run_migrations(schema.command_of_netbox(), environment(urls, commanded))
+            made = schema.dump(urls, commanded)
+            return [*found, *schema.check(made, schema.dump(urls, template()), "the plugin's template")]
+        finally:
+            drop_database(urls, migrated)
+            drop_database(urls, commanded)
+
+
+def make_schema() -> None:
+    """Migrate the installed NetBox from nothing and keep its dump beside this file."""
+    with services() as urls:
+        database = 'netbox_migrated'
+        try:
+            migrate_netbox(urls, database)
+            schema.save(urls, database, schema.shipped())
+        finally:
+            drop_database(urls, database)

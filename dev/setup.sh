@@ -6,6 +6,17 @@ cd "$(dirname "$0")/.."
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
+# --- One at a time ---------------------------------------------------------------------------------------------
+# Two targets of one clone started side by side share a virtual environment: the second waits for the first.
+mkdir -p .netbox
+exec 9>.netbox/setup.lock
+if ! flock -n 9; then
+    say "waiting for another setup of this clone"
+    flock 9
+fi
+# Clones share uv's cache, which one of them may hold for as long as a download takes.
+export UV_LOCK_TIMEOUT="${UV_LOCK_TIMEOUT:-3600}"
+
 # --- Debian packages -------------------------------------------------------------------------------------------
 missing=
 need() { # need PACKAGE COMMAND-OR-PATH…: the package is missing where none of these is found
@@ -20,9 +31,7 @@ need() { # need PACKAGE COMMAND-OR-PATH…: the package is missing where none of
 }
 # The message catalogues are checked against the sources with it.
 need gettext xgettext
-# NetBox's psycopg[c] is compiled against libpq; the services are private ones when no URL is given.
-need build-essential cc
-need libpq-dev pg_config
+# The services are private ones when no URL is given.
 [ -n "${DATABASE_URL:-}" ] || need postgresql '/usr/lib/postgresql/*/bin/initdb' initdb
 [ -n "${DATABASE_URL:-}" ] && need postgresql-client psql
 [ -n "${REDIS_URL:-}" ] || need redis-server redis-server
@@ -40,7 +49,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 if [ -n "$missing" ]; then
-    install="apt-get install -y --no-install-recommends$missing"
+    install="apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends$missing"
     if [ "$(id -u)" = 0 ]; then
         as_root=
     elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
@@ -50,15 +59,18 @@ if [ -n "$missing" ]; then
     fi
     command -v apt-get >/dev/null 2>&1 || die "install these with this system's package manager:$missing"
     say "installing$missing"
-    # Only the programs are wanted: nothing may start to listen on this machine because a demo was tried.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
-        $as_root chmod 755 $policy
-        trap '$as_root rm -f $policy' EXIT
-    fi
-    $as_root apt-get update -qq
-    $as_root env DEBIAN_FRONTEND=noninteractive $install >/dev/null
+    # Only the programs are wanted: nothing may start to listen on this machine because a demo was tried. The lock is
+    # the machine's, since two clones may find the same packages missing; dpkg's own is waited for, not failed at.
+    $as_root flock /run/lock/netbox-delinquency-setup.lock sh -eu -c '
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e $policy ]; then
+            trap "rm -f $policy" EXIT
+            printf "#!/bin/sh\nexit 101\n" > $policy
+            chmod 755 $policy
+        fi
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive "$@" >/dev/null
+    ' sh $install
 fi
 
 # --- Python ----------------------------------------------------------------------------------------------------
@@ -99,9 +111,10 @@ if [ -n "${python:-}" ]; then
     $uv venv --quiet --clear --python "$python" .venv
 fi
 # The dependencies are resolved anew only when their declaration or the pins changed.
-stamp=$(cat pyproject.toml setup.py dev/constraints.txt | sha256sum | cut -d' ' -f1)
+stamp=$(cat pyproject.toml setup.py dev/constraints.txt dev/overrides.txt | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/setup-stamp 2>/dev/null)" != "$stamp" ]; then
-    say "installing Python packages (about a minute)"
-    $uv pip install --quiet --python .venv/bin/python --constraint dev/constraints.txt --editable '.[dev]'
+    say "installing Python packages (half a minute)"
+    $uv pip install --quiet --python .venv/bin/python --constraint dev/constraints.txt \
+        --override dev/overrides.txt --editable '.[dev]'
     echo "$stamp" > .venv/setup-stamp
 fi

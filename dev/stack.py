@@ -38,7 +38,7 @@ PROFILES = [
 ]
 POOL_FROM = 250  # lines at a router from which their addresses come from its pool, not from their secrets
 # NetBox's own server for development, and the one that its documentation runs it with.
-RUNSERVER = ('netbox', 'runserver', '--noreload', '--insecure', '{host}:{port}')
+RUNSERVER = ('netbox', 'runserver', '--noreload', '--insecure', '--skip-checks', '{host}:{port}')
 GUNICORN = (
     'gunicorn',
     '--bind',
@@ -51,6 +51,8 @@ GUNICORN = (
     '120',
     'netbox.wsgi',
 )
+# Django's checks read every view there is, which a worker never needs: half of what it takes to begin.
+WORKER = (str(BIN / 'netbox'), 'rqworker', '--skip-checks')
 LANES = ('netbox_delinquency.restore', 'netbox_delinquency.enforce')
 
 
@@ -193,7 +195,7 @@ def stack(
     lines: int = SUBSCRIBERS,
     latency: float = 0,
     web: Sequence[str] = RUNSERVER,
-    worker_command: Sequence[str] = (str(BIN / 'netbox'), 'rqworker'),
+    worker_command: Sequence[str] = WORKER,
     postgres: Postgres | None = None,
 ) -> Iterator[Stack]:
     """Start everything; where the lab cannot run, `lab` is None (the caller says so).
@@ -218,14 +220,14 @@ def stack(
             env['DELINQUENCY_CREDENTIAL_DEMO_BRAS'] = json.dumps(
                 {'username': lab.bras_user, 'key_file': str(lab.key_file)}
             )
-        spec = _seed(Path(folder), env, lab, simulator['routers'])
         port = free_port()
         program, *arguments = (word.format(host='127.0.0.1', port=port) for word in web)
         server = [str(BIN / program), *arguments]
         log = open_.enter_context((HOME / f'{database}.log').open('w'))
+        # Each of these reads NetBox's code for many seconds before it does anything: they do so side by side.
         open_.enter_context(process(server, env, stdout=log, stderr=log))
         running = Stack(
-            url=f'http://127.0.0.1:{port}', token=spec['token'], password=spec['password'], signing_key=signing_key,
+            url=f'http://127.0.0.1:{port}', token='', password=secrets.token_urlsafe(9), signing_key=signing_key,
             control=simulator['control'], lab=lab, env=env, log=Path(log.name),
             secrets={'router password': router_password, 'signing key': signing_key.removeprefix('whsec_')},
             redis=redis, log_file=log, open_=open_, worker_command=worker_command,
@@ -233,6 +235,7 @@ def stack(
         )  # fmt: skip
         for lane in LANES:
             running.start_worker(lane)
+        running.token = _seed(Path(folder), env, lab, simulator['routers'], running.password)
         wait_until('NetBox answers', lambda: _answers(running.url), 300)
         yield running
 
@@ -277,9 +280,10 @@ def _simulator(
         yield answer
 
 
-def _seed(folder: Path, env: dict[str, str], lab: Lab | None, routers: list[dict[str, Any]]) -> dict[str, Any]:
+def _seed(folder: Path, env: dict[str, str], lab: Lab | None, routers: list[dict[str, Any]], password: str) -> str:
+    """Returns the administrator's API token."""
     say('filling NetBox with the demo network')
-    spec = {'password': secrets.token_urlsafe(9), 'routers': routers, 'lab': None}
+    spec = {'password': password, 'routers': routers, 'lab': None}
     if lab:
         spec['lab'] = {
             'address': lab.bras_address,
@@ -296,4 +300,4 @@ def _seed(folder: Path, env: dict[str, str], lab: Lab | None, routers: list[dict
     done = subprocess.run([sys.executable, '-m', 'dev.seed', str(path)], env=env, cwd=ROOT, check=False)
     if done.returncode:
         raise ServiceError('NetBox could not be filled with the demo network')
-    return dict(json.loads(path.read_text()))
+    return str(json.loads(path.read_text())['token'])

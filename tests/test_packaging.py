@@ -61,10 +61,8 @@ def test_the_wheel_in_a_fresh_environment_migrates_a_netbox(built, tmp_path):
     uv = shutil.which('uv') or str(ROOT / '.netbox/uv/bin/uv')
     subprocess.run([uv, 'venv', '--quiet', '--python', sys.executable, tmp_path / 'venv'], check=True)
     python = tmp_path / 'venv' / 'bin' / 'python'
-    pins = ROOT / 'dev' / 'constraints.txt'
-    subprocess.run(
-        [uv, 'pip', 'install', '--quiet', '--python', python, '--constraint', pins, 'netbox', built[0]], check=True
-    )
+    pins = ['--constraint', ROOT / 'dev' / 'constraints.txt', '--override', ROOT / 'dev' / 'overrides.txt']
+    subprocess.run([uv, 'pip', 'install', '--quiet', '--python', python, *pins, 'netbox', built[0]], check=True)
     with services() as urls:
         copy_database(urls, base_template(), 'netbox_packaging')
         try:
