@@ -89,18 +89,18 @@ async def serve_aiohttp() -> None:
 
 
 async def serve_acs(url: str) -> None:
-    from tr069.acs.app import Acs, settle_garbage
+    from tr069.acs.app import Acs, tune_garbage_collector
     from tr069.acs.settings import AcsSettings
 
     settings = {
         'database': url,
         'cpe': {'host': '127.0.0.1', 'port': 0},
         'northbound': {'port': 0},
-        'desired': {'summon_to_verify': False},
+        'desired': {'connection_request_to_verify': False},
     }
     acs = Acs(AcsSettings.model_validate(settings))
     await acs.start()
-    settle_garbage()
+    tune_garbage_collector()
     print(json.dumps({'cpe': acs.cpe_port, 'api': acs.northbound_port}), flush=True)
     await _until_stopped()
     await acs.stop()

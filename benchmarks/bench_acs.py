@@ -34,7 +34,7 @@ import uvloop
 from benchmarks.acs_generator import RATE, LightCpe, Tally, drive
 from tr069.acs.client import EmbeddedAcsClient
 from tr069.acs.cpe.auth import derive_password
-from tr069.client import Standing, ValueProfile
+from tr069.client import ProvisioningState, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,11 +167,12 @@ async def give_profile(server: Server, cpes: list[LightCpe]) -> None:
 
 
 async def count_wrong(server: Server, given: list[LightCpe], others: list[LightCpe]) -> int:
-    """Devices whose own state, or whose standing in the ACS, is not as it must be."""
+    """Devices whose own state, or whose state in the ACS, is not as it must be."""
     async with EmbeddedAcsClient(f'http://127.0.0.1:{server.api}', TOKEN, timeout_s=300) as client:
         statuses = await client.read_back([cpe.id for cpe in given])
     wrong = sum(
-        cpe.rate != '64000' or cpe.sets != 1 or statuses[cpe.id].standing is not Standing.VERIFIED for cpe in given
+        cpe.rate != '64000' or cpe.sets != 1 or statuses[cpe.id].state is not ProvisioningState.VERIFIED
+        for cpe in given
     )
     return wrong + sum(cpe.rate != '-1' or cpe.sets > 0 for cpe in others)
 

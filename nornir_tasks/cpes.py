@@ -31,7 +31,7 @@ class CpeLook:
     """How one CPE is: `info` as its last Inform said it, `levers` as read now or remembered. `error`: no levers."""
 
     info: CpeInfo
-    standing: str
+    state: str
     levers: tuple[Mapping[str, Any], ...] = ()
     profile: str = ''
     error: str = ''
@@ -58,12 +58,12 @@ def look_at(point: Point, device_id: str) -> CpeLook:
         known = acs.devices(DeviceQuery(ids=(device_id,)))
         if not known:
             raise EnforcementError(f'{point.name} does not know the device {device_id}: it has never informed there')
-        status = acs.standing(device_id)
+        status = acs.profile_status(device_id)
         saved = tuple({'name': item.name, 'value': item.value} for item in status.before)
         try:
             report = acs.levers(device_id)
         except EnforcementError as error:
-            return CpeLook(known[0], str(status.standing), error=str(error), values=saved)
+            return CpeLook(known[0], str(status.state), error=str(error), values=saved)
     levers = tuple(
         {
             'kind': str(lever.kind), 'direction': str(lever.direction), 'path': lever.path, 'now': lever.current,
@@ -72,7 +72,7 @@ def look_at(point: Point, device_id: str) -> CpeLook:
         }
         for lever in report.levers
     )  # fmt: skip
-    return CpeLook(known[0], str(status.standing), levers, report.profile, values=saved)
+    return CpeLook(known[0], str(status.state), levers, report.profile, values=saved)
 
 
 def _acs(driver: object, point: Point) -> AcsDriver:
@@ -119,5 +119,5 @@ def _problem(name: str, value: str, kind: str) -> str:
         low, high = _INTEGERS[kind]
         if not re.fullmatch(r'-?\d{1,20}', text, re.ASCII) or not low <= int(text) <= high:
             return f'{name} is a whole number from {low} to {high}, not "{text[:40]}"'
-    # A path that a model's profile may vouch for is let through: that is for the ACS to know.
-    return guard.refusal_of([ParameterValue(name, text, kind)], guard.ModelPolicy(vouched=(name,)))
+    # A path that a model's profile may allow-list is let through: that is for the ACS to know.
+    return guard.refusal_of([ParameterValue(name, text, kind)], guard.ModelPolicy(allow_list=(name,)))

@@ -74,7 +74,7 @@ def serve(
     config: Config = None, verbose: Annotated[bool, typer.Option(help='Log every oddity of a CPE.')] = False
 ) -> None:
     """Run the embedded ACS until it is told to stop (SIGINT or SIGTERM)."""
-    from tr069.acs.app import Acs, settle_garbage
+    from tr069.acs.app import Acs, tune_garbage_collector
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, format='%(asctime)s %(levelname)s %(name)s: %(message)s'
@@ -87,7 +87,7 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await acs.start()
-        settle_garbage()
+        tune_garbage_collector()
         logging.getLogger(__name__).info(
             'tr069-acs %s: CPEs on port %d, northbound on port %d', __version__, acs.cpe_port, acs.northbound_port
         )
@@ -196,20 +196,22 @@ def restore(devices: Devices, url: Url = _URL, kind: Which = Kind.EMBEDDED, toke
 
 
 def _print_statuses(statuses: Mapping[str, ProfileStatus]) -> None:
-    table = Table('device', 'standing', 'profile', 'revision', 'before', 'message')
+    table = Table('device', 'state', 'profile', 'revision', 'before', 'message')
     for item in statuses.values():
         before = '\n'.join(f'{value.name}={value.value}' for value in item.before)
         table.add_row(
-            item.device_id, item.standing + (' (restoring)' if item.restoring else ''), item.profile, item.revision,
+            item.device_id, item.state + (' (restoring)' if item.restoring else ''), item.profile, item.revision,
             before, item.message,
         )  # fmt: skip
     console.print(table)
 
 
 @app.command()
-def summon(devices: Devices, url: Url = _URL, kind: Which = Kind.EMBEDDED, token: TokenName = _TOKEN) -> None:
+def request_connections(
+    devices: Devices, url: Url = _URL, kind: Which = Kind.EMBEDDED, token: TokenName = _TOKEN
+) -> None:
     """Call devices with paced connection requests."""
-    for device, outcome in _run(url, kind, token, lambda client: client.summon(devices)).items():
+    for device, outcome in _run(url, kind, token, lambda client: client.request_connections(devices)).items():
         typer.echo(f'{device}\t{outcome}')
 
 

@@ -51,7 +51,7 @@ class ValueProfile:
     """Values that a device shall have, and keep: set again after a factory reset.
 
     `revision` names this very set of values; the device carries it as its ParameterKey (32 characters at most).
-    `note` is the asker's own: kept beside the values and given back with the standing, never sent to a device.
+    `note` is the asker's own: kept beside the values and given back with the state, never sent to a device.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ValueProfile:
             raise ValueError(f'profile {self.name}: the revision has 1 to 32 characters, not {len(self.revision)}')
 
 
-class Standing(StrEnum):
+class ProvisioningState(StrEnum):
     """How far a profile has got on a device."""
 
     NONE = 'none'  # nothing is asked of this device
@@ -83,15 +83,15 @@ class Standing(StrEnum):
     @property
     def is_final(self) -> bool:
         """True where the ACS will do nothing more of its own accord (but for drift and factory resets)."""
-        return self not in (Standing.PENDING, Standing.SENDING, Standing.SENT)
+        return self not in (ProvisioningState.PENDING, ProvisioningState.SENDING, ProvisioningState.SENT)
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileStatus:
-    """One device's standing. `before` is what `restore` puts back; `restoring` where that is what is going on."""
+    """How far one device is. `before` is what `restore` puts back; `restoring` where that is what is going on."""
 
     device_id: str
-    standing: Standing
+    state: ProvisioningState
     profile: str = ''
     revision: str = ''
     restoring: bool = False
@@ -110,10 +110,10 @@ class ParameterReading:
     error: str = ''
 
 
-class Summons(StrEnum):
-    """What came of a connection request. `CALLED`: the device took it, and opens a session next."""
+class ConnectionRequest(StrEnum):
+    """What came of a connection request. `ACCEPTED`: the device took it, and opens a session next."""
 
-    CALLED = 'called'
+    ACCEPTED = 'accepted'
     SENT = 'sent'  # by UDP (annex G), which has no answer: the device comes if it got it
     THROTTLED = 'throttled'  # it answered 503: it was called too often
     UNREACHABLE = 'unreachable'  # no route, NAT, or switched off: it comes with its periodic Inform
@@ -132,7 +132,7 @@ class AcsClient(Protocol):
         ...
 
     async def read(self, device_id: str, names: Sequence[str], *, timeout_s: float = 30.0) -> ParameterReading:
-        """Read from the device itself, which is summoned for it. A name ending in a dot reads everything below.
+        """Read from the device itself, which gets a connection request. A name ending in a dot reads everything below.
 
         Raises `DeviceUnknownError`.
         """
@@ -163,7 +163,7 @@ class AcsClient(Protocol):
         """How far each device is."""
         ...
 
-    async def summon(self, device_ids: Sequence[str]) -> Mapping[str, Summons]:
+    async def request_connections(self, device_ids: Sequence[str]) -> Mapping[str, ConnectionRequest]:
         """Call the devices with paced connection requests."""
         ...
 

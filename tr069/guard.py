@@ -23,7 +23,7 @@ class Risk(StrEnum):
     LOW = 'low'  # cannot touch the management session
     LAN = 'lan'  # cuts the LAN side: harmless where management is proven to be on a WAN
     WAN = 'wan'  # may cut a WAN: proof, the model's opt-in and a canary are needed
-    UNKNOWN = 'unknown'  # nobody knows: refused, unless the model's profile vouches for the path
+    UNKNOWN = 'unknown'  # nobody knows: refused, unless the model's profile allow-lists the path
     FORBIDDEN = 'forbidden'  # never, on any model
 
 
@@ -38,15 +38,15 @@ class Canary(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelPolicy:
-    """What the model's profile allows. `vouched` are path patterns (`*` for an instance) known to spare management."""
+    """What the model's profile allows. `allow_list`: path patterns (`*` for an instance) known to spare management."""
 
     allow_wan_off: bool = False
     canary: Canary = Canary.NONE
-    vouched: tuple[str, ...] = ()
+    allow_list: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GuardVerdict:
     """`reason` says why not, or why. `is_canary`: the caller must record this device as the model's canary."""
 
     allowed: bool
@@ -109,7 +109,7 @@ def matches(pattern: str, path: str) -> bool:
     return re.fullmatch(segments + (r'\..+' if pattern.endswith('.') else ''), path) is not None
 
 
-def classify(item: ParameterValue, vouched: Sequence[str] = ()) -> Risk:
+def classify(item: ParameterValue, allow_list: Sequence[str] = ()) -> Risk:
     """What setting this value may do, judged by its path (and, for on/off leaves, its value)."""
     root, rest = split_root(item.name)
     if not root:
@@ -125,14 +125,14 @@ def classify(item: ParameterValue, vouched: Sequence[str] = ()) -> Risk:
     if _WAN.fullmatch(rest):
         # Bringing an interface up cuts nothing; and a restore must never wait for a proof.
         return Risk.LOW if rest.endswith('.Enable') and _turns_on(item.value) else Risk.WAN
-    if any(matches(pattern, item.name) for pattern in vouched):
+    if any(matches(pattern, item.name) for pattern in allow_list):
         return Risk.LOW
     return Risk.UNKNOWN
 
 
-def reads_needed(values: Iterable[ParameterValue], vouched: Sequence[str] = ()) -> tuple[str, ...]:
+def reads_needed(values: Iterable[ParameterValue], allow_list: Sequence[str] = ()) -> tuple[str, ...]:
     """Paths (partial ones end in a dot) that must be read freshly before `judge`; none where no risk calls for it."""
-    risky = [item for item in values if classify(item, vouched) in (Risk.WAN, Risk.LAN)]
+    risky = [item for item in values if classify(item, allow_list) in (Risk.WAN, Risk.LAN)]
     if not risky:
         return ()
     if split_root(risky[0].name)[0] == 'InternetGatewayDevice':
@@ -255,7 +255,7 @@ def lower_layers(tree: Mapping[str, str], owner: str) -> tuple[frozenset[str], b
 def refusal_of(values: Sequence[ParameterValue], policy: ModelPolicy = ModelPolicy()) -> str:
     """Why these values are refused whatever a device's tree says; empty where it takes a fresh read to tell."""
     for item in values:
-        refusal = _refuse_outright(item, classify(item, policy.vouched))
+        refusal = _refuse_outright(item, classify(item, policy.allow_list))
         if refusal:
             return refusal
     return ''
@@ -267,7 +267,7 @@ def judge(
     policy: ModelPolicy = ModelPolicy(),
     *,
     source_address: str = '',
-) -> Verdict:
+) -> GuardVerdict:
     """May these new values be set together? One refused value refuses them all, as the CPE sets all or none.
 
     Saved values that go back are not new: for them there is `kept_back`.
@@ -276,29 +276,29 @@ def judge(
     for item in values:
         if tree.get(item.name) == item.value:
             continue  # no change
-        risk = classify(item, policy.vouched)
+        risk = classify(item, policy.allow_list)
         refusal = _refuse_outright(item, risk)
         if refusal:
-            return Verdict(False, refusal)
+            return GuardVerdict(False, refusal)
         risks.add(risk)
     risks -= {Risk.LOW}
     if not risks:
-        return Verdict(True, 'no management at risk')
+        return GuardVerdict(True, 'no management at risk')
     management = locate_management(tree, source_address)
     if not management.proven:
-        return Verdict(
+        return GuardVerdict(
             False,
             'no WAN has the address of the ConnectionRequestURL or of the session: it cannot be told where '
             'management runs',
         )
     for item in values:
-        if tree.get(item.name) != item.value and classify(item, policy.vouched) in (Risk.LAN, Risk.WAN):
+        if tree.get(item.name) != item.value and classify(item, policy.allow_list) in (Risk.LAN, Risk.WAN):
             refusal = _cuts(item.name, management, tree)
             if refusal:
-                return Verdict(False, refusal)
+                return GuardVerdict(False, refusal)
     if Risk.WAN in risks:
         return _gate(policy)
-    return Verdict(True, f'management runs on {", ".join(sorted(management.proven))}')
+    return GuardVerdict(True, f'management runs on {", ".join(sorted(management.proven))}')
 
 
 def kept_back(
@@ -334,7 +334,7 @@ def _refuse_outright(item: ParameterValue, risk: Risk) -> str:
     if starving:
         return starving
     if risk is Risk.UNKNOWN:
-        return f"{item.name} is not known to spare management; the model's profile must vouch for it"
+        return f"{item.name} is not known to spare management; the model's profile must allow-list it"
     return ''
 
 
@@ -376,13 +376,13 @@ def _cuts(path: str, management: Management, tree: Mapping[str, str]) -> str:
     return ''
 
 
-def _gate(policy: ModelPolicy) -> Verdict:
+def _gate(policy: ModelPolicy) -> GuardVerdict:
     if not policy.allow_wan_off:
-        return Verdict(False, "a WAN change cannot be undone remotely; the model's profile does not allow it")
+        return GuardVerdict(False, "a WAN change cannot be undone remotely; the model's profile does not allow it")
     if policy.canary is Canary.WAITING:
-        return Verdict(False, "the model's first changed device has not informed since; nothing else is changed")
+        return GuardVerdict(False, "the model's first changed device has not informed since; nothing else is changed")
     if policy.canary is Canary.LOST:
-        return Verdict(
+        return GuardVerdict(
             False, "the model's first changed device came back by a factory reset only: release the model to try anew"
         )
-    return Verdict(True, 'management is proven to run elsewhere', is_canary=policy.canary is Canary.NONE)
+    return GuardVerdict(True, 'management is proven to run elsewhere', is_canary=policy.canary is Canary.NONE)

@@ -29,19 +29,29 @@ from nornir_tasks.drivers.acs_desired import (
 )
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
 from nornir_tasks.errors import LoginRefusedError, PointUnreachableError
-from tr069.client import AcsClient, CpeInfo, DeviceQuery, ProfileStatus, Standing, Summons, ValueProfile
+from tr069.client import (
+    AcsClient,
+    ConnectionRequest,
+    CpeInfo,
+    DeviceQuery,
+    ProfileStatus,
+    ProvisioningState,
+    ValueProfile,
+)
 from tr069.datamodel.resolver import LeverReport
 from tr069.errors import AcsRefusedError, AcsUnreachableError, Tr069Error
 
 _POLL_S, _POLL_MAX_S = 0.2, 5.0  # between two looks at devices that were called
-_COMING = (Summons.CALLED, Summons.SENT)
+_COMING = (ConnectionRequest.ACCEPTED, ConnectionRequest.SENT)
 SAME_DEVICE = 'another row of this batch is of the same device'
 
 
 class AcsPoint(AcsParameters):
     """Parameters of an ACS."""
 
-    summon: bool = Field(True, description='Call the devices after a change; without it they come at their own time')
+    connection_request: bool = Field(
+        True, description='Call the devices after a change; without it they come at their own time'
+    )
     settle_seconds: float = Field(
         60, ge=0, description='How long devices that took the call are waited for, until they are verified'
     )  # fmt: skip
@@ -106,7 +116,7 @@ class AcsDriver(Driver):
 
         async def one(device_id: str, target: AccessTarget) -> Reading[Any]:
             status = statuses[device_id]
-            if status.standing is Standing.UNKNOWN_DEVICE:
+            if status.state is ProvisioningState.UNKNOWN_DEVICE:
                 return Reading(error=f'the ACS does not know the device {device_id}: it has never informed there')
             try:
                 reading = reading_of(status, target.values)
@@ -183,7 +193,7 @@ class AcsDriver(Driver):
         for change in changes:
             status = statuses.get(change.target.cwmp_id)
             earlier = Desired.from_detail(before[change.target.key].detail)
-            if status is not None and status.standing in GAVE_UP and earlier.is_softer_than(change):
+            if status is not None and status.state in GAVE_UP and earlier.is_softer_than(change):
                 undone.append((earlier, change.target.cwmp_id))
         for profile, ids in _grouped(undone).items():
             await _asking(profile, ids)(client)
@@ -220,12 +230,12 @@ class AcsDriver(Driver):
 
     async def _settle(self, client: AcsClient, statuses: Mapping[str, ProfileStatus]) -> dict[str, ProfileStatus]:
         """Call the devices that have something to do, and wait for those that come; the others stay as they stand."""
-        waiting = [device_id for device_id, status in statuses.items() if status.standing in UNDER_WAY]
-        if not waiting or not self.parameters.summon:
+        waiting = [device_id for device_id, status in statuses.items() if status.state in UNDER_WAY]
+        if not waiting or not self.parameters.connection_request:
             return {}
         found: dict[str, ProfileStatus] = {}
         pause, deadline = _POLL_S, time.monotonic() + self.parameters.settle_seconds
-        calling = asyncio.ensure_future(client.summon(waiting))
+        calling = asyncio.ensure_future(client.request_connections(waiting))
         try:
             while waiting and time.monotonic() < deadline:
                 # Calling thousands takes minutes; the first ones are done long before.
@@ -234,7 +244,7 @@ class AcsDriver(Driver):
                     called = calling.result()
                     waiting = [device_id for device_id in waiting if called.get(device_id) in _COMING]
                 found |= await client.read_back(waiting)
-                waiting = [device_id for device_id in waiting if found[device_id].standing in UNDER_WAY]
+                waiting = [device_id for device_id in waiting if found[device_id].state in UNDER_WAY]
                 pause = min(pause * 1.3, _POLL_MAX_S)
         finally:
             calling.cancel()
@@ -254,7 +264,7 @@ class AcsDriver(Driver):
         """What a device can do, read from it or remembered. Raises `EnforcementError` where neither is possible."""
         return self.connection.run(lambda client: self._report(client, device_id))
 
-    def standing(self, device_id: str) -> ProfileStatus:
+    def profile_status(self, device_id: str) -> ProfileStatus:
         """What the ACS keeps at a device, and how far it is. Raises `EnforcementError`."""
         return self.connection.run(lambda client: client.read_back([device_id]))[device_id]
 
@@ -303,7 +313,7 @@ def _grouped(wishes: Iterable[tuple[Desired, str]]) -> dict[ValueProfile | None,
 
 
 def _reply(status: ProfileStatus, note: str) -> Reply:
-    if status.standing in GAVE_UP or status.standing is Standing.UNKNOWN_DEVICE:
-        said = f'{status.standing}: {status.message}' if status.message else str(status.standing)
+    if status.state in GAVE_UP or status.state is ProvisioningState.UNKNOWN_DEVICE:
+        said = f'{status.state}: {status.message}' if status.message else str(status.state)
         return Reply(False, '; '.join(filter(None, (said, note))))
     return Reply(True, '; '.join(filter(None, (note, status.message))))

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nornir_tasks.change import AccessChange, AccessState, CpeValue, Mode, Reading, ValueSet
-from tr069.client import ProfileStatus, Standing, ValueProfile
+from tr069.client import ProfileStatus, ProvisioningState, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel import resolver
 from tr069.datamodel.profiles import Kind
 from tr069.datamodel.values import same
 
 PROFILE = 'netbox'
-GAVE_UP = (Standing.FAILED, Standing.REFUSED, Standing.QUARANTINED)
-UNDER_WAY = (Standing.PENDING, Standing.SENDING, Standing.SENT)
+GAVE_UP = (ProvisioningState.FAILED, ProvisioningState.REFUSED, ProvisioningState.QUARANTINED)
+UNDER_WAY = (ProvisioningState.PENDING, ProvisioningState.SENDING, ProvisioningState.SENT)
 
 
 class DesiredError(Exception):
@@ -62,7 +62,7 @@ class Desired:
     @classmethod
     def of(cls, status: ProfileStatus) -> Desired:
         """What the ACS keeps at the device. Raises `DesiredError` where that is somebody else's doing."""
-        if status.standing is Standing.NONE or status.restoring:
+        if status.state is ProvisioningState.NONE or status.restoring:
             return cls()
         if status.profile != PROFILE:
             raise DesiredError(
@@ -160,7 +160,7 @@ def _values(plan: resolver.LeverPlan) -> tuple[CpeValue, ...]:
 
 
 def reading_of(status: ProfileStatus, values: tuple[CpeValue, ...]) -> Reading[Any]:
-    """What the ACS's standing says. Stored is what it keeps at the device, live what it has read back from there.
+    """What the ACS says of a device. Stored is what it keeps at the device, live what it has read back from there.
 
     A device that has not come, or whose set is not verified yet, has no live state. Raises `DesiredError`.
     """
@@ -168,11 +168,11 @@ def reading_of(status: ProfileStatus, values: tuple[CpeValue, ...]) -> Reading[A
     state, detail = desired.state(values), desired.as_detail()
     if values:
         detail['asked'] = ValueSet(values).as_dict()['values']
-    if status.standing in UNDER_WAY:
+    if status.state in UNDER_WAY:
         return Reading(state, None, detail)
-    if status.standing not in GAVE_UP:
+    if status.state not in GAVE_UP:
         return Reading(state, state, detail)
-    detail['gave_up'] = status.message or str(status.standing)
+    detail['gave_up'] = status.message or str(status.state)
     if status.before:
         return Reading(detail=detail)  # only the device itself can tell
     was = Desired().state(values)  # it was never sent anything
@@ -181,7 +181,7 @@ def reading_of(status: ProfileStatus, values: tuple[CpeValue, ...]) -> Reading[A
 
 def names_to_read(status: ProfileStatus) -> tuple[str, ...]:
     """Parameters to read from a device that the ACS gave up on, to tell how it is; none where that is known."""
-    return tuple(item.name for item in status.before) if status.standing in GAVE_UP else ()
+    return tuple(item.name for item in status.before) if status.state in GAVE_UP else ()
 
 
 def found_state(

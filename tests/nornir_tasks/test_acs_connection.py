@@ -104,7 +104,7 @@ def test_devices_are_listed_and_one_is_looked_at(world):
     world.add('S-2')
     assert {item.serial for item in list_cpes(world.point())} == {'S-1', 'S-2'}
     look = look_at(world.point(), cpe.id)
-    assert (look.info.manufacturer, look.info.software_version, look.standing) == ('Acme', 'S1', 'none')
+    assert (look.info.manufacturer, look.info.software_version, look.state) == ('Acme', 'S1', 'none')
     assert any(lever['chosen'] and lever['path'] == UP for lever in look.levers)
     assert json.loads(json.dumps(look.as_dict()))['info']['last_inform']
     with pytest.raises(EnforcementError, match='does not know the device'):

@@ -65,7 +65,7 @@ async def lab(database: str, **settings: dict[str, object]):
         'cpe': {'host': '127.0.0.1', 'port': 0, **settings.pop('cpe', {})},
         'northbound': {'port': 0, **settings.pop('northbound', {})},
         'connection_requests': {**calls, **settings.pop('connection_requests', {})},
-        'desired': {'summon_to_verify': False, **settings.pop('desired', {})},
+        'desired': {'connection_request_to_verify': False, **settings.pop('desired', {})},
     }
     clock = Clock()
     acs = Acs(AcsSettings.model_validate({'database': database, **sections, **settings}), clock=clock)

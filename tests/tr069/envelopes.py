@@ -22,6 +22,11 @@ def envelope(body: str = INFORM, *, soap: str = SOAP, cwmp: str = CWMP, header: 
 
 _LAUGHS = ''.join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 
+# A device file that blocks whoever opens it: a parser that does would never come back.
+PTMX = '<!DOCTYPE x SYSTEM "file:///dev/ptmx">' + envelope()
+_WIDE = ('utf-16-le', 'utf-16-be', 'utf-32-le', 'utf-32-be', 'utf-16', 'utf-32')  # the last two with a mark
+_DECLARED = '<?xml version="1.0" encoding="{}"?>'
+
 BROKEN: dict[str, bytes] = {
     'not xml': b'hello',
     'binary': bytes(range(256)),
@@ -52,4 +57,11 @@ BROKEN: dict[str, bytes] = {
     'unknown charset': b'<?xml version="1.0" encoding="klingon"?>' + envelope().encode(),
     'control character': envelope().replace('Acme', 'Ac\x01me').encode(),
     'a response to nothing': envelope('<cwmp:BogusResponse/>').encode(),
+    'a zero': envelope().replace('Acme', 'Ac\0me').encode(),
+    'a zero behind the end': envelope().encode() + b'\0',
+    **{f'a device to open, in {charset}': PTMX.encode(charset) for charset in ('utf-8', *_WIDE)},
+    **{f'a device to open, declared and in {c}': (_DECLARED.format(c[:6]) + PTMX).encode(c) for c in _WIDE},
+    **{f'a device to open, declared as utf-8 and in {c}': (_DECLARED.format('utf-8') + PTMX).encode(c) for c in _WIDE},
+    **{f'undetected {charset}': envelope().encode(charset) for charset in _WIDE[:4]},
+    'utf-32 with a mark': envelope().encode('utf-32'),
 }

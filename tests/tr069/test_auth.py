@@ -1,4 +1,4 @@
-"""What a CPE answers a challenge with, read quickly where it is as nearly all are; never otherwise than in full."""
+"""What a CPE answers a challenge with: the fast path, where nearly all go, never reads otherwise than the full one."""
 
 from __future__ import annotations
 

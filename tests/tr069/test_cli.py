@@ -81,13 +81,13 @@ def test_levers_shows_what_would_be_used_and_why(running: tuple[Lab, Cpe], monke
     assert 'cuts a WAN' in text
 
 
-def test_devices_read_status_and_summon(running: tuple[Lab, Cpe]) -> None:
+def test_devices_read_status_and_request_connections(running: tuple[Lab, Cpe]) -> None:
     room, cpe = running
     assert cpe.id in run(room, 'devices', '--serial', 'S1')[1]
     code, text = run(room, 'read', cpe.id, RATE)
     assert (code, text.split()) == (0, [RATE, '-1', 'xsd:int'])
     assert 'none' in run(room, 'status', cpe.id)[1]
-    assert 'called' in run(room, 'summon', cpe.id)[1]
+    assert 'accepted' in run(room, 'request-connections', cpe.id)[1]
     assert 'none' in run(room, 'restore', cpe.id)[1]
 
 

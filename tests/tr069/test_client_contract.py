@@ -14,7 +14,7 @@ from tests.simulators.cpe import Cpe
 from tests.simulators.cpe_trees import IGD, INTERNET_098
 from tests.simulators.genieacs import GenieAcs
 from tests.tr069.conftest import lab
-from tr069.client import AcsClient, DeviceQuery, Standing, Summons, ValueProfile
+from tr069.client import AcsClient, ConnectionRequest, DeviceQuery, ProvisioningState, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel.profiles import Direction, Kind
 from tr069.datamodel.resolver import throttle
@@ -45,8 +45,8 @@ class World:
                 await self.comes(cpe)
                 await self.client.read_back([cpe.id])
 
-    async def standing(self, cpe: Cpe) -> Standing:
-        return (await self.client.read_back([cpe.id]))[cpe.id].standing
+    async def state_of(self, cpe: Cpe) -> ProvisioningState:
+        return (await self.client.read_back([cpe.id]))[cpe.id].state
 
 
 @asynccontextmanager
@@ -191,18 +191,18 @@ def test_a_profile_is_applied_verified_and_restored_exactly(world: Opened) -> No
         async with world() as w:
             cpe = await w.add('S-1')
             cpe.force(RATE, '20000000')
-            assert await w.standing(cpe) is Standing.NONE
+            assert await w.state_of(cpe) is ProvisioningState.NONE
             asked = await w.client.apply(SLOW, [cpe.id])
-            assert asked[cpe.id].standing is Standing.PENDING
+            assert asked[cpe.id].state is ProvisioningState.PENDING
             await w.settle(cpe)
             found = (await w.client.read_back([cpe.id]))[cpe.id]
-            assert (found.standing, found.revision) == (Standing.VERIFIED, 'slow-64k')
+            assert (found.state, found.revision) == (ProvisioningState.VERIFIED, 'slow-64k')
             assert found.before == (ParameterValue(RATE, '20000000', 'xsd:int'),)
             assert cpe.value(RATE) == '64000'
             await w.client.restore([cpe.id])
             await w.settle(cpe)
             found = (await w.client.read_back([cpe.id]))[cpe.id]
-            assert (found.standing, found.restoring) == (Standing.VERIFIED, True)
+            assert (found.state, found.restoring) == (ProvisioningState.VERIFIED, True)
             assert cpe.value(RATE) == '20000000'
 
     asyncio.run(scenario())
@@ -218,7 +218,7 @@ def test_from_levers_to_a_throttled_device_and_back(world: Opened, model: str) -
             assert len({item.name for item in plan.values if item.name.endswith('ShapingRate')}) == 2
             await w.client.apply(ValueProfile('throttle', 'r1', plan.values), [cpe.id])
             await w.settle(cpe)
-            assert await w.standing(cpe) is Standing.VERIFIED
+            assert await w.state_of(cpe) is ProvisioningState.VERIFIED
             for item in plan.values:
                 assert cpe.value(item.name).replace('true', '1') == item.value
             await w.client.restore([cpe.id])
@@ -242,10 +242,10 @@ def test_many_devices_at_once_each_get_their_own_values_back(world: Opened) -> N
                 await w.client.read(cpe.id, [RATE])
             chosen, others = cpes[:6], cpes[6:]
             await w.client.apply(SLOW, [cpe.id for cpe in chosen])
-            await w.client.summon([cpe.id for cpe in chosen])
+            await w.client.request_connections([cpe.id for cpe in chosen])
             await w.settle(*cpes)
-            assert {await w.standing(cpe) for cpe in chosen} == {Standing.VERIFIED}
-            assert {await w.standing(cpe) for cpe in others} == {Standing.NONE}
+            assert {await w.state_of(cpe) for cpe in chosen} == {ProvisioningState.VERIFIED}
+            assert {await w.state_of(cpe) for cpe in others} == {ProvisioningState.NONE}
             assert {cpe.value(RATE) for cpe in chosen} == {'64000'}
             assert '64000' not in {cpe.value(RATE) for cpe in others}
             await w.client.restore([cpe.id for cpe in chosen])
@@ -323,7 +323,7 @@ def test_what_could_cut_management_is_refused_and_nothing_is_sent(world: Opened,
             await w.comes(cpe)
             applied = await w.client.apply(ValueProfile('bad', 'r1', (value,)), [cpe.id])
             await w.comes(cpe)
-            assert {applied[cpe.id].standing} <= {Standing.REFUSED, Standing.PENDING}
+            assert {applied[cpe.id].state} <= {ProvisioningState.REFUSED, ProvisioningState.PENDING}
             assert cpe.value(value.name) == before.get(value.name, cpe.base.get(value.name, ('',))[0])
             assert not cpe.is_cut
             assert all(value.name not in item for item in cpe.sets)
@@ -339,7 +339,7 @@ def test_a_wrong_path_quarantines_the_model(world: Opened) -> None:
             await w.client.apply(SLOW, [first.id])
             await w.comes(first)
             found = (await w.client.read_back([first.id]))[first.id]
-            assert found.standing is Standing.QUARANTINED
+            assert found.state is ProvisioningState.QUARANTINED
             assert RATE in found.message
             await w.client.apply(SLOW, [second.id])
             await w.comes(second)
@@ -359,14 +359,14 @@ def test_a_profile_that_only_gives_back_is_not_held_up_by_a_quarantine(world: Op
             first, second = await w.add('A'), await w.add('B')
             await w.client.apply(both, [second.id])
             await w.settle(second)
-            assert await w.standing(second) is Standing.VERIFIED
+            assert await w.state_of(second) is ProvisioningState.VERIFIED
             first.faults['SetParameterValues'] = [Cpe.parameter_fault(RATE, 9005)] * 3
             await w.client.apply(SLOW, [first.id])
             await w.comes(first)
-            assert await w.standing(first) is Standing.QUARANTINED
+            assert await w.state_of(first) is ProvisioningState.QUARANTINED
             await w.client.apply(stays, [second.id])
             await w.settle(second)
-            assert await w.standing(second) is Standing.VERIFIED
+            assert await w.state_of(second) is ProvisioningState.VERIFIED
             assert (second.value(RATE), second.value(update.name)) == ('-1', '900')
 
     asyncio.run(scenario())
@@ -383,11 +383,11 @@ def test_a_restore_leaves_out_what_would_cut_management_and_says_so(world: Opene
             await w.client.read(cpe.id, [informs.name])
             await w.client.apply(both, [cpe.id])
             await w.settle(cpe)
-            assert await w.standing(cpe) is Standing.VERIFIED
+            assert await w.state_of(cpe) is ProvisioningState.VERIFIED
             await w.client.restore([cpe.id])
             await w.settle(cpe)
             found = (await w.client.read_back([cpe.id]))[cpe.id]
-            assert (found.standing, found.restoring) == (Standing.VERIFIED, True)
+            assert (found.state, found.restoring) == (ProvisioningState.VERIFIED, True)
             assert (
                 found.message
                 == f'left as it is, since it could cut management or is gone from the device: {informs.name}'
@@ -396,7 +396,7 @@ def test_a_restore_leaves_out_what_would_cut_management_and_says_so(world: Opene
             # Nothing of it stands in the way of the next profile, nor is what was there at first forgotten.
             await w.client.apply(both, [cpe.id])
             await w.settle(cpe)
-            assert (await w.standing(cpe), cpe.value(RATE)) == (Standing.VERIFIED, '64000')
+            assert (await w.state_of(cpe), cpe.value(RATE)) == (ProvisioningState.VERIFIED, '64000')
             saved = {item.name: _plain(item.value) for item in (await w.client.read_back([cpe.id]))[cpe.id].before}
             assert saved == {RATE: '-1', informs.name: '0'}
 
@@ -412,7 +412,7 @@ def test_the_askers_note_comes_back_with_the_standing(world: Opened) -> None:
             assert (await w.client.apply(noted, [cpe.id]))[cpe.id].note == note
             await w.settle(cpe)
             found = (await w.client.read_back([cpe.id]))[cpe.id]
-            assert (found.standing, found.note) == (Standing.VERIFIED, note)
+            assert (found.state, found.note) == (ProvisioningState.VERIFIED, note)
             await w.client.restore([cpe.id])
             await w.settle(cpe)
             assert (await w.client.read_back([cpe.id]))[cpe.id].note == ''
@@ -458,11 +458,11 @@ def test_a_device_that_faulted_is_restored_all_the_same(world: Opened) -> None:
             cpe.faults['SetParameterValues'] = [Cpe.parameter_fault(RATE, 9007)] * 6
             await w.client.apply(SLOWER, [cpe.id])
             await w.comes(cpe)
-            assert await w.standing(cpe) is Standing.FAILED
+            assert await w.state_of(cpe) is ProvisioningState.FAILED
             cpe.faults.clear()
             await w.client.restore([cpe.id])
             await w.settle(cpe)
-            assert (await w.standing(cpe), cpe.value(RATE)) == (Standing.VERIFIED, '-1')
+            assert (await w.state_of(cpe), cpe.value(RATE)) == (ProvisioningState.VERIFIED, '-1')
 
     asyncio.run(scenario())
 
@@ -472,11 +472,11 @@ def test_summoning_says_who_came(world: Opened) -> None:
         async with world() as w:
             here, gone = await w.add('A'), await w.add('B')
             await w.unplug(gone)
-            said = await w.client.summon([here.id, gone.id, '00AA11-Router-NOBODY'])
+            said = await w.client.request_connections([here.id, gone.id, '00AA11-Router-NOBODY'])
             assert said == {
-                here.id: Summons.CALLED,
-                gone.id: Summons.UNREACHABLE,
-                '00AA11-Router-NOBODY': Summons.UNKNOWN_DEVICE,
+                here.id: ConnectionRequest.ACCEPTED,
+                gone.id: ConnectionRequest.UNREACHABLE,
+                '00AA11-Router-NOBODY': ConnectionRequest.UNKNOWN_DEVICE,
             }
 
     asyncio.run(scenario())
@@ -487,10 +487,10 @@ def test_unknown_devices_are_named_and_harm_nobody(world: Opened) -> None:
         async with world() as w:
             cpe = await w.add('S1')
             answer = await w.client.apply(SLOW, [cpe.id, 'no-such'])
-            assert answer['no-such'].standing is Standing.UNKNOWN_DEVICE
-            assert answer[cpe.id].standing is Standing.PENDING
-            assert (await w.client.read_back(['no-such']))['no-such'].standing is Standing.UNKNOWN_DEVICE
-            assert (await w.client.restore(['no-such']))['no-such'].standing is Standing.UNKNOWN_DEVICE
+            assert answer['no-such'].state is ProvisioningState.UNKNOWN_DEVICE
+            assert answer[cpe.id].state is ProvisioningState.PENDING
+            assert (await w.client.read_back(['no-such']))['no-such'].state is ProvisioningState.UNKNOWN_DEVICE
+            assert (await w.client.restore(['no-such']))['no-such'].state is ProvisioningState.UNKNOWN_DEVICE
 
     asyncio.run(scenario())
 

@@ -1,11 +1,15 @@
-"""The SOAP codec: what CPEs send is understood, what strangers send is refused, and nothing crashes."""
+"""The SOAP codec: what CPEs send is understood, what is unsafe is refused, and nothing crashes."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import os
+import tempfile
+import threading
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -35,6 +39,50 @@ def test_nothing_of_a_file_ever_shows() -> None:
         with pytest.raises(UnsafeXmlError) as refused:
             decode(BROKEN[name])
         assert 'root:' not in str(refused.value)
+
+
+WIDE = ('utf-8', 'utf-16-le', 'utf-16-be', 'utf-32-le', 'utf-32-be', 'utf-16', 'utf-32')
+
+
+@pytest.mark.parametrize('recover', [False, True])
+@pytest.mark.parametrize('header', ['', 'utf-8', 'utf-16', 'utf-16le', 'utf-16be', 'utf-32', 'iso-8859-1'])
+def test_no_file_is_opened_in_whatever_charset_it_is_asked(tmp_path: Path, header: str, recover: bool) -> None:
+    """A pipe that nobody writes to, as `/dev/ptmx`, never lets go of who opens it: the ACS would be gone."""
+    os.mkfifo(tmp_path / 'pipe')
+    doctype = f'<!DOCTYPE x SYSTEM "file://{tmp_path}/pipe">'
+    heads = ('', *(f'<?xml version="1.0" encoding="{charset}"?>' for charset in ('utf-8', 'utf-16', 'utf-32')))
+    texts = [head + doctype + envelope() for head in heads]
+    refused: list[str] = []
+
+    def parse_all() -> None:
+        for text in texts:
+            for charset in WIDE:
+                with pytest.raises(CwmpDecodeError) as error:
+                    decode(text.encode(charset), header, recover=recover)
+                refused.append(str(error.value))
+
+    thread = threading.Thread(target=parse_all, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), 'the parser has opened the pipe, and waits for ever'
+    assert len(refused) == len(texts) * len(WIDE)
+
+
+def test_a_parser_without_the_check_opens_nothing_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were markup ever overlooked: no DTD is loaded, no entity resolved, and a doctype is seen after parsing."""
+    monkeypatch.setattr('tr069.cwmp.xml._FORBIDDEN_MARKUP', ())
+    with tempfile.NamedTemporaryFile('w', suffix='.dtd') as file:
+        file.write('<!ENTITY e "secret of a file">')
+        file.flush()
+        for head in (
+            f'<!DOCTYPE x SYSTEM "file://{file.name}">',
+            f'<!DOCTYPE x [<!ENTITY e SYSTEM "file://{file.name}">]>',
+            f'<!DOCTYPE x [<!ENTITY % p SYSTEM "file://{file.name}"> %p;]>',
+            '<!DOCTYPE x>',
+        ):
+            with pytest.raises(UnsafeXmlError) as refused:
+                parse((head + envelope().replace('S1', '&e;' if 'ENTITY' in head else 'S1')).encode())
+            assert 'secret' not in str(refused.value)
 
 
 def test_a_body_over_the_limit_is_not_parsed() -> None:

@@ -14,11 +14,11 @@ import pytest
 from tests.simulators.cpe import Cpe, Manners
 from tests.tr069.conftest import Lab, lab
 from tr069.acs.cpe.connection_request import binding_response, udp_message
-from tr069.client import Summons
+from tr069.client import ConnectionRequest
 
 
-async def summon(room: Lab, *cpes: Cpe) -> list[Summons]:
-    said = await room.client.summon([cpe.id for cpe in cpes])
+async def request_connections(room: Lab, *cpes: Cpe) -> list[ConnectionRequest]:
+    said = await room.client.request_connections([cpe.id for cpe in cpes])
     return [said[cpe.id] for cpe in cpes]
 
 
@@ -34,7 +34,7 @@ def test_a_cpe_is_called_with_digest_even_where_it_drops_or_is_busy(sqlite_url: 
     async def scenario() -> None:
         async with lab(sqlite_url) as room:
             cpe = await known(room, manners=manners)
-            assert await summon(room, cpe) == [Summons.CALLED]
+            assert await request_connections(room, cpe) == [ConnectionRequest.ACCEPTED]
             assert cpe.called.is_set()
 
     asyncio.run(scenario())
@@ -47,10 +47,10 @@ def test_a_refused_login_and_a_throttled_or_dead_cpe_are_told_apart(sqlite_url: 
             changed.force(f'{changed.root}.ManagementServer.ConnectionRequestPassword', 'changed')
             busy.manners.busy_503 = 100
             await dead.close()
-            assert await summon(room, changed, busy, dead) == [
-                Summons.REFUSED,
-                Summons.THROTTLED,
-                Summons.UNREACHABLE,
+            assert await request_connections(room, changed, busy, dead) == [
+                ConnectionRequest.REFUSED,
+                ConnectionRequest.THROTTLED,
+                ConnectionRequest.UNREACHABLE,
             ]
 
     asyncio.run(scenario())
@@ -87,7 +87,7 @@ def test_a_cpe_cannot_make_the_acs_call_what_it_should_not(sqlite_url: str, url:
             cpe = room.cpe()
             cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', url.replace(':1/', f':{port}/'))
             await cpe.inform()
-            assert await summon(room, cpe) == [Summons.UNREACHABLE]
+            assert await request_connections(room, cpe) == [ConnectionRequest.UNREACHABLE]
             trap.close()
 
     asyncio.run(scenario())
@@ -100,7 +100,7 @@ def test_calls_are_paced_and_few_at_a_time(sqlite_url: str) -> None:
         async with lab(sqlite_url, connection_requests=slow) as room:
             cpes = [await known(room, f'S{number}') for number in range(10)]
             started = time.monotonic()
-            assert await summon(room, *cpes) == [Summons.CALLED] * 10
+            assert await request_connections(room, *cpes) == [ConnectionRequest.ACCEPTED] * 10
             assert time.monotonic() - started > 0.4  # ten calls at twenty a second
 
     asyncio.run(scenario())
@@ -110,7 +110,7 @@ def test_a_cpe_that_took_a_set_is_called_for_the_session_that_verifies(sqlite_ur
     from tests.tr069.test_desired_state import SLOW
 
     async def scenario() -> None:
-        async with lab(sqlite_url, desired={'summon_to_verify': True, 'verify_delay_s': 0.05}) as room:
+        async with lab(sqlite_url, desired={'connection_request_to_verify': True, 'verify_delay_s': 0.05}) as room:
             cpe = await known(room)
             await room.client.apply(SLOW, [cpe.id])
             await cpe.inform()
@@ -167,7 +167,7 @@ def test_a_cpe_behind_nat_is_called_three_times_from_the_stun_port(sqlite_url: s
             cpe.force(f'{cpe.root}.ManagementServer.UDPConnectionRequestAddress', f'127.0.0.1:{mapped}')
             cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', 'http://127.0.0.1:9/no-route')
             await cpe.inform()
-            assert await summon(room, cpe) == [Summons.SENT]
+            assert await request_connections(room, cpe) == [ConnectionRequest.SENT]
             await asyncio.sleep(0.1)
             assert len(natted.received) == 3
             assert len(set(natted.received)) == 1
@@ -185,7 +185,10 @@ def test_a_port_that_cannot_be_harms_neither_the_stun_port_nor_the_batch(sqlite_
             cpe.force(f'{cpe.root}.ManagementServer.UDPConnectionRequestAddress', address)
             cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', 'http://127.0.0.1:9/no-route')
             await cpe.inform()
-            assert await summon(room, cpe, other) == [Summons.UNREACHABLE, Summons.CALLED]
+            assert await request_connections(room, cpe, other) == [
+                ConnectionRequest.UNREACHABLE,
+                ConnectionRequest.ACCEPTED,
+            ]
             loop = asyncio.get_running_loop()
             transport, natted = await loop.create_datagram_endpoint(_NattedCpe, local_addr=('127.0.0.1', 0))
             transport.sendto(struct.pack('>HH', 1, 0) + b'T' * 16, ('127.0.0.1', room.acs.udp_port))
@@ -208,13 +211,13 @@ def test_what_one_device_breaks_fails_it_alone() -> None:
         return 'user', 'secret'
 
     class Reached(Caller):
-        async def _http(self, *_: str) -> Summons:
-            return Summons.CALLED
+        async def _http(self, *_: str) -> ConnectionRequest:
+            return ConnectionRequest.ACCEPTED
 
     async def scenario() -> None:
         caller = Reached(ConnectionRequests(attempts=1), login, Metrics())
         devices = [device(serial)._replace(connection_request_url='http://cpe/') for serial in ('BAD', 'S1')]
         said = await caller.call_many(devices)
-        assert said == {'O-P-BAD': Summons.UNREACHABLE, 'O-P-S1': Summons.CALLED}
+        assert said == {'O-P-BAD': ConnectionRequest.UNREACHABLE, 'O-P-S1': ConnectionRequest.ACCEPTED}
 
     asyncio.run(scenario())

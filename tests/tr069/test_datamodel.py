@@ -113,13 +113,13 @@ def test_a_device_without_levers_says_so() -> None:
         throttle(resolve(leaves(tr098())), 0, 1)
 
 
-def test_a_firewall_is_usable_only_where_the_profile_vouches_for_it() -> None:
+def test_a_firewall_is_usable_only_where_the_profile_allow_lists_it() -> None:
     path = f'{IGD}.Firewall.Config'
     tree = leaves(tr098(), **{path: ('Low', 'xsd:string', True)})
     refused = next(item for item in resolve(tree).levers if item.path == path)
     assert not refused.usable
-    assert 'vouches' in refused.why
-    careful = GENERIC.model_copy(update={'guard': GuardFacts(vouched=(path,))})
+    assert 'allow-lists' in refused.why
+    careful = GENERIC.model_copy(update={'guard': GuardFacts(allow_list=(path,))})
     assert next(item for item in resolve(tree, careful).levers if item.path == path).usable
 
 

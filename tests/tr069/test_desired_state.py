@@ -12,7 +12,7 @@ import pytest
 from tests.simulators.cpe import BOOTSTRAP, Cpe, LostConnectionError, Manners
 from tests.simulators.cpe_trees import BOOLEAN, IGD, INTERNET_098, MANAGEMENT_098, UINT
 from tests.tr069.conftest import Lab, lab
-from tr069.client import ProfileStatus, Standing, ValueProfile
+from tr069.client import ProfileStatus, ProvisioningState, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 
 RATE = f'{INTERNET_098}.ShapingRate'
@@ -27,8 +27,8 @@ async def status(room: Lab, cpe: Cpe) -> ProfileStatus:
     return (await room.client.read_back([cpe.id]))[cpe.id]
 
 
-async def standing(room: Lab, cpe: Cpe) -> Standing:
-    return (await status(room, cpe)).standing
+async def state_of(room: Lab, cpe: Cpe) -> ProvisioningState:
+    return (await status(room, cpe)).state
 
 
 def test_a_profile_is_applied_verified_in_a_later_session_and_restored_exactly(database: str) -> None:
@@ -36,12 +36,12 @@ def test_a_profile_is_applied_verified_in_a_later_session_and_restored_exactly(d
         async with lab(database) as room:
             cpe = room.cpe()
             await cpe.inform()
-            assert (await room.client.apply(SLOW, [cpe.id]))[cpe.id].standing is Standing.PENDING
+            assert (await room.client.apply(SLOW, [cpe.id]))[cpe.id].state is ProvisioningState.PENDING
             await cpe.inform()
             assert cpe.value(RATE) == '64000'
-            assert await standing(room, cpe) is Standing.SENT  # an answer is no proof
+            assert await state_of(room, cpe) is ProvisioningState.SENT  # an answer is no proof
             await cpe.inform()
-            assert await standing(room, cpe) is Standing.VERIFIED
+            assert await state_of(room, cpe) is ProvisioningState.VERIFIED
             assert cpe.value(f'{IGD}.ManagementServer.ParameterKey') == 'slow-64k'
             quiet = await cpe.inform()
             assert quiet.rpcs == []  # ParameterKey says it all
@@ -51,7 +51,7 @@ def test_a_profile_is_applied_verified_in_a_later_session_and_restored_exactly(d
             assert cpe.value(f'{IGD}.ManagementServer.ParameterKey') == ''
             await cpe.inform()
             after = await status(room, cpe)
-            assert (after.standing, after.restoring) == (Standing.VERIFIED, True)
+            assert (after.state, after.restoring) == (ProvisioningState.VERIFIED, True)
             cpe.force(RATE, '5000000')  # nothing is asked of it any more
             assert (await cpe.inform()).rpcs == []
 
@@ -72,7 +72,7 @@ def test_a_factory_reset_brings_the_profile_back_and_keeps_the_values_saved_firs
             await cpe.inform()
             assert cpe.value(RATE) == '64000'
             await cpe.inform()
-            assert await standing(room, cpe) is Standing.VERIFIED
+            assert await state_of(room, cpe) is ProvisioningState.VERIFIED
             await room.client.restore([cpe.id])
             await cpe.inform()
             assert cpe.value(RATE) == '20000000'
@@ -89,11 +89,11 @@ def test_a_lost_answer_is_read_before_anything_is_sent_again(database: str) -> N
             await room.client.apply(SLOW, [cpe.id])
             with pytest.raises(LostConnectionError):
                 await cpe.inform()
-            assert await standing(room, cpe) is Standing.SENDING
+            assert await state_of(room, cpe) is ProvisioningState.SENDING
             served = await cpe.inform()
             assert served.rpcs == ['GetParameterValues']
             assert len(cpe.sets) == 2  # its connection request login at first contact, and the profile once
-            assert await standing(room, cpe) is Standing.VERIFIED
+            assert await state_of(room, cpe) is ProvisioningState.VERIFIED
 
     asyncio.run(scenario())
 
@@ -109,11 +109,11 @@ def test_an_acs_that_died_while_sending_reads_before_it_sends_again(database: st
                 await cpe.inform()
         async with lab(database) as room:
             cpe.url = room.url
-            assert await standing(room, cpe) is Standing.SENDING
+            assert await state_of(room, cpe) is ProvisioningState.SENDING
             served = await cpe.inform()
             assert served.rpcs == ['GetParameterValues']
             found = await status(room, cpe)
-            assert found.standing is Standing.VERIFIED
+            assert found.state is ProvisioningState.VERIFIED
             assert found.before == (ParameterValue(RATE, '-1', 'xsd:int'),)
 
     asyncio.run(scenario())
@@ -149,7 +149,7 @@ def test_a_device_that_accepts_and_ignores_fails_after_its_attempts(sqlite_url: 
                 await cpe.inform()
                 room.clock.offset += 3600
             found = await status(room, cpe)
-            assert found.standing is Standing.FAILED
+            assert found.state is ProvisioningState.FAILED
             assert RATE in found.message
             assert sum(RATE in item for item in cpe.sets) == 3
 
@@ -164,9 +164,9 @@ def test_status_one_is_verified_only_when_the_value_is_there(sqlite_url: str) ->
             await room.client.apply(SLOW, [cpe.id])
             await cpe.inform()
             found = await status(room, cpe)
-            assert (found.standing, found.message) == (Standing.SENT, 'the device applies it later')
+            assert (found.state, found.message) == (ProvisioningState.SENT, 'the device applies it later')
             await cpe.inform()
-            assert await standing(room, cpe) is Standing.VERIFIED
+            assert await state_of(room, cpe) is ProvisioningState.VERIFIED
 
     asyncio.run(scenario())
 
@@ -238,14 +238,16 @@ def test_a_restore_before_anything_was_sent_changes_nothing(sqlite_url: str) -> 
 @pytest.mark.parametrize(
     ('fault', 'expected', 'said'),
     [
-        ('9003', Standing.FAILED, 'did not say which'),
-        (Cpe.parameter_fault(RATE, 9007), Standing.FAILED, RATE),
-        (Cpe.parameter_fault(RATE, 9005), Standing.QUARANTINED, RATE),
-        ('9002', Standing.PENDING, '9002'),
-        ('9000', Standing.FAILED, '9000'),
+        ('9003', ProvisioningState.FAILED, 'did not say which'),
+        (Cpe.parameter_fault(RATE, 9007), ProvisioningState.FAILED, RATE),
+        (Cpe.parameter_fault(RATE, 9005), ProvisioningState.QUARANTINED, RATE),
+        ('9002', ProvisioningState.PENDING, '9002'),
+        ('9000', ProvisioningState.FAILED, '9000'),
     ],
 )
-def test_each_fault_is_answered_as_it_deserves(sqlite_url: str, fault: str, expected: Standing, said: str) -> None:
+def test_each_fault_is_answered_as_it_deserves(
+    sqlite_url: str, fault: str, expected: ProvisioningState, said: str
+) -> None:
     async def scenario() -> None:
         async with lab(sqlite_url) as room:
             cpe = room.cpe()
@@ -254,7 +256,7 @@ def test_each_fault_is_answered_as_it_deserves(sqlite_url: str, fault: str, expe
             cpe.faults['SetParameterValues'] = [fault]
             await cpe.inform()
             found = await status(room, cpe)
-            assert found.standing is expected
+            assert found.state is expected
             assert said in found.message
 
     asyncio.run(scenario())
@@ -272,7 +274,7 @@ def test_a_wrong_map_quarantines_the_model_and_no_other_device_of_it_is_touched(
             await first.inform()
             await second.inform()
             await other.inform()
-            assert await standing(room, second) is Standing.QUARANTINED
+            assert await state_of(room, second) is ProvisioningState.QUARANTINED
             assert second.value(RATE) == '-1'
             assert other.value(RATE) == '64000'
             assert '00AA11/Router/S1' in (await status(room, second)).message
@@ -300,9 +302,9 @@ def test_a_wan_is_not_cut_whatever_is_asked(sqlite_url: str) -> None:
                 await cpe.inform()
                 off = ValueProfile('off', 'r1', (ParameterValue(path, '0', 'xsd:boolean'),))
                 taken = (await room.client.apply(off, [cpe.id]))[cpe.id]
-                assert taken.standing is Standing.PENDING, taken
+                assert taken.state is ProvisioningState.PENDING, taken
                 await cpe.inform()
-                assert await standing(room, cpe) is Standing.REFUSED, path
+                assert await state_of(room, cpe) is ProvisioningState.REFUSED, path
                 assert not cpe.is_cut
                 assert cpe.value(path) == '1'
 
@@ -336,7 +338,7 @@ def test_a_wan_may_be_cut_where_the_model_opted_in_and_its_canary_came_back(tmp_
             await first.inform()
             assert first.value(f'{INTERNET_098}.Enable') == '0'
             await second.inform()
-            assert await standing(room, second) is Standing.REFUSED
+            assert await state_of(room, second) is ProvisioningState.REFUSED
             assert second.value(f'{INTERNET_098}.Enable') == '1'
             await first.inform()  # the canary is back
             await room.client.apply(WAN_OFF, [second.id])
@@ -358,12 +360,12 @@ def test_a_canary_whose_change_was_lost_on_the_way_proves_nothing(tmp_path: Path
             await first.inform()
             await first.inform()  # it informs, but nothing was changed on it
             await second.inform()
-            assert await standing(room, second) is Standing.REFUSED
+            assert await state_of(room, second) is ProvisioningState.REFUSED
             assert second.value(f'{INTERNET_098}.Enable') == '1'
             room.clock.offset += 3600
             await first.inform()  # the canary itself goes on trying
             await first.inform()
-            assert await standing(room, first) is Standing.VERIFIED
+            assert await state_of(room, first) is ProvisioningState.VERIFIED
             await room.client.apply(WAN_OFF, [second.id])
             await second.inform()
             assert second.value(f'{INTERNET_098}.Enable') == '0'
@@ -386,13 +388,13 @@ def test_a_canary_that_is_restored_or_has_another_profile_hands_on_its_part(tmp_
             await room.client.restore([first.id])
             for _ in range(3):
                 await first.inform()
-            assert await standing(room, first) is Standing.VERIFIED
+            assert await state_of(room, first) is ProvisioningState.VERIFIED
             assert await is_switched_off(second), 'the canary is the second now'
             assert not await is_switched_off(first)
             await room.client.apply(SLOW, [second.id])
             for _ in range(3):
                 await second.inform()
-            assert await standing(room, second) is Standing.VERIFIED
+            assert await state_of(room, second) is ProvisioningState.VERIFIED
             assert await is_switched_off(first), 'and the first again'
             await first.inform()
             assert await is_switched_off(second), 'it has proven itself'
@@ -410,12 +412,12 @@ def test_a_canary_that_came_back_by_a_factory_reset_only_is_followed_by_nobody(t
             first.factory_reset()  # somebody at home, after days without a word from it
             for _ in range(3):
                 await first.inform()
-            assert await standing(room, first) is Standing.VERIFIED
+            assert await state_of(room, first) is ProvisioningState.VERIFIED
             for _ in range(2):
                 await room.client.apply(WAN_OFF, [second.id])
                 await second.inform()
                 found = await status(room, second)
-                assert (found.standing, 'by a factory reset only' in found.message) == (Standing.REFUSED, True)
+                assert (found.state, 'by a factory reset only' in found.message) == (ProvisioningState.REFUSED, True)
             model = '00AA11/Router/S1'
             assert await room.acs.store.release_quarantine(model, 1.0)
             await room.client.apply(WAN_OFF, [second.id])
@@ -438,7 +440,7 @@ def test_a_secret_that_could_not_be_put_back_is_not_changed(sqlite_url: str, sho
             await room.client.apply(profile, [cpe.id])
             await cpe.inform()
             found = await status(room, cpe)
-            assert found.standing is Standing.FAILED
+            assert found.state is ProvisioningState.FAILED
             assert f'{path} reads empty' in found.message
             assert (cpe.value(path), cpe.value(RATE)) == (shown, '-1')
             await room.client.restore([cpe.id])
@@ -481,13 +483,13 @@ def test_a_restore_spares_the_wan_that_management_has_moved_to(sqlite_url: str) 
             await room.client.apply(on, [cpe.id])
             for _ in range(2):
                 await cpe.inform()
-            assert (cpe.value(path), await standing(room, cpe)) == ('1', Standing.VERIFIED)
+            assert (cpe.value(path), await state_of(room, cpe)) == ('1', ProvisioningState.VERIFIED)
             cpe.force(f'{INTERNET_098}.ExternalIPAddress', '10.64.0.7')
             await room.client.restore([cpe.id])
             for _ in range(2):
                 await cpe.inform()
             found = await status(room, cpe)
-            assert (found.standing, cpe.value(path), cpe.value(RATE)) == (Standing.VERIFIED, '1', '-1')
+            assert (found.state, cpe.value(path), cpe.value(RATE)) == (ProvisioningState.VERIFIED, '1', '-1')
             assert path in found.message
 
     asyncio.run(scenario())
@@ -505,7 +507,7 @@ def test_a_path_that_nobody_may_set_is_refused_though_it_is_so_already(sqlite_ur
                 await cpe.inform()
             await room.client.apply(ValueProfile('x', 'r9', (ParameterValue(path, cpe.value(path)),)), [cpe.id])
             await cpe.inform()
-            assert await standing(room, cpe) is Standing.REFUSED
+            assert await state_of(room, cpe) is ProvisioningState.REFUSED
             assert not any(path in item for item in cpe.sets)
 
     asyncio.run(scenario())
@@ -522,7 +524,7 @@ def test_a_wan_that_happened_to_be_off_is_not_switched_off_unguarded_after_a_res
                 await cpe.inform()
             cpe.factory_reset()
             await cpe.inform()
-            assert await standing(room, cpe) is Standing.REFUSED
+            assert await state_of(room, cpe) is ProvisioningState.REFUSED
             assert cpe.value(f'{INTERNET_098}.Enable') == '1'
 
     asyncio.run(scenario())
@@ -570,7 +572,7 @@ def test_one_saved_value_that_cannot_go_back_holds_up_no_other(sqlite_url: str, 
             await room.client.restore([first.id])
             await first.inform()
             found = await status(room, first)
-            assert (found.standing, portal in found.message) == (Standing.FAILED, True)
+            assert (found.state, portal in found.message) == (ProvisioningState.FAILED, True)
             assert first.value(RATE) == '-1'
             other = ValueProfile('other', 'r2', (ParameterValue(f'{IGD}.DeviceInfo.ProvisioningCode', 'A7'),))
             await room.client.apply(other, [second.id])
@@ -578,9 +580,9 @@ def test_one_saved_value_that_cannot_go_back_holds_up_no_other(sqlite_url: str, 
                 await second.inform()
             found = await status(room, second)
             if trouble == 'gone':
-                assert (found.standing, portal in found.message) == (Standing.VERIFIED, True)
+                assert (found.state, portal in found.message) == (ProvisioningState.VERIFIED, True)
             else:
-                assert found.standing is Standing.FAILED
+                assert found.state is ProvisioningState.FAILED
             assert second.value(RATE) == '-1'
             assert room.acs.store.quarantined == {}
 
@@ -608,11 +610,11 @@ def test_a_tree_that_could_not_be_read_is_no_proof_that_a_wan_may_go(sqlite_url:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(cpe, '_do_GetParameterValues', busy)
                 await cpe.inform()
-            assert (await standing(room, cpe), cpe.value(path)) == (Standing.PENDING, '1')
+            assert (await state_of(room, cpe), cpe.value(path)) == (ProvisioningState.PENDING, '1')
             room.clock.offset += 3600
             for _ in range(2):
                 await cpe.inform()
-            assert (await standing(room, cpe), cpe.value(path)) == (Standing.VERIFIED, '0')
+            assert (await state_of(room, cpe), cpe.value(path)) == (ProvisioningState.VERIFIED, '0')
 
     asyncio.run(scenario())
 
@@ -633,11 +635,11 @@ def test_what_goes_back_goes_back_though_the_new_values_are_refused(sqlite_url: 
             cpe.manners.loses_answer = True
             with pytest.raises(LostConnectionError):
                 await cpe.inform()
-            assert await standing(room, cpe) is Standing.PENDING, 'it is not known whether that went back'
+            assert await state_of(room, cpe) is ProvisioningState.PENDING, 'it is not known whether that went back'
             cpe.force(RATE, '64000')
             await cpe.inform()
             found = await status(room, cpe)
-            assert found.standing is Standing.REFUSED
+            assert found.state is ProvisioningState.REFUSED
             assert 'not known to spare management' in found.message
             assert cpe.value(RATE) == '-1'
             # Nor where the device faults on them, when they are read or when they are set.
@@ -649,7 +651,7 @@ def test_what_goes_back_goes_back_though_the_new_values_are_refused(sqlite_url: 
                     cpe.faults['SetParameterValues'] = [Cpe.parameter_fault(PORTAL.values[0].name, 9007)]
                 await room.client.apply(profile, [cpe.id])
                 await cpe.inform()
-                assert (await standing(room, cpe)) in (Standing.FAILED, Standing.QUARANTINED)
+                assert (await state_of(room, cpe)) in (ProvisioningState.FAILED, ProvisioningState.QUARANTINED)
                 assert cpe.value(RATE) == '-1'
                 await room.acs.store.release_quarantine('00AA11/Router/S1', 0.0)
             # Nor where they could not be saved.
@@ -658,12 +660,12 @@ def test_what_goes_back_goes_back_though_the_new_values_are_refused(sqlite_url: 
             cpe.force(KEY, '')
             await room.client.apply(ValueProfile('wifi', 'r5', (ParameterValue(KEY, 'a-new-one'),)), [cpe.id])
             await cpe.inform()
-            assert (await standing(room, cpe), cpe.value(RATE)) == (Standing.FAILED, '-1')
+            assert (await state_of(room, cpe), cpe.value(RATE)) == (ProvisioningState.FAILED, '-1')
             # Nor where their model is in quarantine.
             await room.acs.store.quarantine('00AA11/Router/S1', RATE, '9005', 'x', 0.0)
             await room.client.apply(PORTAL, [other.id])
             await other.inform()
-            assert await standing(room, other) is Standing.QUARANTINED
+            assert await state_of(room, other) is ProvisioningState.QUARANTINED
             assert (other.value(RATE), other.value(PORTAL.values[0].name)) == ('-1', '')
 
     asyncio.run(scenario())
@@ -677,7 +679,7 @@ def test_a_value_the_device_does_not_tell_is_not_changed(sqlite_url: str) -> Non
             await room.client.apply(SLOW, [cpe.id])
             await cpe.inform()
             found = await status(room, cpe)
-            assert found.standing is Standing.FAILED
+            assert found.state is ProvisioningState.FAILED
             assert RATE in found.message
             assert cpe.value(RATE) == '-1'
 
@@ -697,7 +699,7 @@ def test_two_processes_share_a_postgresql_store(postgres_url: str) -> None:
             await two.acs.store.poll()
             cpe.url = two.url
             await cpe.inform()
-            assert await standing(one, cpe) is Standing.VERIFIED
+            assert await state_of(one, cpe) is ProvisioningState.VERIFIED
             await one.client.restore([cpe.id])
             # `two` has not heard of the restore: what it decides on an old version is refused, and nothing is lost.
             cpe.factory_reset()
@@ -734,7 +736,7 @@ def test_a_restart_forgets_nothing(database: str) -> None:
             cpe.url = room.url
             await cpe.inform()
             found = await status(room, cpe)
-            assert found.standing is Standing.VERIFIED
+            assert found.state is ProvisioningState.VERIFIED
             assert found.before == (ParameterValue(RATE, '-1', 'xsd:int'),)
 
     asyncio.run(scenario())

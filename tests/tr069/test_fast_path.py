@@ -10,42 +10,42 @@ from hypothesis import strategies as st
 
 from tests.tr069.envelopes import BROKEN, INFORM, envelope
 from tr069.cwmp.decode import decode
-from tr069.cwmp.fast_path import QuickInforms
+from tr069.cwmp.fast_path import InformFastPath
 from tr069.cwmp.messages import Inform
 from tr069.errors import CwmpDecodeError
 
 KNOWN = ('<?xml version="1.0" encoding="UTF-8"?>\n' + envelope().replace('><', '>\n<')).encode()
 
 
-def taught(*bodies: bytes) -> QuickInforms:
-    quick = QuickInforms()
+def taught(*bodies: bytes) -> InformFastPath:
+    fast_path = InformFastPath()
     for body in bodies or (KNOWN, envelope().encode()):
-        quick.learn(body, 'utf-8', decode(body))
-    return quick
+        fast_path.add_shape(body, 'utf-8', decode(body))
+    return fast_path
 
 
-def agree(quick: QuickInforms, body: bytes, charset: str = '') -> bool:
+def agree(fast_path: InformFastPath, body: bytes, charset: str = '') -> bool:
     """True where it was read quickly; then the full parser must say the very same."""
-    found = quick.read(body, charset)
+    found = fast_path.read(body, charset)
     if found is not None:
         assert found == decode(body, charset)
     return found is not None
 
 
 def test_an_inform_of_a_known_shape_is_read_with_what_changed_in_it() -> None:
-    quick = taught()
+    fast_path = taught()
     for old, new in ((b'S1', b'S 2-x'), (b'2 PERIODIC', b'6 CONNECTION REQUEST'), (b'>7<', b'> 8 <'), (b'>0<', b'>3<')):
         assert old in KNOWN
         body = KNOWN.replace(old, new)
-        assert agree(quick, body), new
-    found = quick.read(KNOWN.replace(b'S1', b'S9'), 'utf-8')
+        assert agree(fast_path, body), new
+    found = fast_path.read(KNOWN.replace(b'S1', b'S9'), 'utf-8')
     assert found is not None
     assert isinstance(found.message, Inform)
     assert found.message.device.serial == 'S9'
 
 
 def test_nothing_is_read_before_its_shape_is_known() -> None:
-    assert QuickInforms().read(KNOWN, '') is None
+    assert InformFastPath().read(KNOWN, '') is None
     assert taught(KNOWN).read(envelope(header='').encode(), '') is None
 
 
@@ -62,9 +62,9 @@ def test_nothing_is_read_before_its_shape_is_known() -> None:
     ],
 )  # fmt: skip
 def test_what_is_unusual_is_left_to_the_full_parser(changed: tuple[bytes, bytes]) -> None:
-    quick = taught()
+    fast_path = taught()
     assert changed[0] in KNOWN
-    assert quick.read(KNOWN.replace(*changed, 1), '') is None
+    assert fast_path.read(KNOWN.replace(*changed, 1), '') is None
 
 
 @pytest.mark.parametrize('name', BROKEN)
@@ -73,9 +73,9 @@ def test_no_broken_envelope_is_ever_read(name: str) -> None:
 
 
 def test_other_charsets_are_not_read() -> None:
-    quick = taught()
-    assert quick.read(KNOWN, 'iso-8859-1') is None
-    assert quick.read(KNOWN.decode().encode('utf-16'), '') is None
+    fast_path = taught()
+    assert fast_path.read(KNOWN, 'iso-8859-1') is None
+    assert fast_path.read(KNOWN.decode().encode('utf-16'), '') is None
 
 
 def test_a_shape_with_a_sign_of_its_end_within_an_attribute_is_not_learned() -> None:
@@ -85,12 +85,12 @@ def test_a_shape_with_a_sign_of_its_end_within_an_attribute_is_not_learned() -> 
 
 
 def test_forged_shapes_do_not_fill_the_memory() -> None:
-    quick = QuickInforms()
+    fast_path = InformFastPath()
     struct = INFORM[INFORM.index('<ParameterValueStruct>') : INFORM.index('</ParameterList>')]
     for number in range(40):
         body = envelope(INFORM.replace(struct, struct.replace('SoftwareVersion', f'X{number}'))).encode()
-        quick.learn(body, '', decode(body))
-    assert sum(map(len, quick._shapes.values())) <= 8
+        fast_path.add_shape(body, '', decode(body))
+    assert sum(map(len, fast_path._shapes.values())) <= 8
 
 
 _plain = st.text(st.characters(min_codepoint=1, max_codepoint=0x17F), max_size=40)
@@ -107,8 +107,8 @@ def test_whatever_the_texts_both_parsers_agree(serial: str, value: str, identifi
 @settings(max_examples=400, deadline=None)
 def test_a_mangled_inform_is_read_alike_or_not_at_all(position: int, cut: int, junk: bytes) -> None:
     body = KNOWN[:position] + junk + KNOWN[position + cut :]
-    quick = taught()
-    found = quick.read(body, '')
+    fast_path = taught()
+    found = fast_path.read(body, '')
     if found is None:
         return
     with contextlib.suppress(CwmpDecodeError):

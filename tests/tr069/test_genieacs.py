@@ -12,7 +12,7 @@ import pytest
 from tests.simulators.cpe import Cpe, Manners
 from tests.simulators.cpe_trees import IGD, INTERNET_098
 from tests.simulators.genieacs import GenieAcs
-from tr069.client import DeviceQuery, Standing, Summons, ValueProfile
+from tr069.client import ConnectionRequest, DeviceQuery, ProvisioningState, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 from tr069.genieacs import GenieAcsClient
 from tr069.genieacs.nbi import Nbi, TaskOutcome
@@ -75,7 +75,7 @@ def test_an_ethernet_port_that_may_be_the_uplink_is_neither_switched_nor_put_bac
                 ValueProfile('port', value, (ParameterValue(path, value, 'xsd:boolean'),)) for value in ('1', '0')
             )
             await client.apply(on, [cpe.id])
-            assert (await client.apply(off, [cpe.id]))[cpe.id].standing is Standing.REFUSED
+            assert (await client.apply(off, [cpe.id]))[cpe.id].state is ProvisioningState.REFUSED
             await client.restore([cpe.id])
             genie.session(cpe.id)
             assert not cpe.is_cut
@@ -111,7 +111,7 @@ def test_a_value_equal_to_the_cache_is_not_taken_for_set() -> None:
             genie.session(cpe.id)
             found = (await client.read_back([cpe.id]))[cpe.id]
             assert cpe.value(RATE) == '64000'
-            assert found.standing is Standing.VERIFIED
+            assert found.state is ProvisioningState.VERIFIED
             assert found.before == (ParameterValue(RATE, '-1', 'xsd:int'),)
 
     asyncio.run(scenario())
@@ -126,7 +126,7 @@ def test_a_device_changed_behind_the_cache_is_not_called_verified() -> None:
             genie.session(cpe.id)
             cpe.force(RATE, '-1')
             found = (await client.read_back([cpe.id]))[cpe.id]
-            assert found.standing is not Standing.VERIFIED
+            assert found.state is not ProvisioningState.VERIFIED
 
     asyncio.run(scenario())
 
@@ -142,7 +142,7 @@ def test_a_device_that_accepts_and_ignores_is_never_called_verified() -> None:
             for _ in range(4):
                 genie.session(cpe.id)
                 found = (await client.read_back([cpe.id]))[cpe.id]
-                assert found.standing is not Standing.VERIFIED
+                assert found.state is not ProvisioningState.VERIFIED
             assert not any(tag == 'tr069_hold' for tag in genie.devices[cpe.id].tags)
 
     asyncio.run(scenario())
@@ -157,7 +157,7 @@ def test_an_absent_or_read_only_path_is_not_a_silent_200(path: str) -> None:
             cpe = Cpe('S1')
             device = genie.add(cpe)
             found = (await client.apply(profile, [cpe.id]))[cpe.id]
-            assert found.standing in (Standing.REFUSED, Standing.FAILED)
+            assert found.state in (ProvisioningState.REFUSED, ProvisioningState.FAILED)
             genie.session(cpe.id)
             assert device.tags == set()
             assert cpe.sets == []
@@ -194,7 +194,7 @@ def test_what_an_absent_device_did_not_do_is_taken_back() -> None:
             young = dict(device.cached)
             device.cached = {path: (*leaf[:3], 1.0) for path, leaf in young.items()}
             found = (await client.apply(SLOW, [cpe.id]))[cpe.id]
-            assert found.standing is Standing.FAILED  # its old value is not known: nothing is changed
+            assert found.state is ProvisioningState.FAILED  # its old value is not known: nothing is changed
             assert 'nothing was changed' in found.message
             assert genie.tasks == {}
             assert device.tags == set()
@@ -208,7 +208,7 @@ def test_an_absent_device_whose_old_value_is_known_waits_with_its_tag_and_withou
             cpe = Cpe('S1')
             genie.add(cpe, online=False)
             found = (await client.apply(SLOW, [cpe.id]))[cpe.id]
-            assert (found.standing, [item.value for item in found.before]) == (Standing.PENDING, ['-1'])
+            assert (found.state, [item.value for item in found.before]) == (ProvisioningState.PENDING, ['-1'])
             assert genie.tasks == {}
             genie.session(cpe.id)
             assert cpe.value(RATE) == '64000'
@@ -284,7 +284,9 @@ def test_summons_wait_until_the_presets_are_known_everywhere() -> None:
             genie.add(cpe)
         async with GenieAcsClient(Nbi(url), preset_delay_s=0.4) as client:
             await client.apply(SLOW, [cpe.id for cpe in cpes])
-            assert set((await client.summon([cpe.id for cpe in cpes])).values()) == {Summons.CALLED}
+            assert set((await client.request_connections([cpe.id for cpe in cpes])).values()) == {
+                ConnectionRequest.ACCEPTED
+            }
         assert {cpe.value(RATE) for cpe in cpes} == {'64000'}
         await genie.stop()
 
@@ -296,7 +298,7 @@ def test_a_wrong_connection_request_login_is_named() -> None:
         async with stub() as (genie, client, _):
             cpe = Cpe('S1')
             genie.add(cpe, bad_credentials=True)
-            assert (await client.summon([cpe.id]))[cpe.id] is Summons.REFUSED
+            assert (await client.request_connections([cpe.id]))[cpe.id] is ConnectionRequest.REFUSED
 
     asyncio.run(scenario())
 

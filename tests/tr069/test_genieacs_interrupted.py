@@ -13,7 +13,7 @@ import pytest
 from tests.simulators.cpe import Cpe
 from tests.simulators.cpe_trees import IGD, INTERNET_098
 from tests.simulators.genieacs import Device, GenieAcs
-from tr069.client import Standing, ValueProfile
+from tr069.client import ProvisioningState, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 from tr069.errors import AcsUnreachableError
 from tr069.genieacs import GenieAcsClient
@@ -141,7 +141,7 @@ def test_a_second_profile_cut_short_never_saves_the_throttle_as_the_value_before
 def test_a_profile_cut_short_after_a_restore_saves_what_is_there_now() -> None:
     async def scenario(r: Room, call: int) -> bool:
         await r.settles(r.slow)
-        assert (await r.settles(r.restore)).standing is Standing.VERIFIED
+        assert (await r.settles(r.restore)).state is ProvisioningState.VERIFIED
         r.cpe.force(RATE, '7000000')  # the operator gave it another plan meanwhile
         died = await r.dies(r.slower, call)
         await r.settles(r.slower)
@@ -159,7 +159,7 @@ def test_a_restore_cut_short_is_done_by_the_next() -> None:
         died = await r.dies(r.restore, call)
         found = await r.settles(r.restore)
         assert r.values() == ('-1', ''), call
-        assert (found.standing, found.restoring) == (Standing.VERIFIED, True), call
+        assert (found.state, found.restoring) == (ProvisioningState.VERIFIED, True), call
         return died
 
     at_every_call(scenario)
@@ -218,7 +218,7 @@ def test_a_secret_that_could_not_be_put_back_is_not_changed(shown: str) -> None:
         async with room() as r:
             r.cpe.force(path, shown)
             found = (await r.ask(lambda client: r.apply(client, profile)))[r.cpe.id]
-            assert found.standing is Standing.FAILED
+            assert found.state is ProvisioningState.FAILED
             assert f'{path} reads empty' in found.message
             r.comes()
             assert r.device.tags == set()

@@ -116,11 +116,11 @@ def test_what_is_not_surely_on_is_judged_as_off(path: str, risk: Risk, word: str
         assert classify(ParameterValue(path, on)) is Risk.LOW
 
 
-def test_a_profile_may_vouch_for_an_unknown_path_but_never_for_a_forbidden_or_a_wan_one() -> None:
-    vouched = (f'{IGD}.Firewall.Config', f'{IGD}.ManagementServer.', f'{INTERNET_098}.Enable')
-    assert classify(ParameterValue(f'{IGD}.Firewall.Config', 'High'), vouched) is Risk.LOW
-    assert classify(ParameterValue(f'{IGD}.ManagementServer.URL', 'x'), vouched) is Risk.FORBIDDEN
-    assert classify(off(f'{INTERNET_098}.Enable'), vouched) is Risk.WAN
+def test_a_profile_may_allow_list_an_unknown_path_but_never_for_a_forbidden_or_a_wan_one() -> None:
+    allow_list = (f'{IGD}.Firewall.Config', f'{IGD}.ManagementServer.', f'{INTERNET_098}.Enable')
+    assert classify(ParameterValue(f'{IGD}.Firewall.Config', 'High'), allow_list) is Risk.LOW
+    assert classify(ParameterValue(f'{IGD}.ManagementServer.URL', 'x'), allow_list) is Risk.FORBIDDEN
+    assert classify(off(f'{INTERNET_098}.Enable'), allow_list) is Risk.WAN
 
 
 def test_patterns_match_whole_segments_only() -> None:

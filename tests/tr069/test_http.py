@@ -1,4 +1,4 @@
-"""The floor under both ports: what a stranger may send, and how much he may leave unread."""
+"""The floor under both ports: what an unauthenticated client may send, and how much it may leave unread."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tr069.acs.http import HttpServer, Limits, Request, Response
+from tr069.acs.http import HttpRequest, HttpResponse, HttpServer, Limits
 
 CHUNKED = b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n'
 
 
 @asynccontextmanager
-async def serving(answer: bytes = b'') -> AsyncIterator[tuple[HttpServer, int, list[Request]]]:
-    served: list[Request] = []
+async def serving(answer: bytes = b'') -> AsyncIterator[tuple[HttpServer, int, list[HttpRequest]]]:
+    served: list[HttpRequest] = []
 
-    def handle(request: Request) -> Response:
+    def handle(request: HttpRequest) -> HttpResponse:
         served.append(request)
-        return Response(200, answer)
+        return HttpResponse(200, answer)
 
     server = HttpServer(handle, Limits(1_000_000, 5.0, 5.0, 100))
     port = await server.start('127.0.0.1', 0)

@@ -1,4 +1,4 @@
-"""The northbound API as a stranger sees it: token, errors, description, metrics."""
+"""The northbound API as a client sees it: token, errors, description, metrics."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_values_that_no_device_should_see_are_refused(sqlite_url: str) -> None:
 
 
 async def task(room: Lab, device_id: str, method: str, **arguments: Any) -> Any:
-    body = {'method': method, 'arguments': arguments, 'summon': False}
+    body = {'method': method, 'arguments': arguments, 'connection_request': False}
     answer = await call(room, 'POST', f'/v1/devices/{device_id}/tasks', body)
     return answer.json() | {'status': answer.status_code}
 

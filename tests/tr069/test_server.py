@@ -16,8 +16,8 @@ from tests.simulators.cpe_trees import INTERNET_098
 from tests.tr069.conftest import Lab, lab
 from tests.tr069.envelopes import BROKEN, envelope
 from tr069.acs.cpe.auth import ha1
-from tr069.acs.cpe.server import _places, _record
-from tr069.client import Standing, ValueProfile
+from tr069.acs.cpe.device_record import _places, device_record
+from tr069.client import ProvisioningState, ValueProfile
 from tr069.cwmp import messages as m
 from tr069.cwmp.messages import ParameterValue
 
@@ -91,7 +91,7 @@ def test_a_cpe_with_odd_manners_is_still_served(sqlite_url: str, name: str) -> N
             await cpe.inform()
             await cpe.inform()
             assert cpe.value(RATE) == '64000'
-            assert (await room.client.read_back([cpe.id]))[cpe.id].standing is Standing.VERIFIED
+            assert (await room.client.read_back([cpe.id]))[cpe.id].state is ProvisioningState.VERIFIED
 
     asyncio.run(scenario())
 
@@ -110,7 +110,7 @@ def test_both_data_models_give_their_levers(sqlite_url: str, model: str) -> None
             assert report.root == cpe.root
             assert any(lever.chosen for lever in report.levers)
             task = await room.client._call(
-                'POST', f'/v1/devices/{cpe.id}/tasks', body={'method': 'readTree', 'summon': False}
+                'POST', f'/v1/devices/{cpe.id}/tasks', body={'method': 'readTree', 'connection_request': False}
             )
             await cpe.inform()
             text = str(await room.client._call('GET', f'/v1/tasks/{task["id"]}'))
@@ -327,7 +327,7 @@ def test_a_cpe_may_only_speak_for_itself(sqlite_url: str) -> None:
                 await forged.inform()
             assert refused.value.status == 403
             assert forged.sets == []
-            assert (await room.client.read_back([victim.id]))[victim.id].standing is Standing.PENDING
+            assert (await room.client.read_back([victim.id]))[victim.id].state is ProvisioningState.PENDING
             for wrong in ((victim.id, 'guess'), ('', ''), (victim.id, thief.login[1]), ('VICTIM', victim.login[1])):  # type: ignore[index]
                 forged = Cpe('VICTIM', url=room.url, login=wrong)
                 with pytest.raises((AcsRefusedError, LostConnectionError)):
@@ -451,7 +451,7 @@ def test_long_lists_of_names_are_not_kept() -> None:
     before = _places.cache_info().currsize
     for size in (500, 400):
         parameters = m.Parameters((*names[:size], 'Device.DeviceInfo.SoftwareVersion'), ('1',) * (size + 1), ())
-        assert _record('k', m.Inform(device, (), parameters, 0, ''), '10.0.0.1', 1.0).software_version == '1'
+        assert device_record('k', m.Inform(device, (), parameters, 0, ''), '10.0.0.1', 1.0).software_version == '1'
     assert _places.cache_info().currsize == before
 
 
@@ -524,8 +524,8 @@ def test_hundreds_of_cpes_at_once_get_what_is_theirs(database: str) -> None:
             await all_inform()
             statuses = await room.client.read_back([cpe.id for cpe in cpes])
             for number, cpe in enumerate(cpes):
-                wanted = ('64000', Standing.VERIFIED) if number % 2 == 0 else ('-1', Standing.NONE)
-                assert (cpe.value(RATE), statuses[cpe.id].standing) == wanted
+                wanted = ('64000', ProvisioningState.VERIFIED) if number % 2 == 0 else ('-1', ProvisioningState.NONE)
+                assert (cpe.value(RATE), statuses[cpe.id].state) == wanted
             await room.client.restore([cpe.id for cpe in given])
             await all_inform()
             assert {cpe.value(RATE) for cpe in cpes} == {'-1'}

@@ -18,7 +18,7 @@ from tr069.acs.store import schema
 from tr069.acs.store.database import StoreError, make_engine
 from tr069.acs.store.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
 from tr069.acs.store.store import Store, SupersededError
-from tr069.client import DeviceQuery, Standing
+from tr069.client import DeviceQuery, ProvisioningState
 from tr069.cwmp.messages import ParameterValue
 from tr069.guard import Canary
 
@@ -107,11 +107,11 @@ def test_a_step_from_an_old_version_is_refused_and_the_new_one_is_taken_over(dat
             mine, theirs = one.status_of('d'), two.status_of('d')
             assert mine == theirs
             assert mine is not None
-            await one.advance(mine, dataclasses.replace(mine, standing=Standing.SENDING))
+            await one.advance(mine, dataclasses.replace(mine, state=ProvisioningState.SENDING))
             with pytest.raises(SupersededError):
-                await two.advance(mine, dataclasses.replace(mine, standing=Standing.FAILED))
+                await two.advance(mine, dataclasses.replace(mine, state=ProvisioningState.FAILED))
             assert two.status_of('d') == one.status_of('d')
-            assert (await two.get_desired(['d']))['d'].standing is Standing.SENDING
+            assert (await two.get_desired(['d']))['d'].state is ProvisioningState.SENDING
 
     asyncio.run(scenario())
 
@@ -122,11 +122,14 @@ def test_many_at_once_are_each_advanced_once(database: str) -> None:
             ids = [f'd{number}' for number in range(1200)]
             records = await store.change_desired(ids, lambda device_id, _: record(device_id))
             await asyncio.gather(
-                *(store.advance(old, dataclasses.replace(old, standing=Standing.SENT)) for old in records.values())
+                *(
+                    store.advance(old, dataclasses.replace(old, state=ProvisioningState.SENT))
+                    for old in records.values()
+                )
             )
-            assert await store.count_standings() == {'sent': 1200}
+            assert await store.count_states() == {'sent': 1200}
             await store.reload()
-            assert {store.status_of(item).standing for item in ids} == {Standing.SENT}  # type: ignore[union-attr]
+            assert {store.status_of(item).state for item in ids} == {ProvisioningState.SENT}  # type: ignore[union-attr]
 
     asyncio.run(scenario())
 
@@ -253,7 +256,7 @@ def test_a_poll_that_overtakes_our_own_answer_is_not_undone_by_it(database: str)
 
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(one, 'write', slowly)
-                await one.advance(first, dataclasses.replace(first, standing=Standing.SENT))
+                await one.advance(first, dataclasses.replace(first, state=ProvisioningState.SENT))
             known = one.status_of('O-P-1')
             assert known is not None
             assert known.note == 'newer'

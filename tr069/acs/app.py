@@ -13,9 +13,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tr069.acs.cpe.auth import Authenticator, Credentials, DerivedCredentials, HtdigestCredentials, derive_password
-from tr069.acs.cpe.connection_request import Caller, UdpSide
+from tr069.acs.cpe.connection_request import Caller, UdpSocket
+from tr069.acs.cpe.context import SessionContext
 from tr069.acs.cpe.server import CpeServer
-from tr069.acs.cpe.work import Workbench
 from tr069.acs.metrics import Metrics
 from tr069.acs.northbound.server import NorthboundServer
 from tr069.acs.settings import AcsSettings, AuthMode, CpeSide, SettingsError
@@ -40,7 +40,7 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     return context
 
 
-def settle_garbage() -> None:
+def tune_garbage_collector() -> None:
     """For a process that is an ACS and nothing else: what start-up made stays, and is not looked through again.
 
     Hundreds of thousands of records live as long as the process; the default would walk them every few sessions.
@@ -63,18 +63,18 @@ class Acs:
         self.profiles = load_directory(settings.profiles_directory)
         self.metrics = Metrics()
         self.store = Store(make_engine(self._database_url()))
-        self.udp = UdpSide() if settings.connection_requests.udp_port is not None else None
+        self.udp = UdpSocket() if settings.connection_requests.udp_port is not None else None
         self.caller = Caller(settings.connection_requests, self.connection_request_login, self.metrics, self.udp)
-        bench = Workbench(
+        context = SessionContext(
             self.store,
             settings.desired,
             self.connection_request_login if settings.connection_requests.provision else None,
-            self._verify_soon if settings.desired.summon_to_verify else None,
+            self._verify_soon if settings.desired.connection_request_to_verify else None,
             self.profiles,
             clock,
         )
         self.cpe = CpeServer(
-            settings.cpe, bench, self._authenticator(settings.cpe), self.profiles, self.metrics, clock=clock
+            settings.cpe, context, self._authenticator(settings.cpe), self.profiles, self.metrics, clock=clock
         )
         token = settings.read_secret(settings.northbound.token_secret)
         self.northbound = NorthboundServer(

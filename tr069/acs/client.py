@@ -13,12 +13,12 @@ import httpx
 from tr069 import guard
 from tr069.client import (
     EVERY_DEVICE,
+    ConnectionRequest,
     CpeInfo,
     DeviceQuery,
     ParameterReading,
     ProfileStatus,
-    Standing,
-    Summons,
+    ProvisioningState,
     ValueProfile,
 )
 from tr069.cwmp.messages import ParameterValue, as_values
@@ -108,7 +108,7 @@ class EmbeddedAcsClient:
         levers = tuple(_lever(item) for item in answer['levers'])
         return LeverReport(answer['root'], answer['profile'], levers, answer['boolean_as_number'])
 
-    # The desired state is asked for in one call, however many; summoning makes it urgent.
+    # The desired state is asked for in one call, however many; a connection request makes it urgent.
     async def apply(
         self, profile: ValueProfile, device_ids: Sequence[str], *, urgent: bool | None = None
     ) -> Mapping[str, ProfileStatus]:
@@ -132,12 +132,14 @@ class EmbeddedAcsClient:
             found.update((item['device_id'], _status(item)) for item in answer['statuses'])
         return found
 
-    async def summon(self, device_ids: Sequence[str]) -> Mapping[str, Summons]:
-        found: dict[str, Summons] = {}
+    async def request_connections(self, device_ids: Sequence[str]) -> Mapping[str, ConnectionRequest]:
+        found: dict[str, ConnectionRequest] = {}
         for start in range(0, len(device_ids), 200):  # a call lasts as long as its slowest device
             part = list(device_ids[start : start + 200])
-            answer = await self._call('POST', '/v1/summon', body={'device_ids': part}, wait_s=300)
-            found.update((device_id, Summons(outcome)) for device_id, outcome in answer['summons'].items())
+            answer = await self._call('POST', '/v1/connection-requests', body={'device_ids': part}, wait_s=300)
+            found.update(
+                (device_id, ConnectionRequest(outcome)) for device_id, outcome in answer['connection_requests'].items()
+            )
         return found
 
     async def quarantined(self) -> Mapping[str, str]:
@@ -168,7 +170,7 @@ def _info(item: Mapping[str, Any]) -> CpeInfo:
 def _status(item: Mapping[str, Any]) -> ProfileStatus:
     return ProfileStatus(
         item['device_id'],
-        Standing(item['standing']),
+        ProvisioningState(item['state']),
         item['profile'],
         item['revision'],
         item['restoring'],

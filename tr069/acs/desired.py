@@ -7,13 +7,13 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from tr069.acs.store.records import DesiredRecord
-from tr069.client import Standing, ValueProfile
+from tr069.client import ProvisioningState, ValueProfile
 from tr069.cwmp.faults import Advice, Fault, advise, guilty_path
 from tr069.cwmp.messages import Inform, ParameterValue
 from tr069.guard import left_out, truthy
 
 BACKOFF_LIMIT_S = 24 * 3600.0
-_UNDER_WAY = (Standing.PENDING, Standing.SENDING, Standing.SENT, Standing.VERIFIED)
+_UNDER_WAY = (ProvisioningState.PENDING, ProvisioningState.SENDING, ProvisioningState.SENT, ProvisioningState.VERIFIED)
 
 
 class Step(Enum):
@@ -26,11 +26,11 @@ class Step(Enum):
 def next_step(record: DesiredRecord, inform: Inform, now: float) -> Step:
     """What this session should do; a factory reset makes any kept profile due again (TR-069 `0 BOOTSTRAP`)."""
     reset = inform.has('0 BOOTSTRAP')
-    if record.standing in (Standing.SENDING, Standing.SENT):
+    if record.state in (ProvisioningState.SENDING, ProvisioningState.SENT):
         return Step.VERIFY
-    if record.standing is Standing.PENDING:
+    if record.state is ProvisioningState.PENDING:
         return Step.APPLY if reset or now >= record.not_before else Step.NOTHING
-    if record.standing is Standing.VERIFIED and not record.restoring:
+    if record.state is ProvisioningState.VERIFIED and not record.restoring:
         if reset:
             return Step.APPLY
         key = inform.value('.ManagementServer.ParameterKey')
@@ -69,9 +69,9 @@ def ask(known: DesiredRecord | None, device_id: str, profile: ValueProfile, now:
         and not known.restoring
         and (known.profile, known.revision) == (profile.name, profile.revision)
     )
-    if is_same and known is not None and known.standing in _UNDER_WAY:
+    if is_same and known is not None and known.state in _UNDER_WAY:
         return known
-    finished = known is not None and known.restoring and known.standing is Standing.VERIFIED
+    finished = known is not None and known.restoring and known.state is ProvisioningState.VERIFIED
     restored = {item.name for item in known.values} if known is not None and finished else set()
     before = {} if known is None else {name: item for name, item in known.before.items() if name not in restored}
     named = {item.name for item in profile.values}
@@ -91,7 +91,7 @@ def ask(known: DesiredRecord | None, device_id: str, profile: ValueProfile, now:
 
 def ask_restore(known: DesiredRecord, now: float) -> DesiredRecord:
     """The record that puts back what was saved. Where nothing was ever sent there is nothing to put back."""
-    if known.restoring and known.standing in _UNDER_WAY and len(known.values) == len(known.before):
+    if known.restoring and known.state in _UNDER_WAY and len(known.values) == len(known.before):
         return known
     nothing_sent = not known.before
     return replace(
@@ -101,7 +101,7 @@ def ask_restore(known: DesiredRecord, now: float) -> DesiredRecord:
         revision=known.before_key or '',
         note='',
         restoring=True,
-        standing=Standing.VERIFIED if nothing_sent else Standing.PENDING,
+        state=ProvisioningState.VERIFIED if nothing_sent else ProvisioningState.PENDING,
         message='nothing had been changed' if nothing_sent else '',
         attempts=0,
         not_before=0.0,
@@ -119,32 +119,36 @@ def sending(record: DesiredRecord, found: Mapping[str, ParameterValue], key: str
         if item.name in found:
             before.setdefault(item.name, found[item.name])
     before_key = record.before_key if record.before_key is not None else key
-    return replace(record, before=before, before_key=before_key, standing=Standing.SENDING, message='', changed_at=now)
+    return replace(
+        record, before=before, before_key=before_key, state=ProvisioningState.SENDING, message='', changed_at=now
+    )
 
 
 def sent(record: DesiredRecord, status: int | None, now: float) -> DesiredRecord:
     message = 'the device applies it later' if status == 1 else ''
-    return replace(record, standing=Standing.SENT, message=message, changed_at=now)
+    return replace(record, state=ProvisioningState.SENT, message=message, changed_at=now)
 
 
 def verified(record: DesiredRecord, now: float) -> DesiredRecord:
     message = left_out(record.before, record.values)
-    return replace(record, standing=Standing.VERIFIED, message=message, attempts=0, not_before=0.0, changed_at=now)
+    return replace(
+        record, state=ProvisioningState.VERIFIED, message=message, attempts=0, not_before=0.0, changed_at=now
+    )
 
 
-def stopped(record: DesiredRecord, standing: Standing, message: str, now: float) -> DesiredRecord:
-    return replace(record, standing=standing, message=message, changed_at=now)
+def stopped(record: DesiredRecord, state: ProvisioningState, message: str, now: float) -> DesiredRecord:
+    return replace(record, state=state, message=message, changed_at=now)
 
 
 def retry(record: DesiredRecord, message: str, now: float, *, max_attempts: int, backoff_s: float) -> DesiredRecord:
     """Again later, with the wait doubled each time; after `max_attempts` it has failed."""
     attempts = record.attempts + 1
     if attempts >= max_attempts:
-        return replace(record, standing=Standing.FAILED, attempts=attempts, message=message, changed_at=now)
+        return replace(record, state=ProvisioningState.FAILED, attempts=attempts, message=message, changed_at=now)
     wait = min(backoff_s * 2 ** (attempts - 1), BACKOFF_LIMIT_S)
     return replace(
         record,
-        standing=Standing.PENDING,
+        state=ProvisioningState.PENDING,
         attempts=attempts,
         not_before=now + wait,
         message=message,
@@ -164,6 +168,6 @@ def after_fault(
     # A value that was there before us is no part of the model's map.
     if advice is Advice.QUARANTINE_MODEL and path and guilty not in record.saved:
         message = f"fault {fault}: the model's map is wrong at {path}"
-        return stopped(record, Standing.QUARANTINED, message, now), path
+        return stopped(record, ProvisioningState.QUARANTINED, message, now), path
     bare = ' and did not say which value' if fault.code == 9003 and not fault.parameters else ''
-    return stopped(record, Standing.FAILED, f'the device refused with fault {fault}{bare}', now), ''
+    return stopped(record, ProvisioningState.FAILED, f'the device refused with fault {fault}{bare}', now), ''

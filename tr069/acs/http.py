@@ -1,6 +1,6 @@
 """HTTP/1.1 on a raw asyncio protocol with httptools: the floor under both ports.
 
-One request at a time on a connection, bounded in headers, body and time; what a stranger may send is limited here.
+One request at a time on a connection, bounded in headers, body and time: what a client may send is limited here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CONTINUE = b'HTTP/1.1 100 Continue\r\n\r\n'
 
 
 @dataclass(slots=True)
-class Request:
+class HttpRequest:
     """`headers` have lower-case names; a repeated one holds its values joined with a comma."""
 
     method: str
@@ -44,7 +44,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Response:
+class HttpResponse:
     status: int
     body: bytes = b''
     headers: Sequence[tuple[str, str]] = ()
@@ -52,7 +52,7 @@ class Response:
     head: bytes = b''  # header lines that are encoded already
 
 
-Handler = Callable[[Request], 'Response | Awaitable[Response]']
+Handler = Callable[[HttpRequest], 'HttpResponse | Awaitable[HttpResponse]']
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
-        self._queue: deque[tuple[Request, bool]] = deque()
+        self._queue: deque[tuple[HttpRequest, bool]] = deque()
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._reset()
@@ -216,7 +216,9 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _refuse(self, status: int, reason: str) -> None:
-        self._write(Response(status, reason.encode(), [('Content-Type', 'text/plain'), ('Retry-After', '60')], True))
+        self._write(
+            HttpResponse(status, reason.encode(), [('Content-Type', 'text/plain'), ('Retry-After', '60')], True)
+        )
 
     # --- httptools callbacks ------------------------------------------------------------------------------------------
 
@@ -260,7 +262,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        request = Request(
+        request = HttpRequest(
             'POST' if (method := self._parser.get_method()) == b'POST' else method.decode('latin-1'),
             '/' if self._target == b'/' else self._target.decode('latin-1'),
             self._headers,
@@ -279,30 +281,30 @@ class Connection(asyncio.Protocol):
 
     # --- answering ----------------------------------------------------------------------------------------------------
 
-    def _serve(self, request: Request, keep: bool) -> None:
+    def _serve(self, request: HttpRequest, keep: bool) -> None:
         try:
             answer = self._server.handler(request)
         except Exception:
             logger.exception('handler failed for %s %s from %s', request.method, request.path, self.address)
-            answer = Response(500, close=True)
-        if isinstance(answer, Response):
+            answer = HttpResponse(500, close=True)
+        if isinstance(answer, HttpResponse):
             self._write(answer, keep)
             return
         self._busy = True
         self._task = asyncio.ensure_future(self._serve_later(answer, request, keep))
 
-    async def _serve_later(self, pending: Awaitable[Response], request: Request, keep: bool) -> None:
+    async def _serve_later(self, pending: Awaitable[HttpResponse], request: HttpRequest, keep: bool) -> None:
         try:
             answer = await pending
         except Exception:
             logger.exception('handler failed for %s %s from %s', request.method, request.path, self.address)
-            answer = Response(500, close=True)
+            answer = HttpResponse(500, close=True)
         self._busy = False
         self._write(answer, keep)
         while self._queue and not self._busy and self._transport is not None and not self._transport.is_closing():
             self._serve(*self._queue.popleft())
 
-    def _write(self, response: Response, keep: bool = True) -> None:
+    def _write(self, response: HttpResponse, keep: bool = True) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return

@@ -18,8 +18,8 @@ class Metrics:
         self.sessions_open = Gauge('tr069_sessions_open', 'Sessions open now', registry=self.registry)
         self.connections_open = Gauge('tr069_connections_open', 'TCP connections open now', registry=self.registry)
         self.devices = Gauge('tr069_devices', 'Devices known', registry=self.registry)
-        self.standings = Gauge(
-            'tr069_desired', 'Devices by the standing of their desired state', ('standing',), registry=self.registry
+        self.states = Gauge(
+            'tr069_desired', 'Devices by how far their profile has got', ('state',), registry=self.registry
         )
         self.quarantined = Gauge('tr069_quarantined_models', 'Models in quarantine', registry=self.registry)
 

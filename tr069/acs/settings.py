@@ -82,7 +82,7 @@ class Northbound(_Settings):
 class Desired(_Settings):
     max_attempts: int = Field(default=5, ge=1)
     backoff_s: float = Field(default=60, ge=0)  # doubled with every attempt
-    summon_to_verify: bool = True  # call the device for the session that verifies
+    connection_request_to_verify: bool = True  # call the device for the session that verifies
     verify_delay_s: float = Field(default=2, ge=0)  # CPEs answer 503 while the old session is still being closed
 
 

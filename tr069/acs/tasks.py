@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tr069.acs.cpe.session import Answer
 from tr069.cwmp import messages as m
 from tr069.cwmp.faults import Fault
 
@@ -50,7 +49,7 @@ def values_answer(values: Iterable[m.ParameterValue]) -> dict[str, Any]:
     return {'values': [(item.name, item.value, item.type) for item in values]}
 
 
-def answer_of(answer: Answer) -> dict[str, Any]:
+def answer_of(answer: m.Answer) -> dict[str, Any]:
     """An answer as JSON; a fault is an `error`."""
     match answer:
         case Fault():

@@ -70,8 +70,8 @@ class _Shape:
         return m.Envelope(inform, identifier, self.namespace, self.warnings)
 
 
-class QuickInforms:
-    """Shapes that were seen. `read` answers from them, `learn` adds one that the full parser has just read."""
+class InformFastPath:
+    """Shapes that were seen. `read` answers from them, `add_shape` adds one that the full parser has just read."""
 
     def __init__(self) -> None:
         self._shapes: dict[int, list[_Shape]] = {}
@@ -88,7 +88,7 @@ class QuickInforms:
                 return envelope
         return None
 
-    def learn(self, body: bytes, charset: str, envelope: m.Envelope) -> None:
+    def add_shape(self, body: bytes, charset: str, envelope: m.Envelope) -> None:
         """Keep the shape of `body`, which the full parser read as `envelope`, if reading by it gives the very same."""
         if len(body) > _MAX_BODY:
             return

@@ -285,6 +285,24 @@ FromCpe = (
     | UnknownRequest
 )
 
+# What a CPE may answer to a request of ours.
+Answer = (
+    Fault
+    | GetParameterValuesResponse
+    | GetParameterNamesResponse
+    | GetParameterAttributesResponse
+    | GetRPCMethodsResponse
+    | StatusResponse
+)
+ANSWERS = (
+    Fault,
+    GetParameterValuesResponse,
+    GetParameterNamesResponse,
+    GetParameterAttributesResponse,
+    GetRPCMethodsResponse,
+    StatusResponse,
+)
+
 
 class Envelope(NamedTuple):
     """`namespace` is the CWMP namespace that came, to be answered in; `id` is empty where the CPE sent none."""

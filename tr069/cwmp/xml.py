@@ -1,42 +1,54 @@
-"""XML from a stranger: no DTD, no entities, nothing fetched, bounded in size and depth."""
+"""XML from an untrusted sender: no DTD, no entities, nothing fetched, bounded in size and depth."""
 
 from __future__ import annotations
 
 import re
+import threading
 import zlib
 
 from lxml import etree
 
+from tr069.cwmp.charset import to_utf8
 from tr069.errors import UnsafeXmlError
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, after decompression: a full GetParameterValues of a big tree is about 1.5 MB
 
-_DECLARATION = re.compile(rb'\s*<\?xml[^>]{0,200}?\?>')
-_DECLARED_CHARSET = re.compile(rb'encoding\s*=\s*["\']([A-Za-z0-9._-]{1,40})["\']')
-_UTF8 = frozenset(('utf-8', 'utf8', 'us-ascii', 'ascii'))
-# What CPEs write in. Python knows more codecs, and some of them (punycode) take the square of a body's length.
-_CHARSETS = frozenset(
-    (
-        *(f'{prefix}{number}' for prefix in ('iso-8859-', 'iso8859-') for number in range(1, 17)),
-        *(f'{prefix}{number}' for prefix in ('windows-', 'cp') for number in range(1250, 1259)),
-        'latin1', 'latin-1', 'utf-16', 'utf-16le', 'utf-16be', 'koi8-r',
-        'gb2312', 'gbk', 'gb18030', 'big5', 'shift-jis', 'sjis', 'euc-jp', 'euc-kr',
-    )
-)  # fmt: skip
+_FORBIDDEN_MARKUP = (b'<!DOCTYPE', b'<!ENTITY')
 # Characters XML 1.0 forbids. Only for models whose profile says `recover_xml`.
 _FORBIDDEN = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]')
 
 _OPTIONS = {
+    'encoding': 'utf-8',  # what it is by now: nothing is left for libxml2 to guess
     'resolve_entities': False,
     'no_network': True,
     'load_dtd': False,
+    'dtd_validation': False,
+    'attribute_defaults': False,
     'huge_tree': False,  # keeps libxml2's own limits: depth 256, 10 MB a text node
     'remove_comments': True,
     'remove_pis': True,
     'collect_ids': False,
 }
-_STRICT = etree.XMLParser(**_OPTIONS)  # type: ignore[arg-type]
-_RECOVERING = etree.XMLParser(recover=True, **_OPTIONS)  # type: ignore[arg-type]
+
+
+class _RefuseAll(etree.Resolver):
+    """Whatever a document names, it is not opened: no file, no URL, no device."""
+
+    def resolve(self, _system_url: str, _public_id: str, _context: object) -> None:  # type: ignore[override]
+        raise UnsafeXmlError('the envelope wants something else opened')
+
+
+class _Parsers(threading.local):
+    """A thread's own: lxml locks a parser while it is used, and the event loop waits for nobody's big body."""
+
+    def __init__(self) -> None:
+        self.strict = etree.XMLParser(**_OPTIONS)  # type: ignore[arg-type]
+        self.recovering = etree.XMLParser(recover=True, **_OPTIONS)  # type: ignore[arg-type]
+        for parser in (self.strict, self.recovering):
+            parser.resolvers.add(_RefuseAll())
+
+
+_parsers = _Parsers()
 
 
 def decompress(body: bytes, encoding: str, limit: int = MAX_BODY) -> bytes:
@@ -56,50 +68,29 @@ def decompress(body: bytes, encoding: str, limit: int = MAX_BODY) -> bytes:
     raise UnsafeXmlError(f'the body is not {encoding} as its header says')
 
 
-def _to_utf8(body: bytes, header_charset: str) -> bytes:
-    """The body without its XML declaration, in UTF-8. The header's charset wins over the declaration's (RFC 7303)."""
-    if body[:2] in (b'\xff\xfe', b'\xfe\xff'):
-        charset = 'utf-16'
-    else:
-        body = body.removeprefix(b'\xef\xbb\xbf')
-        declaration = _DECLARATION.match(body)
-        declared = _DECLARED_CHARSET.search(declaration.group()) if declaration else None
-        charset = header_charset or (declared.group(1).decode() if declared else '')
-        if declaration:
-            body = body[declaration.end() :]
-    if not charset or charset.lower() in _UTF8:
-        return body
-    if charset.lower().replace('_', '-') not in _CHARSETS:
-        raise UnsafeXmlError(f'the body is not in its charset {charset!r}: unknown encoding: {charset}')
-    try:
-        text = body.decode(charset)
-    except (LookupError, UnicodeDecodeError) as error:
-        raise UnsafeXmlError(f'the body is not in its charset {charset!r}: {error}') from error
-    if charset == 'utf-16':
-        text = re.sub(r'^\s*<\?xml[^>]{0,200}?\?>', '', text)
-    return text.encode('utf-8', 'replace')
-
-
 def parse(body: bytes, charset: str = '', *, recover: bool = False) -> etree._Element:
     """Parse an envelope. `charset` is the Content-Type's, if any.
 
-    Raises `UnsafeXmlError` for a DTD, an entity, a body over `MAX_BODY`, too deep nesting, or malformed XML
-    (which `recover` tolerates, for models that cannot do better).
+    Raises `UnsafeXmlError` for a DTD, an entity, a charset that is not said, a body over `MAX_BODY`, too deep nesting,
+    or malformed XML (which `recover` tolerates, for models that cannot do better).
     """
     if len(body) > MAX_BODY:
         raise UnsafeXmlError(f'the body of {len(body)} bytes is over the limit of {MAX_BODY}', 8004)
-    data = _to_utf8(body, charset)
+    data = to_utf8(body, charset)
     # Before the parser sees it: a DTD is the door to XXE and to entity bombs, and no CPE needs one.
-    if b'<!DOCTYPE' in data or b'<!ENTITY' in data:
+    if any(markup in data for markup in _FORBIDDEN_MARKUP):
         raise UnsafeXmlError('the envelope carries a DTD, which SOAP 1.1 forbids')
     if recover:
         data = _FORBIDDEN.sub('', data.decode('utf-8', 'replace')).encode()
     try:
-        root = etree.fromstring(data.lstrip(), _RECOVERING if recover else _STRICT)
+        root = etree.fromstring(data.lstrip(), _parsers.recovering if recover else _parsers.strict)
     except etree.XMLSyntaxError as error:
         raise UnsafeXmlError(f'the envelope is not well-formed XML: {error.msg}') from error
     if root is None:
         raise UnsafeXmlError('the envelope is empty')
+    info = root.getroottree().docinfo
+    if info.internalDTD is not None or info.externalDTD is not None:
+        raise UnsafeXmlError('the envelope carries a DTD, which SOAP 1.1 forbids')  # however it was spelled
     return root
 
 

@@ -108,7 +108,7 @@ class Quirks(_Model):
 
 class GuardFacts(_Model):
     allow_wan_off: bool = False
-    vouched: tuple[str, ...] = ()  # paths known to spare management
+    allow_list: tuple[str, ...] = ()  # paths known to spare management
 
 
 class DeviceProfile(_Model):

@@ -59,7 +59,7 @@ def resolve(tree: Tree, profile: DeviceProfile = GENERIC, *, use_unverified: boo
     internet = _internet_connections(tree)
     uplink = _uplink(tree)
     found = [
-        _lever(path, source, fact, tree, profile.guard.vouched, uplink)
+        _lever(path, source, fact, tree, profile.guard.allow_list, uplink)
         for source, fact in facts
         for path in expand(fact.path, tree)
     ]
@@ -75,10 +75,10 @@ def _uplink(tree: Tree) -> frozenset[str]:
 
 
 def _lever(
-    path: str, source: str, fact: LeverFact, tree: Tree, vouched: tuple[str, ...], uplink: frozenset[str]
+    path: str, source: str, fact: LeverFact, tree: Tree, allow_list: tuple[str, ...], uplink: frozenset[str]
 ) -> Lever:
     leaf = tree[path]
-    risk = guard.classify(ParameterValue(path, '0' if fact.unit is Unit.SWITCH else '1000'), vouched)
+    risk = guard.classify(ParameterValue(path, '0' if fact.unit is Unit.SWITCH else '1000'), allow_list)
     enable = _same_instances(fact.enable, path) if fact.enable else ''
     direction = fact.direction
     if (fact.kind in (Kind.SHAPING, Kind.QUEUE) and '.QoS.' in path) or '.QueueManagement.Queue.' in path:
@@ -157,7 +157,7 @@ def _judge(lever: Lever, profile: DeviceProfile, internet: frozenset[str], tree:
     elif lever.writable is False:
         reason = 'the device says it is read-only'
     elif lever.risk in (guard.Risk.UNKNOWN, guard.Risk.FORBIDDEN):
-        reason = f"risk to management: {lever.risk}; the guard refuses it unless the model's profile vouches for it"
+        reason = f"risk to management: {lever.risk}; the guard refuses it unless the model's profile allow-lists it"
     elif lever.risk is guard.Risk.WAN:
         reason = '' if profile.guard.allow_wan_off else 'cuts a WAN; needs the opt-in of the model'
     elif lever.status is Status.UNVERIFIED and not use_unverified:

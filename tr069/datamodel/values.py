@@ -12,7 +12,7 @@ from tr069.guard import truthy
 SECRET = re.compile(r'Password|Passphrase|PreSharedKey|WEPKey|PrivateKey|Secret|PSK|PIN$', re.IGNORECASE)
 
 
-def untold_secrets(found: Iterable[ParameterValue]) -> tuple[str, ...]:
+def unreadable_secrets(found: Iterable[ParameterValue]) -> tuple[str, ...]:
     """Names of secrets whose value was not told: it cannot be saved, and restoring would write nothing over it."""
     return tuple(item.name for item in found if SECRET.search(item.name) and not item.value.strip('* '))
 

@@ -19,7 +19,7 @@ from tr069.acs.cpe.auth import answer_challenge
 from tr069.acs.metrics import Metrics
 from tr069.acs.settings import ConnectionRequests
 from tr069.acs.store.records import DeviceRecord
-from tr069.client import Summons
+from tr069.client import ConnectionRequest
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Caller:
     """Calls devices, a few at a time. `login` gives user name and password for a device id."""
 
     def __init__(
-        self, settings: ConnectionRequests, login: Login, metrics: Metrics, udp: UdpSide | None = None
+        self, settings: ConnectionRequests, login: Login, metrics: Metrics, udp: UdpSocket | None = None
     ) -> None:
         self._settings = settings
         self._login = login
@@ -50,16 +50,16 @@ class Caller:
         self._udp = udp
         self._slots = asyncio.Semaphore(settings.max_in_flight)
         self._next_start = 0.0
-        self._background: set[asyncio.Task[Summons]] = set()
+        self._background: set[asyncio.Task[ConnectionRequest]] = set()
 
-    async def call_many(self, devices: Sequence[DeviceRecord]) -> dict[str, Summons]:
+    async def call_many(self, devices: Sequence[DeviceRecord]) -> dict[str, ConnectionRequest]:
         outcomes = await asyncio.gather(*(self.call(device) for device in devices))
         return {device.id: outcome for device, outcome in zip(devices, outcomes, strict=True)}
 
-    def call_soon(self, device: DeviceRecord, delay_s: float) -> asyncio.Task[Summons]:
+    def call_soon(self, device: DeviceRecord, delay_s: float) -> asyncio.Task[ConnectionRequest]:
         """Call in the background, after `delay_s`; nobody need wait for what comes of it."""
 
-        async def later() -> Summons:
+        async def later() -> ConnectionRequest:
             await asyncio.sleep(delay_s)
             return await self.call(device)
 
@@ -73,9 +73,9 @@ class Caller:
             job.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
-    async def call(self, device: DeviceRecord) -> Summons:
+    async def call(self, device: DeviceRecord) -> ConnectionRequest:
         """Call one device, again where it was busy or did not answer."""
-        outcome = Summons.UNREACHABLE
+        outcome = ConnectionRequest.UNREACHABLE
         for attempt in range(self._settings.attempts):
             if attempt:
                 await asyncio.sleep(self._settings.retry_wait_s)
@@ -85,8 +85,8 @@ class Caller:
                     outcome = await self._once(device)
                 except Exception:  # whatever one device makes of it, the others are called
                     logger.exception('%s: connection request failed', device.id)
-                    outcome = Summons.UNREACHABLE
-            if outcome in (Summons.CALLED, Summons.REFUSED, Summons.SENT):
+                    outcome = ConnectionRequest.UNREACHABLE
+            if outcome in (ConnectionRequest.ACCEPTED, ConnectionRequest.REFUSED, ConnectionRequest.SENT):
                 break
         self._metrics.connection_requests.labels(str(outcome)).inc()
         return outcome
@@ -98,9 +98,9 @@ class Caller:
         if start > now:
             await asyncio.sleep(start - now)
 
-    async def _once(self, device: DeviceRecord) -> Summons:
+    async def _once(self, device: DeviceRecord) -> ConnectionRequest:
         username, password = self._login(device.id)
-        outcome = Summons.UNREACHABLE
+        outcome = ConnectionRequest.UNREACHABLE
         if device.connection_request_url:
             try:
                 async with asyncio.timeout(self._settings.timeout_s):
@@ -109,13 +109,13 @@ class Caller:
                 logger.info('%s: connection request failed: %s', device.id, error or type(error).__name__)
             except _RefusedTargetError as error:
                 logger.warning('%s: %s', device.id, error)
-        if outcome is Summons.UNREACHABLE and self._udp is not None and device.udp_address:
+        if outcome is ConnectionRequest.UNREACHABLE and self._udp is not None and device.udp_address:
             try:
                 await self._udp.call(device.udp_address, username, password, self._check_address)
             except (OSError, ValueError, _RefusedTargetError) as error:
                 logger.warning('%s: UDP connection request to %s: %s', device.id, device.udp_address, error)
             else:
-                outcome = Summons.SENT
+                outcome = ConnectionRequest.SENT
         return outcome
 
     def _check_address(self, text: str) -> None:
@@ -125,7 +125,7 @@ class Caller:
         if any(address.version == network.version and address in network for network in self._settings.deny):
             raise _RefusedTargetError(f'{text} is in a network the ACS is told not to call')
 
-    async def _http(self, url: str, username: str, password: str) -> Summons:
+    async def _http(self, url: str, username: str, password: str) -> ConnectionRequest:
         parts = urlsplit(url)
         if parts.scheme != 'http' or not parts.hostname:
             raise _RefusedTargetError(f'the connection request URL {url[:80]!r} is not http://host…')
@@ -146,11 +146,11 @@ class Caller:
         finally:
             await conversation.close()
         if reply is None:
-            return Summons.UNREACHABLE
+            return ConnectionRequest.UNREACHABLE
         if reply.status in (200, 204):
-            return Summons.CALLED
-        return {401: Summons.REFUSED, 403: Summons.REFUSED, 503: Summons.THROTTLED}.get(
-            reply.status, Summons.UNREACHABLE
+            return ConnectionRequest.ACCEPTED
+        return {401: ConnectionRequest.REFUSED, 403: ConnectionRequest.REFUSED, 503: ConnectionRequest.THROTTLED}.get(
+            reply.status, ConnectionRequest.UNREACHABLE
         )
 
 
@@ -245,7 +245,7 @@ def binding_response(request: bytes, host: str, port: int) -> bytes | None:
     return struct.pack('>HH', _BINDING_RESPONSE, len(attribute)) + request[4:20] + attribute
 
 
-class UdpSide(asyncio.DatagramProtocol):
+class UdpSocket(asyncio.DatagramProtocol):
     """The STUN port. Calls leave from it too: only what comes from there passes the CPE's NAT."""
 
     def __init__(self) -> None:

@@ -17,16 +17,16 @@ from prometheus_client import Counter
 
 from tr069.acs.cpe import work
 from tr069.acs.cpe.auth import Authenticator, Refusal, names_another
-from tr069.acs.cpe.session import Outgoing, Session
-from tr069.acs.cpe.work import Workbench
-from tr069.acs.http import HttpServer, Limits, Request, Response
+from tr069.acs.cpe.context import SessionContext
+from tr069.acs.cpe.device_record import device_record
+from tr069.acs.cpe.session import CwmpSession, Outgoing
+from tr069.acs.http import HttpRequest, HttpResponse, HttpServer, Limits
 from tr069.acs.metrics import Metrics
 from tr069.acs.settings import CpeSide
-from tr069.acs.store.records import DeviceRecord
 from tr069.cwmp import encode
 from tr069.cwmp import messages as m
 from tr069.cwmp.decode import DEFAULT_NAMESPACE, decode
-from tr069.cwmp.fast_path import QuickInforms
+from tr069.cwmp.fast_path import InformFastPath
 from tr069.cwmp.faults import AcsFault, Fault
 from tr069.cwmp.xml import decompress
 from tr069.datamodel.profiles import DeviceProfile, profile_for
@@ -52,12 +52,12 @@ def _charset(content_type: str) -> str:
 
 
 @dataclass(slots=True)
-class _Caller:
+class _Peer:
     """What is known of one connection."""
 
     username: str = ''
     failures: int = 0
-    session: Session | None = None
+    session: CwmpSession | None = None
 
 
 class CpeServer:
@@ -66,7 +66,7 @@ class CpeServer:
     def __init__(
         self,
         settings: CpeSide,
-        bench: Workbench,
+        context: SessionContext,
         authenticator: Authenticator | None,
         profiles: tuple[DeviceProfile, ...],
         metrics: Metrics,
@@ -74,21 +74,21 @@ class CpeServer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._bench = bench
+        self._context = context
         self._authenticator = authenticator
         self._profiles = profiles
         self._profile_cache: dict[tuple[str, str, str], DeviceProfile] = {}
         self._metrics = metrics
         self._clock = clock
-        self._sessions: dict[str, Session] = {}
-        self._by_device: dict[str, Session] = {}
+        self._sessions: dict[str, CwmpSession] = {}
+        self._by_device: dict[str, CwmpSession] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}  # device → its latest work, while it runs
         self._sweeper: asyncio.Task[None] | None = None
         limits = Limits(
             settings.max_body, settings.request_timeout_s, settings.session_timeout_s, settings.max_connections
         )
         self.http = HttpServer(self.handle, limits)
-        self._quick = QuickInforms()
+        self._fast_path = InformFastPath()
         self._ended: dict[str, Counter] = {}  # looking a label up costs more than the rest of an end
         self._recovering = any(profile.quirks.recover_xml for profile in profiles)
 
@@ -118,7 +118,7 @@ class CpeServer:
             self._metrics.sessions_open.set(len(self._sessions))
             self._metrics.connections_open.set(len(self.http.connections))
 
-    def _end(self, session: Session, how: str) -> None:
+    def _end(self, session: CwmpSession, how: str) -> None:
         session.close()
         self._sessions.pop(session.id, None)
         if self._by_device.get(session.device_id) is session:
@@ -130,14 +130,14 @@ class CpeServer:
 
     # --- one request ----------------------------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> Response | Awaitable[Response]:
+    def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         if request.method != 'POST':
-            return Response(405, headers=[('Allow', 'POST')])
+            return HttpResponse(405, headers=[('Allow', 'POST')])
         if request.path != self._settings.path:
             return self._refuse(404, 'path', 'CPEs are served elsewhere')
         caller = request.connection.state
         if caller is None:
-            caller = request.connection.state = _Caller()
+            caller = request.connection.state = _Peer()
         if self._authenticator is not None:
             given = request.headers.get('authorization') if caller.username else None
             if given and names_another(given, caller.username):
@@ -156,19 +156,19 @@ class CpeServer:
             self._metrics.refusals.labels('envelope').inc()
             logger.info('%s: %s', request.connection.address, error)
             fault = encode.envelope(encode.fault(error.fault_code, str(error)), DEFAULT_NAMESPACE)
-            return Response(413 if error.fault_code == AcsFault.RESOURCES_EXCEEDED else 400, fault, [_XML])
+            return HttpResponse(413 if error.fault_code == AcsFault.RESOURCES_EXCEEDED else 400, fault, [_XML])
         if isinstance(envelope.message, m.Inform):
             return self._on_inform(envelope, envelope.message, request, caller, encoding)
         return self._on_message(envelope, request, caller, encoding)
 
-    def _refuse(self, status: int, why: str, text: str, *, close: bool = False) -> Response:
+    def _refuse(self, status: int, why: str, text: str, *, close: bool = False) -> HttpResponse:
         self._metrics.refusals.labels(why).inc()
         headers = [('Content-Type', 'text/plain')]
         if status == 503:
             headers.append(('Retry-After', str(self._settings.retry_after_s)))
-        return Response(status, text.encode(), headers, close)
+        return HttpResponse(status, text.encode(), headers, close)
 
-    def _authenticate(self, authenticator: Authenticator, request: Request, caller: _Caller) -> Response | None:
+    def _authenticate(self, authenticator: Authenticator, request: HttpRequest, caller: _Peer) -> HttpResponse | None:
         now, address = self._clock(), request.connection.address
         header = request.headers.get('authorization', '')
         judgement = authenticator.check(header, request.method, request.path, address, now)
@@ -180,7 +180,7 @@ class CpeServer:
             self._metrics.refusals.labels('credential').inc()
         stale = judgement.refusal is Refusal.STALE
         head = authenticator.challenge_head(address, now, stale=stale)
-        return Response(401, head=head, close=caller.failures >= _MAX_FAILURES)
+        return HttpResponse(401, head=head, close=caller.failures >= _MAX_FAILURES)
 
     def _unpack(self, body: bytes, encoding: str) -> bytes:
         if encoding in ('', 'identity'):
@@ -189,10 +189,10 @@ class CpeServer:
             raise UnsafeXmlError(f'the content encoding {encoding[:40]!r} is not known here')
         return decompress(body, encoding.removeprefix('x-'), self._settings.max_body) if body else body
 
-    def _decode(self, body: bytes, content_type: str, caller: _Caller) -> m.Envelope:
+    def _decode(self, body: bytes, content_type: str, caller: _Peer) -> m.Envelope:
         charset = _charset(content_type)
         begins = caller.session is None or caller.session.closed
-        envelope = self._quick.read(body, charset) if begins else None
+        envelope = self._fast_path.read(body, charset) if begins else None
         if envelope is not None:
             return envelope
         try:
@@ -209,16 +209,16 @@ class CpeServer:
                 raise
             return envelope
         if begins:
-            self._quick.learn(body, charset, envelope)
+            self._fast_path.add_shape(body, charset, envelope)
         return envelope
 
-    def _reply(self, body: bytes, encoding: str, *cookie: tuple[str, str]) -> Response:
+    def _reply(self, body: bytes, encoding: str, *cookie: tuple[str, str]) -> HttpResponse:
         headers = [_XML, *cookie]
         if encoding in ('gzip', 'x-gzip'):
-            return Response(200, gzip.compress(body, 3), [*headers, ('Content-Encoding', 'gzip')])
+            return HttpResponse(200, gzip.compress(body, 3), [*headers, ('Content-Encoding', 'gzip')])
         if encoding == 'deflate':
-            return Response(200, zlib.compress(body, 3), [*headers, ('Content-Encoding', 'deflate')])
-        return Response(200, body, headers)
+            return HttpResponse(200, zlib.compress(body, 3), [*headers, ('Content-Encoding', 'deflate')])
+        return HttpResponse(200, body, headers)
 
     # --- Inform ---------------------------------------------------------------------------------------------------
 
@@ -239,8 +239,8 @@ class CpeServer:
         return self._settings.accept_oui_serial and username == device.oui_serial
 
     def _on_inform(
-        self, envelope: m.Envelope, inform: m.Inform, request: Request, caller: _Caller, encoding: str
-    ) -> Response:
+        self, envelope: m.Envelope, inform: m.Inform, request: HttpRequest, caller: _Peer, encoding: str
+    ) -> HttpResponse:
         key = inform.device.key
         if not self._may_speak_for(caller.username, inform.device, key):
             logger.warning(
@@ -255,22 +255,22 @@ class CpeServer:
             return self._refuse(503, 'busy', 'too many sessions', close=True)
         now = self._clock()
         profile = self._profile(inform.device)
-        session = Session(key, inform, envelope.namespace, profile, request.connection.address, now)
+        session = CwmpSession(key, inform, envelope.namespace, profile, request.connection.address, now)
         self._sessions[session.id] = self._by_device[session.device_id] = caller.session = session
-        self._bench.store.touch(_record(key, inform, request.connection.address, now))
+        self._context.store.touch(device_record(key, inform, request.connection.address, now))
         self._metrics.informs.inc()
         for warning in envelope.warnings:
             logger.debug('%s: %s', session.device_id, warning)
         body = session.encode(encode.INFORM_RESPONSE, envelope.id)
         if encoding:
             return self._reply(body, encoding, ('Set-Cookie', f'{COOKIE}={session.id}; Path=/'))
-        return Response(
+        return HttpResponse(
             200, body, head=b'%bSet-Cookie: %b=%b; Path=/\r\n' % (_XML_HEAD, _COOKIE_NAME, session.id.encode())
         )
 
     # --- everything after it --------------------------------------------------------------------------------------
 
-    def _session(self, request: Request, caller: _Caller) -> Session | None:
+    def _session(self, request: HttpRequest, caller: _Peer) -> CwmpSession | None:
         """By cookie, else by connection; never one of a device this caller has not authenticated as."""
         found = _COOKIE.search(request.headers.get('cookie', ''))
         session = self._sessions.get(found.group(1)) if found else None
@@ -283,7 +283,7 @@ class CpeServer:
         session.seen = self._clock()
         return session
 
-    def _on_empty(self, request: Request, caller: _Caller, encoding: str) -> Response | Awaitable[Response]:
+    def _on_empty(self, request: HttpRequest, caller: _Peer, encoding: str) -> HttpResponse | Awaitable[HttpResponse]:
         session = self._session(request, caller)
         if session is None:
             return self._refuse(400, 'session', 'a session begins with an Inform')
@@ -292,8 +292,8 @@ class CpeServer:
         return self._next(session, None, encoding)
 
     def _on_message(
-        self, envelope: m.Envelope, request: Request, caller: _Caller, encoding: str
-    ) -> Response | Awaitable[Response]:
+        self, envelope: m.Envelope, request: HttpRequest, caller: _Peer, encoding: str
+    ) -> HttpResponse | Awaitable[HttpResponse]:
         session = self._session(request, caller)
         if session is None:
             return self._refuse(400, 'session', 'a session begins with an Inform')
@@ -312,25 +312,27 @@ class CpeServer:
         session.outstanding = None
         return self._next(session, envelope, encoding)
 
-    def _next(self, session: Session, envelope: m.Envelope | None, encoding: str) -> Response | Awaitable[Response]:
+    def _next(
+        self, session: CwmpSession, envelope: m.Envelope | None, encoding: str
+    ) -> HttpResponse | Awaitable[HttpResponse]:
         if not session.tried_work:
             session.tried_work = True
             before = self._jobs.get(session.device_id)
-            if before is not None or work.has_work(self._bench, session):
+            if before is not None or work.has_work(self._context, session):
                 session.expect()
-                job = session.work = asyncio.create_task(work.run(self._bench, session, before))
+                job = session.work = asyncio.create_task(work.run(self._context, session, before))
                 self._jobs[session.device_id] = job
                 job.add_done_callback(lambda done: self._forget(session.device_id, done))
         if session.work is None:
             self._end(session, 'done')
-            return Response(204)
+            return HttpResponse(204)
         return self._exchange(session, envelope, encoding)
 
     def _forget(self, device_id: str, job: asyncio.Task[None]) -> None:
         if self._jobs.get(device_id) is job:
             del self._jobs[device_id]
 
-    async def _exchange(self, session: Session, envelope: m.Envelope | None, encoding: str) -> Response:
+    async def _exchange(self, session: CwmpSession, envelope: m.Envelope | None, encoding: str) -> HttpResponse:
         outgoing = await session.exchange(envelope)
         session.seen = self._clock()
         if outgoing is not None and not session.closed:
@@ -341,9 +343,9 @@ class CpeServer:
                     await session.work  # its last write, and its error if it had one
             finally:
                 self._end(session, 'done')
-        return Response(204)
+        return HttpResponse(204)
 
-    def _send(self, session: Session, outgoing: Outgoing, encoding: str) -> Response:
+    def _send(self, session: CwmpSession, outgoing: Outgoing, encoding: str) -> HttpResponse:
         return self._reply(session.encode(encode.request(outgoing.request), outgoing.id), encoding)
 
 
@@ -361,48 +363,3 @@ def _answer_request(message: m.FromCpe) -> str | None:
         case m.UnknownRequest(method):
             return encode.fault(AcsFault.METHOD_NOT_SUPPORTED, f'{method} is not supported')
     return None
-
-
-_LEAVES = {
-    'SoftwareVersion': 'software_version',
-    'HardwareVersion': 'hardware_version',
-    'ConnectionRequestURL': 'connection_request_url',
-    'UDPConnectionRequestAddress': 'udp_address',
-    'ParameterKey': 'parameter_key',
-}
-
-
-_MAX_KEPT_NAMES = 100
-
-
-@lru_cache(10_000)
-def _places(names: tuple[str, ...]) -> tuple[int, ...]:
-    """Where among an Inform's parameters each of `_LEAVES` stands, in their order; -1 where it does not."""
-    leaves = [name.rpartition('.')[2] for name in names]
-    return tuple(leaves.index(leaf) if leaf in leaves else -1 for leaf in _LEAVES)
-
-
-def _record(key: str, inform: m.Inform, address: str, now: float) -> DeviceRecord:
-    values = inform.parameters.values
-    names = inform.parameters.names
-    # A model's Inform names a dozen parameters or two; the long lists are not kept.
-    places = _places(names) if len(names) <= _MAX_KEPT_NAMES else _places.__wrapped__(names)
-    software, hardware, url, udp, parameter_key = [values[at] if at >= 0 else '' for at in places]
-    device, events = inform.device, inform.events
-    return DeviceRecord(
-        key,
-        device.manufacturer,
-        device.oui,
-        device.product_class,
-        device.serial,
-        inform.root[:32],
-        software[:128],
-        hardware[:128],
-        address,
-        url[:2048],
-        udp[:128],
-        parameter_key[:64],
-        (events[0].code if len(events) == 1 else ', '.join(event.code for event in events))[:256],
-        now,
-        now,
-    )

@@ -9,37 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tr069.cwmp import encode
-from tr069.cwmp.faults import Fault
-from tr069.cwmp.messages import (
-    Envelope,
-    FromCpe,
-    GetParameterAttributesResponse,
-    GetParameterNamesResponse,
-    GetParameterValuesResponse,
-    GetRPCMethodsResponse,
-    Inform,
-    Request,
-    StatusResponse,
-)
+from tr069.cwmp.messages import ANSWERS, Answer, Envelope, FromCpe, Inform, Request
 from tr069.datamodel.profiles import DeviceProfile
 from tr069.errors import Tr069Error
-
-Answer = (
-    Fault
-    | GetParameterValuesResponse
-    | GetParameterNamesResponse
-    | GetParameterAttributesResponse
-    | GetRPCMethodsResponse
-    | StatusResponse
-)
-ANSWERS = (
-    Fault,
-    GetParameterValuesResponse,
-    GetParameterNamesResponse,
-    GetParameterAttributesResponse,
-    GetRPCMethodsResponse,
-    StatusResponse,
-)
 
 
 def _random_ids() -> Iterator[str]:
@@ -63,7 +35,7 @@ class Outgoing:
     request: Request
 
 
-class Session:
+class CwmpSession:
     """`ask` is called by the work, `exchange` by the HTTP side; each waits for the other."""
 
     __slots__ = (

@@ -49,7 +49,7 @@ class Task(_Body):
     method: str
     arguments: dict[str, Any] = {}
     expires_s: float = Field(default=3600, gt=0)
-    summon: bool = True
+    connection_request: bool = True
     timeout_s: float = Field(default=0, ge=0, le=300)
 
     @field_validator('method')
@@ -86,7 +86,7 @@ class DevicePage(BaseModel):
 
 class StatusOut(BaseModel):
     device_id: str
-    standing: str
+    state: str
     profile: str = ''
     revision: str = ''
     restoring: bool = False
@@ -108,10 +108,10 @@ class TaskOut(BaseModel):
     answer: dict[str, Any] = {}
 
 
-class SummonsOut(BaseModel):
+class ConnectionRequestsOut(BaseModel):
     """Device id → called, sent, throttled, unreachable, refused, unknown device."""
 
-    summons: dict[str, str]
+    connection_requests: dict[str, str]
 
 
 class LeverOut(BaseModel):

@@ -19,19 +19,19 @@ from pydantic import ValidationError
 from tr069.acs import desired as d
 from tr069.acs import tasks
 from tr069.acs.cpe.connection_request import Caller
-from tr069.acs.http import HttpServer, Limits, Request, Response
+from tr069.acs.http import HttpRequest, HttpResponse, HttpServer, Limits
 from tr069.acs.metrics import Metrics
 from tr069.acs.northbound import api
 from tr069.acs.northbound.openapi import Call, Route, describe
 from tr069.acs.settings import Northbound
 from tr069.acs.store.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState
 from tr069.acs.store.store import Store
-from tr069.client import DeviceQuery, ProfileStatus, Standing, Summons, ValueProfile
+from tr069.client import ConnectionRequest, DeviceQuery, ProfileStatus, ProvisioningState, ValueProfile
 from tr069.cwmp.messages import ParameterValue
 
 _JSON = ('Content-Type', 'application/json')
 _MAX_PAGE = 1000
-_NOT_COMING = (Summons.UNREACHABLE, Summons.REFUSED)
+_NOT_COMING = (ConnectionRequest.UNREACHABLE, ConnectionRequest.REFUSED)
 _LEVERS_ASKED_S = 7 * 24 * 3600.0  # how long a tree that was asked for waits for its device
 
 
@@ -84,14 +84,15 @@ class NorthboundServer:
             Route('POST', '/v1/apply', 'Values for many devices', self._apply, api.StatusList, api.Apply),
             Route('POST', '/v1/restore', 'Put back what was there', self._restore, api.StatusList, api.Devices),
             Route('POST', '/v1/status', 'How far they are', self._status, api.StatusList, api.Devices),
-            Route('POST', '/v1/summon', 'Connection requests, paced', self._summon, api.SummonsOut, api.Devices),
+            Route('POST', '/v1/connection-requests', 'Connection requests, paced', self._request_connections,
+                  api.ConnectionRequestsOut, api.Devices),
             Route('GET', '/v1/quarantine', 'Models in quarantine', self._quarantine, api.QuarantineList),
             Route('POST', '/v1/quarantine/release', 'Let a model go', self._release, api.QuarantineList, api.Model),
         )  # fmt: skip
 
     # --- HTTP ---------------------------------------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> Response | Awaitable[Response]:
+    def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         path = request.path
         found = [(route, match) for route, pattern in self._patterns if (match := pattern.fullmatch(path))]
         if not found:
@@ -108,7 +109,7 @@ class NorthboundServer:
         scheme, _, token = header.partition(' ')
         return scheme.lower() == 'bearer' and hmac.compare_digest(token.strip().encode(), self._token)
 
-    async def _run(self, route: Route, path: dict[str, str], request: Request) -> Response:
+    async def _run(self, route: Route, path: dict[str, str], request: HttpRequest) -> HttpResponse:
         query = {name: values[0] for name, values in parse_qs(request.target.partition('?')[2]).items()}
         try:
             body = route.body.model_validate_json(request.body) if route.body is not None else None
@@ -122,11 +123,11 @@ class NorthboundServer:
             return _error(error.status if isinstance(error, _HttpError) else 422, str(error))
         if isinstance(answer, bytes):
             kind = 'application/json' if route.template.endswith('.json') else 'text/plain; version=0.0.4'
-            return Response(200, answer, [('Content-Type', kind)])
+            return HttpResponse(200, answer, [('Content-Type', kind)])
         status = (
             202 if isinstance(answer, api.TaskOut) and answer.state in (TaskState.QUEUED, TaskState.SENDING) else 200
         )
-        return Response(status, answer.model_dump_json().encode(), [_JSON])
+        return HttpResponse(status, answer.model_dump_json().encode(), [_JSON])
 
     # --- the server itself --------------------------------------------------------------------------------------------
 
@@ -135,9 +136,9 @@ class NorthboundServer:
 
     async def refresh_metrics(self) -> None:
         self._metrics.devices.set(await self._store.count_devices())
-        self._metrics.standings.clear()
-        for standing, count in (await self._store.count_standings()).items():
-            self._metrics.standings.labels(standing).set(count)
+        self._metrics.states.clear()
+        for state, count in (await self._store.count_states()).items():
+            self._metrics.states.labels(state).set(count)
         self._metrics.quarantined.set(len(self._store.quarantined))
 
     async def _render_metrics(self, _call: Call) -> bytes:
@@ -218,8 +219,10 @@ class NorthboundServer:
                 raise _HttpError(422, f'the arguments do not fit {body.method}: {error}') from error
         elif body.method == tasks.READ:
             api.Read.model_validate(body.arguments)
-        wait_s = body.timeout_s if body.summon else 0.0
-        return _task_out(await self._ask(record, request, wait_s, body.expires_s, summon=body.summon))
+        wait_s = body.timeout_s if body.connection_request else 0.0
+        return _task_out(
+            await self._ask(record, request, wait_s, body.expires_s, connection_request=body.connection_request)
+        )
 
     async def _get_task(self, call: Call) -> api.TaskOut:
         task = await self._store.get_task(call.path['task_id'])
@@ -228,8 +231,8 @@ class NorthboundServer:
         return _task_out(task)
 
     async def _ask(
-        self, record: DeviceRecord, request: dict[str, Any], wait_s: float, expires_s: float, *, summon: bool = True,
-        queued: Sequence[TaskRecord] = (), patient: bool = True,
+        self, record: DeviceRecord, request: dict[str, Any], wait_s: float, expires_s: float, *,
+        connection_request: bool = True, queued: Sequence[TaskRecord] = (), patient: bool = True,
     ) -> TaskRecord:  # fmt: skip
         """Queue a task, unless one that waits already (`queued`) will do; call the device, and wait up to `wait_s`.
 
@@ -241,7 +244,7 @@ class NorthboundServer:
         else:
             task = TaskRecord(str(uuid.uuid4()), record.id, request, now, now + expires_s)
             await self._store.add_task(task)
-        call = self._caller.call_soon(record, 0) if summon else None
+        call = self._caller.call_soon(record, 0) if connection_request else None
         deadline = time.monotonic() + wait_s
         pause = 0.02
         while time.monotonic() < deadline:
@@ -278,24 +281,26 @@ class NorthboundServer:
 
         ids = list(dict.fromkeys(call.body.device_ids))
         records = await self._store.change_desired(ids, decide)
-        return await self._with_strangers(ids, records)
+        return await self._with_unprovisioned(ids, records)
 
     async def _status(self, call: Call) -> api.StatusList:
         ids = list(dict.fromkeys(call.body.device_ids))
         records = await self._store.get_desired(ids)
-        return await self._with_strangers(ids, records)
+        return await self._with_unprovisioned(ids, records)
 
-    async def _with_strangers(self, ids: Sequence[str], records: dict[str, DesiredRecord]) -> api.StatusList:
+    async def _with_unprovisioned(self, ids: Sequence[str], records: dict[str, DesiredRecord]) -> api.StatusList:
         """Those without a record are either known devices of whom nothing is asked, or not known at all."""
         missing = [item for item in ids if item not in records]
         present = await self._store.get_devices(missing) if missing else {}
         return _status_list(ids, records, frozenset(present))
 
-    async def _summon(self, call: Call) -> api.SummonsOut:
+    async def _request_connections(self, call: Call) -> api.ConnectionRequestsOut:
         ids = list(dict.fromkeys(call.body.device_ids))
         present = await self._store.get_devices(ids)
         called = await self._caller.call_many(list(present.values()))
-        return api.SummonsOut(summons={item: str(called.get(item, Summons.UNKNOWN_DEVICE)) for item in ids})
+        return api.ConnectionRequestsOut(
+            connection_requests={item: str(called.get(item, ConnectionRequest.UNKNOWN_DEVICE)) for item in ids}
+        )
 
     # --- quarantine ---------------------------------------------------------------------------------------------------
 
@@ -308,8 +313,8 @@ class NorthboundServer:
         return await self._quarantine(call)
 
 
-def _error(status: int, message: str, *headers: tuple[str, str]) -> Response:
-    return Response(status, api.Error(error=message).model_dump_json().encode(), [_JSON, *headers])
+def _error(status: int, message: str, *headers: tuple[str, str]) -> HttpResponse:
+    return HttpResponse(status, api.Error(error=message).model_dump_json().encode(), [_JSON, *headers])
 
 
 def _device_out(record: DeviceRecord) -> api.DeviceOut:
@@ -321,12 +326,14 @@ def _task_out(task: TaskRecord) -> api.TaskOut:
 
 
 def _status_list(
-    ids: Sequence[str], records: dict[str, DesiredRecord], strangers: frozenset[str] = frozenset()
+    ids: Sequence[str], records: dict[str, DesiredRecord], unprovisioned: frozenset[str] = frozenset()
 ) -> api.StatusList:
-    nothing = ProfileStatus('', Standing.NONE)
-    unknown = ProfileStatus('', Standing.UNKNOWN_DEVICE)
+    nothing = ProfileStatus('', ProvisioningState.NONE)
+    unknown = ProfileStatus('', ProvisioningState.UNKNOWN_DEVICE)
     found = [
-        records[item].status if item in records else replace(nothing if item in strangers else unknown, device_id=item)
+        records[item].status
+        if item in records
+        else replace(nothing if item in unprovisioned else unknown, device_id=item)
         for item in ids
     ]
     return api.StatusList(statuses=[_status_out(item) for item in found])
@@ -340,7 +347,7 @@ def _values_out(values: Sequence[ParameterValue]) -> list[api.Value]:
 def _status_out(status: ProfileStatus) -> api.StatusOut:
     return api.StatusOut(
         device_id=status.device_id,
-        standing=str(status.standing),
+        state=str(status.state),
         profile=status.profile,
         revision=status.revision,
         restoring=status.restoring,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from tr069.client import ProfileStatus, Standing
+from tr069.client import ProfileStatus, ProvisioningState
 from tr069.cwmp.messages import ParameterValue, as_values
 from tr069.datamodel.tree import Identity
 
@@ -53,7 +53,7 @@ class DesiredRecord:
     before: Mapping[str, ParameterValue] = field(default_factory=dict)
     before_key: str | None = None
     note: str = ''
-    standing: Standing = Standing.PENDING
+    state: ProvisioningState = ProvisioningState.PENDING
     message: str = ''
     attempts: int = 0
     not_before: float = 0.0
@@ -79,7 +79,7 @@ class DesiredRecord:
     @property
     def status(self) -> ProfileStatus:
         return ProfileStatus(
-            self.device_id, self.standing, self.profile, self.revision, self.restoring, tuple(self.before.values()),
+            self.device_id, self.state, self.profile, self.revision, self.restoring, tuple(self.before.values()),
             self.message, self.note,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tr069.acs.store.records import DesiredRecord, DeviceRecord, TaskRecord, TaskState, dump_values, load_values
-from tr069.client import Standing
+from tr069.client import ProvisioningState
 from tr069.cwmp.messages import ParameterValue
 
 CHUNK = 500  # ids in one IN (...): SQLite's oldest limit on variables is 999
@@ -31,7 +31,7 @@ def desired_row(item: DesiredRecord) -> dict[str, Any]:
         'before': dump_values(item.before.values()),
         'before_key': item.before_key,
         'note': item.note,
-        'standing': str(item.standing),
+        'state': str(item.state),
         'message': item.message,
         'attempts': item.attempts,
         'not_before': item.not_before,
@@ -65,7 +65,7 @@ def desired_from(row: sa.RowMapping) -> DesiredRecord:
         'before': {item.name: item for item in before},
         'saved': frozenset(json.loads(row['saved'])),
         'note': sys.intern(row['note']),
-        'standing': Standing(row['standing']),
+        'state': ProvisioningState(row['state']),
     }
     return DesiredRecord(**fields)
 

@@ -41,7 +41,7 @@ desired = Table(
     Column('before', Text, nullable=False),
     Column('before_key', String(64)),
     Column('note', Text, nullable=False),
-    Column('standing', String(16), nullable=False, index=True),
+    Column('state', String(16), nullable=False, index=True),
     Column('message', Text, nullable=False),
     Column('attempts', Integer, nullable=False),
     Column('not_before', Double, nullable=False),
@@ -88,7 +88,7 @@ canary = Table(
     metadata,
     Column('model', String(512), primary_key=True),
     Column('device_id', String(512), nullable=False),
-    Column('standing', String(16), nullable=False),
+    Column('state', String(16), nullable=False),
     Column('changed_at', Double, nullable=False),
 )
 

@@ -1,7 +1,7 @@
 """The embedded ACS's memory: SQLAlchemy Core on SQLite or PostgreSQL, the same code.
 
 Three speeds. *Work* (what is asked of devices) is held in memory, loaded at start and kept current by the change log,
-so that an Inform of a device with nothing to do needs no query. *Writes that matter* (saved values, standings, tasks)
+so that an Inform of a device with nothing to do needs no query. *Writes that matter* (saved values, states, tasks)
 are committed before the caller goes on, many to a transaction. *Informs* are written behind, a batch at a time: losing
 the last two seconds of them at a crash loses nothing that the next Inform does not bring.
 """
@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from tr069.acs.store import schema
 from tr069.acs.store.database import StoreError
-from tr069.acs.store.devices import Devices
+from tr069.acs.store.models import Models
 from tr069.acs.store.records import DesiredRecord, TaskRecord, TaskState
 from tr069.acs.store.rows import chunks, desired_from, desired_row, task_from, task_row
 from tr069.errors import Tr069Error
@@ -37,7 +37,7 @@ class SupersededError(Tr069Error):
     """A record was changed by another while it was worked on. Nothing was written."""
 
 
-class Store(Devices):
+class Store(Models):
     """All methods but `tasks_of`, `touch` and `status_of` are coroutines."""
 
     def __init__(self, engine: Engine, *, flush_s: float = 2.0, poll_s: float = 1.0) -> None:
@@ -51,8 +51,6 @@ class Store(Devices):
         self._finished: set[str] = set()
         self._desired: dict[str, DesiredRecord] = {}
         self._tasks: dict[str, list[TaskRecord]] = {}
-        self.quarantined: dict[str, str] = {}
-        self.canaries: dict[str, tuple[str, Canary]] = {}
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -92,16 +90,16 @@ class Store(Devices):
             wanted = [desired_from(row) for row in connection.execute(sa.select(schema.desired)).mappings()]
             tasks = self._queued(connection, None)
             bad = connection.execute(sa.select(schema.quarantine)).mappings().all()
-            birds = connection.execute(sa.select(schema.canary)).mappings().all()
-            return last, wanted, tasks, bad, birds
+            canaries = connection.execute(sa.select(schema.canary)).mappings().all()
+            return last, wanted, tasks, bad, canaries
 
-        self._last_change, wanted, tasks, bad, birds = await self.read(load)
+        self._last_change, wanted, tasks, bad, canaries = await self.read(load)
         self._desired = {item.device_id: item for item in wanted}
         self._tasks = {}
         for item in tasks:
             self._tasks.setdefault(item.device_id, []).append(item)
         self.quarantined = {row['model']: f'{row["path"]}: {row["fault"]}' for row in bad}
-        self.canaries = {row['model']: (row['device_id'], Canary(row['standing'])) for row in birds}
+        self.canaries = {row['model']: (row['device_id'], Canary(row['state'])) for row in canaries}
 
     @staticmethod
     def _queued(connection: Connection, device_ids: Sequence[str] | None) -> list[TaskRecord]:
@@ -125,20 +123,20 @@ class Store(Devices):
             ids = sorted({row.device_id for row in rows} | again)
             work = self._load_work(connection, ids)
             bad = connection.execute(sa.select(schema.quarantine)).mappings().all() if rows else None
-            birds = connection.execute(sa.select(schema.canary)).mappings().all() if rows else None
-            return last, ids, work, bad, birds
+            canaries = connection.execute(sa.select(schema.canary)).mappings().all() if rows else None
+            return last, ids, work, bad, canaries
 
         started = self._generation
-        last, ids, work, bad, birds = await self.read(load)
+        last, ids, work, bad, canaries = await self.read(load)
         self._last_change = max(self._last_change, last)
         newer = self._take_over(ids, work, started)
         self._read_again = self._read_again - again | newer & set(ids)
         self._changed_here = {device_id: self._changed_here[device_id] for device_id in newer}
         if not newer:
             self._finished.clear()
-        if bad is not None and birds is not None:
+        if bad is not None and canaries is not None:
             self.quarantined = {row['model']: f'{row["path"]}: {row["fault"]}' for row in bad}
-            self.canaries = {row['model']: (row['device_id'], Canary(row['standing'])) for row in birds}
+            self.canaries = {row['model']: (row['device_id'], Canary(row['state'])) for row in canaries}
 
     async def refresh(self, device_id: str) -> None:
         """Take over one device's work: another process has called it, and the next poll would come too late."""
@@ -210,7 +208,7 @@ class Store(Devices):
 
         def run(connection: Connection) -> tuple[dict[str, DesiredRecord], list[str]]:
             self._lock(connection)
-            standing: dict[str, DesiredRecord] = {}
+            current: dict[str, DesiredRecord] = {}
             changed: list[str] = []
             for part in chunks(device_ids):
                 known = self._load_desired(connection, part)
@@ -223,17 +221,17 @@ class Store(Devices):
                         rows.append(desired_row(new))
                         changed.append(device_id)
                     if new is not None:
-                        standing[device_id] = new
+                        current[device_id] = new
                 self._upsert_desired(connection, rows)
-            self._log_change(connection, changed, max((standing[item].changed_at for item in changed), default=0.0))
-            return standing, changed
+            self._log_change(connection, changed, max((current[item].changed_at for item in changed), default=0.0))
+            return current, changed
 
-        standing, changed = await self.write(run)
+        current, changed = await self.write(run)
         for device_id in changed:
             self._mark(device_id)
-        for record in standing.values():
+        for record in current.values():
             self._keep(record)
-        return dict(standing)
+        return dict(current)
 
     async def get_desired(self, device_ids: Sequence[str]) -> dict[str, DesiredRecord]:
         """From the database, not from memory: another process may just have been asked."""
@@ -336,70 +334,6 @@ class Store(Devices):
 
         return await self.read(run)
 
-    # --- models -----------------------------------------------------------------------------------------------------
-
-    async def quarantine(self, model: str, path: str, fault: str, device_id: str, now: float) -> None:
-        insert = self._insert(schema.quarantine).values(
-            model=model, path=path, fault=fault, device_id=device_id, since=now
-        )
-
-        def run(connection: Connection) -> None:
-            self._log_change(connection, [device_id], now)
-            connection.execute(insert.on_conflict_do_nothing())
-
-        await self.write(run)
-        self.quarantined.setdefault(model, f'{path}: {fault}')
-
-    async def release_quarantine(self, model: str, now: float) -> bool:
-        """Let the model's WAN change be tried anew, too, if its canary was lost. False where there was neither."""
-
-        def run(connection: Connection) -> int:
-            canary = schema.canary
-            lost = sa.delete(canary).where(canary.c.model == model, canary.c.standing == Canary.LOST)
-            bad = sa.delete(schema.quarantine).where(schema.quarantine.c.model == model)
-            self._log_change(connection, [model], now)  # any name will do: with a change the tables are read anew
-            return connection.execute(lost).rowcount + connection.execute(bad).rowcount
-
-        removed = await self.write(run)
-        self.quarantined.pop(model, None)
-        if self.canaries.get(model, ('', Canary.NONE))[1] is Canary.LOST:
-            del self.canaries[model]
-        return removed > 0
-
-    async def set_canary(self, model: str, device_id: str, standing: Canary, now: float) -> bool:
-        """Record the model's canary. False where another device already is it."""
-        row = {'model': model, 'device_id': device_id, 'standing': str(standing), 'changed_at': now}
-        insert = self._insert(schema.canary).values(**row)
-        upsert = insert.on_conflict_do_update(
-            index_elements=[schema.canary.c.model],
-            set_={'standing': str(standing), 'changed_at': now},
-            where=schema.canary.c.device_id == device_id,
-        )
-
-        def run(connection: Connection) -> bool:
-            self._log_change(connection, [device_id], now)
-            connection.execute(upsert)
-            holder = connection.execute(
-                sa.select(schema.canary.c.device_id).where(schema.canary.c.model == model)
-            ).scalar()
-            return bool(holder == device_id)
-
-        if not await self.write(run):
-            return False
-        self.canaries[model] = (device_id, standing)
-        return True
-
-    async def release_canary(self, model: str, device_id: str, now: float) -> None:
-        """This device's WAN change was taken back before it proved anything: another may be the model's canary."""
-        table = schema.canary
-
-        def run(connection: Connection) -> None:
-            self._log_change(connection, [device_id], now)
-            connection.execute(sa.delete(table).where(table.c.model == model, table.c.device_id == device_id))
-
-        await self.write(run)
-        self.canaries.pop(model, None)
-
-    async def count_standings(self) -> dict[str, int]:
-        query = sa.select(schema.desired.c.standing, sa.func.count()).group_by(schema.desired.c.standing)
+    async def count_states(self) -> dict[str, int]:
+        query = sa.select(schema.desired.c.state, sa.func.count()).group_by(schema.desired.c.state)
         return await self.read(lambda connection: {row[0]: row[1] for row in connection.execute(query)})
