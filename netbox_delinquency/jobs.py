@@ -22,19 +22,19 @@ from nornir_tasks.preparing import check_point
 
 from .billing.ingest import lapse_clearing, work_inbox
 from .choices import EventStatusChoices, OutcomeChoices, RunStatusChoices
-from .enforcement import control
-from .enforcement.conduct import begin_run, conduct, finish_run, is_abandoned, waiting_points, waiting_runs
-from .enforcement.errors import RunRefusedError
-from .enforcement.execute import watch_points, work_point
-from .enforcement.halts import note_halt, why_held
-from .enforcement.lanes import RESTORE, kinds_of, lane_of
-from .enforcement.learn import learn_cpes
-from .enforcement.plan import plan_runs, unplanned_lines
-from .enforcement.reconcile import points_to_read, reconcile_point
+from .cpe.matching import learn_cpes
+from .errors import RunRefusedError
 from .models import AccessLine, BillingEvent, EnforcementPoint, EnforcementRun, EnforcementSettings
 from .policy.days import ensure_start_days
 from .policy.evaluate import evaluate
 from .retention import purge
+from .runs import lifecycle
+from .runs.lifecycle import begin_run, conduct, finish_run, is_abandoned, waiting_points, waiting_runs
+from .runs.locks import RESTORE, kinds_of, lane_of
+from .runs.plan import plan_runs, unplanned_lines
+from .runs.reconcile import points_to_read, reconcile_point
+from .runs.stop_conditions import note_halt, why_held
+from .runs.worker import watch_points, work_point
 from .schedule import PeriodicJob, bury, ensure_system_jobs, is_lost, is_waiting
 from .settings import get_settings
 
@@ -67,7 +67,7 @@ class ExecuteRun(JobRunner):
     """Begin an approved run, whose points are jobs of their own; or take one up that is under way."""
 
     class Meta:
-        name = control.START
+        name = lifecycle.START
 
     def run(self, run: int, **kwargs) -> None:
         try:
@@ -289,7 +289,7 @@ def start_run(pk: int) -> EnforcementRun:
 
 def resume_run(run: EnforcementRun, now: datetime) -> EnforcementRun:
     """Resume a paused run, and queue what it waits for. Raises `RunRefusedError`."""
-    return _go_on(control.resume_run(run, now))
+    return _go_on(lifecycle.resume_run(run, now))
 
 
 def leave_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementRun:

@@ -5,7 +5,7 @@ from django.utils.translation import pgettext_lazy
 from netbox.object_actions import ObjectAction
 
 from .choices import EventStatusChoices, RunStatusChoices
-from .enforcement.revert import is_revertible
+from .runs.revert import is_revertible
 
 __all__ = (
     'ApproveRun',

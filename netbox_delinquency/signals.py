@@ -13,9 +13,9 @@ __all__ = ('reevaluate',)
 def reevaluate(contract: int) -> None:
     """Put one contract where it belongs now; where that gives access back, give it back."""
     from .choices import RunStatusChoices
-    from .enforcement.plan import plan_runs, unplanned_lines
     from .jobs import start_run
     from .policy.evaluate import evaluate
+    from .runs.plan import plan_runs, unplanned_lines
 
     now = timezone.now()
     evaluate(now, [contract])

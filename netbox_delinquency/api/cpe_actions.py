@@ -14,8 +14,8 @@ from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 
 from nornir_tasks.cpes import parse_values
 
-from ..enforcement.errors import RunRefusedError
-from ..enforcement.profile import acs_drivers, plan_profile
+from ..cpe.parameters import acs_drivers, plan_profile
+from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet
 from ..jobs import enqueue_learn, enqueue_look
 from ..models import AccessLine, EnforcementPoint

@@ -9,8 +9,8 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.status import HTTP_202_ACCEPTED
 
-from ..enforcement.revert import unpin
 from ..jobs import enqueue_reconcile_of
+from ..runs.revert import unpin
 from .run_actions import PLAN, ActionPermissions, chosen_lines
 
 __all__ = ('FiltersRequest', 'LineActionsMixin')

@@ -26,15 +26,16 @@ from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import ChangeResult, Outcome, Reading
 
 from ..choices import RunStatusChoices
-from ..enforcement import control
-from ..enforcement.conduct import begin_run
-from ..enforcement.errors import RunRefusedError
-from ..enforcement.journal import DatabaseJournal
-from ..enforcement.plan import approve_run, plan_runs, unplanned_lines
-from ..enforcement.progress import progress
+from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet
 from ..jobs import enqueue_run, leave_run, resume_run
 from ..models import AccessLine, EnforcementPoint, EnforcementRun
+from ..runs import lifecycle
+from ..runs.approval import approve_run
+from ..runs.journal import DatabaseJournal
+from ..runs.lifecycle import begin_run
+from ..runs.plan import plan_runs, unplanned_lines
+from ..runs.progress import progress
 from .serializers import EnforcementRunSerializer
 
 __all__ = ('RunActionsMixin',)
@@ -273,7 +274,7 @@ class RunActionsMixin:
         """End a run: what was not sent is closed, what was sent is read back."""
         run = self._run(pk)
         with refusals():
-            control.cancel_run(run, timezone.now())
+            lifecycle.cancel_run(run, timezone.now())
         return self._answer(run)
 
     @document(BeginRequest, EnforcementRunSerializer)
@@ -283,7 +284,7 @@ class RunActionsMixin:
         run, resume = self._run(pk), self._body(BeginRequest)['resume']
         with refusals():
             if resume and run.status == RunStatusChoices.PAUSED:
-                run = control.resume_run(run, timezone.now(), self._executor())
+                run = lifecycle.resume_run(run, timezone.now(), self._executor())
             else:
                 run = begin_run(run.pk, timezone.now(), self._executor())
         return self._answer(run)
@@ -339,7 +340,7 @@ class RunActionsMixin:
         """Send nothing more until somebody resumes it."""
         run = self._run(pk)
         with refusals():
-            control.pause_run(run, self._body(PauseRequest)['reason'], timezone.now())
+            lifecycle.pause_run(run, self._body(PauseRequest)['reason'], timezone.now())
         return self._answer(self._run(pk))
 
     @document(None, EnforcementRunSerializer)

@@ -10,9 +10,9 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED
 
-from ..enforcement.preview import preview_run
-from ..enforcement.revert import plan_revert
 from ..models import AccessLine, EnforcementRun
+from ..runs.preview import preview_run
+from ..runs.revert import plan_revert
 from .run_actions import PLAN, ActionPermissions, document, refusals
 from .serializers import EnforcementRunSerializer
 

@@ -7,7 +7,6 @@ from netbox.ui import attrs
 from netbox.ui.panels import ObjectPanel
 
 from ..choices import RunStatusChoices
-from ..enforcement.preview import is_bound, preview_run
 from ..models import (
     AccessLine,
     BillingEvent,
@@ -28,6 +27,8 @@ from ..models import (
     ServicePlan,
     Subscriber,
 )
+from ..runs.caps import is_bound
+from ..runs.preview import preview_run
 from . import counts
 from .base import ModelPanel, SelfAttr, StateAttr, WarningAttr
 from .progress import is_live, run_view

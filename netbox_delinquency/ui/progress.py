@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..choices import OutcomeChoices, RunStatusChoices
-from ..enforcement.progress import Progress, progress
 from ..models import EnforcementRun, RunPoint
+from ..runs.progress import Progress, progress
 
 __all__ = ('Bar', 'Part', 'PointRow', 'RunView', 'is_live', 'run_view')
 

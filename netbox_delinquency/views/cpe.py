@@ -12,8 +12,8 @@ from netbox.views.generic.base import BaseObjectView
 from utilities.permissions import get_permission_for_model
 from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, register_model_view
 
-from ..enforcement.errors import RunRefusedError
-from ..enforcement.profile import acs_drivers, plan_profile, reachable_lines
+from ..cpe.parameters import acs_drivers, plan_profile, reachable_lines
+from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet
 from ..forms.profile import ProfileForm
 from ..jobs import enqueue_learn, enqueue_look

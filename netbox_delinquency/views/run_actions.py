@@ -10,13 +10,14 @@ from netbox.views.generic.base import BaseObjectView
 from utilities.permissions import get_permission_for_model
 from utilities.views import register_model_view
 
-from ..enforcement.control import cancel_run, pause_run
-from ..enforcement.errors import RunRefusedError
-from ..enforcement.plan import approve_run, plan_runs, unplanned_lines
-from ..enforcement.revert import plan_revert, unpin
+from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet, EnforcementChangeFilterSet
 from ..jobs import enqueue_reconcile_of, enqueue_run, resume_run
 from ..models import AccessLine, EnforcementChange, EnforcementRun
+from ..runs.approval import approve_run
+from ..runs.lifecycle import cancel_run, pause_run
+from ..runs.plan import plan_runs, unplanned_lines
+from ..runs.revert import plan_revert, unpin
 from .base import SelectionView
 
 __all__ = (

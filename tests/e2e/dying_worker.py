@@ -47,7 +47,7 @@ def main() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from netbox_delinquency.enforcement.journal import DatabaseJournal
+    from netbox_delinquency.runs.journal import DatabaseJournal
     from nornir_tasks.tasks import PointWork
 
     dies(DatabaseJournal, 'claim', after='claimed')

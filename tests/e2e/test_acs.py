@@ -16,13 +16,14 @@ from users.models import User
 from utilities.testing import create_test_device
 
 from netbox_delinquency.choices import LineChannelChoices, RunKindChoices, RunStatusChoices, StageActionChoices
-from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
-from netbox_delinquency.enforcement.preview import preview_run
-from netbox_delinquency.enforcement.profile import plan_profile
-from netbox_delinquency.enforcement.revert import plan_revert
+from netbox_delinquency.cpe.parameters import plan_profile
 from netbox_delinquency.jobs import LearnCpes, LookAtCpe
 from netbox_delinquency.models import AccessLine, Contract, EnforcementChange, EnforcementSettings
 from netbox_delinquency.policy.evaluate import evaluate
+from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
+from netbox_delinquency.runs.preview import preview_run
+from netbox_delinquency.runs.revert import plan_revert
 from nornir_tasks.change import AccessState
 from nornir_tasks.cpes import parse_values
 from tests.plugin.engine import execute_run

@@ -12,8 +12,9 @@ from django.test import TestCase
 from users.models import User
 
 from netbox_delinquency.choices import RunStatusChoices
-from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine
+from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from nornir_tasks.change import AccessState
 from tests.plugin.engine import execute_run
 from tests.plugin.factories import intend, make_contract, make_line, make_plan, make_point

@@ -12,9 +12,10 @@ from unittest import mock, skipIf
 from core.models import Job
 from django.urls import reverse
 
-from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.jobs import CheckPoint, enqueue_check
 from netbox_delinquency.models import AccessLine, EnforcementChange
+from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from nornir_tasks.change import AccessState, Mode
 from tests.plugin.api.base import PluginAPITestCase
 from tests.plugin.engine import execute_run

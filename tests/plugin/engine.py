@@ -3,9 +3,9 @@
 from django.utils import timezone
 
 from netbox_delinquency.choices import RunStatusChoices
-from netbox_delinquency.enforcement.conduct import Orders, begin_run, conduct, waiting_points
-from netbox_delinquency.enforcement.execute import work_point
 from netbox_delinquency.models import EnforcementRun
+from netbox_delinquency.runs.lifecycle import Orders, begin_run, conduct, waiting_points
+from netbox_delinquency.runs.worker import work_point
 
 
 def execute_run(pk):

@@ -12,9 +12,7 @@ from extras.models import Tag
 from users.models import User
 
 from netbox_delinquency.choices import HoldKindChoices, RunKindChoices, RunStatusChoices
-from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
-from netbox_delinquency.enforcement.preview import PointPart, preview_run, refusals_of
+from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.models import (
     AccessLine,
     BillingSource,
@@ -27,6 +25,10 @@ from netbox_delinquency.models import (
     Hold,
     RunPoint,
 )
+from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.caps import PointPart, refusals_of
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
+from netbox_delinquency.runs.preview import preview_run
 from nornir_tasks.change import AccessState
 
 from .factories import make_contract, make_line, make_plan, make_point, make_policy, make_source, make_subscriber

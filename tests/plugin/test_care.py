@@ -12,8 +12,6 @@ from django.utils.translation import override
 
 from netbox_delinquency import jobs
 from netbox_delinquency.billing.ingest import lapse_clearing, process_event
-from netbox_delinquency.enforcement.journal import why_not
-from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
 from netbox_delinquency.forms import NoticeImportForm
 from netbox_delinquency.models import (
     BillingEvent,
@@ -34,6 +32,8 @@ from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate, frozen
 from netbox_delinquency.policy.ladder import FEED_IS_LATE, ON_HOLD
 from netbox_delinquency.retention import purge
+from netbox_delinquency.runs.journal import why_not
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 
 from .api.base import APP, PluginAPITestCase
 from .factories import make_contract, make_line, make_plan, make_point, make_policy

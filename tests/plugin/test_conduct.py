@@ -13,14 +13,7 @@ from users.models import User
 
 from netbox_delinquency import jobs
 from netbox_delinquency.choices import RunStatusChoices
-from netbox_delinquency.enforcement.conduct import begin_run, conduct, waiting_points
-from netbox_delinquency.enforcement.control import cancel_run, pause_run, resume_run
-from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.execute import watch_points, work_point
-from netbox_delinquency.enforcement.journal import DatabaseJournal
-from netbox_delinquency.enforcement.lanes import ENFORCE, LOCK_CLASSES, RESTORE, hold_point
-from netbox_delinquency.enforcement.plan import approve_run, make_run, plan_row, plan_runs, unplanned_lines
-from netbox_delinquency.enforcement.progress import progress
+from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.models import (
     AccessLine,
     EnforcementChange,
@@ -30,6 +23,13 @@ from netbox_delinquency.models import (
 )
 from netbox_delinquency.models.state import state_fields
 from netbox_delinquency.retention import purge
+from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.journal import DatabaseJournal
+from netbox_delinquency.runs.lifecycle import begin_run, cancel_run, conduct, pause_run, resume_run, waiting_points
+from netbox_delinquency.runs.locks import ENFORCE, LOCK_CLASSES, RESTORE, hold_point
+from netbox_delinquency.runs.plan import make_run, plan_row, plan_runs, unplanned_lines
+from netbox_delinquency.runs.progress import progress
+from netbox_delinquency.runs.worker import watch_points, work_point
 from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessState, Reading
 from tests.simulators.memory import MemoryPoint
@@ -363,7 +363,7 @@ class ConductTestCase(TestCase):
         point = run.changes.filter(wave=1).get().point_id
         run.changes.filter(wave=1).update(claimed_at=self.now)
         with (
-            mock.patch('netbox_delinquency.enforcement.control.held_points', return_value={point}),
+            mock.patch('netbox_delinquency.runs.lifecycle.held_points', return_value={point}),
             self.assertRaisesMessage(RunRefusedError, 'a worker is still at bras-'),
         ):
             resume_run(run, timezone.now(), 'runbook of engineer')

@@ -9,11 +9,7 @@ from django.test import TestCase
 from users.models import User
 
 from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
-from netbox_delinquency.enforcement.conduct import begin_run, is_abandoned
-from netbox_delinquency.enforcement.control import DEAD_AFTER
-from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.journal import DatabaseJournal
-from netbox_delinquency.enforcement.plan import approve_run, cancel_run, plan_hash, plan_runs, unplanned_lines
+from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.models import (
     AccessLine,
     BillingSource,
@@ -23,6 +19,10 @@ from netbox_delinquency.models import (
     EnforcementSettings,
 )
 from netbox_delinquency.models.state import set_state, state_fields
+from netbox_delinquency.runs.approval import approve_run, plan_hash
+from netbox_delinquency.runs.journal import DatabaseJournal
+from netbox_delinquency.runs.lifecycle import DEAD_AFTER, begin_run, cancel_run, is_abandoned
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from nornir_tasks.change import AccessState, Outcome
 from nornir_tasks.errors import PointTimeoutError
 from nornir_tasks.journal import Claim

@@ -11,8 +11,9 @@ from extras.models import EventRule, Webhook
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from netbox_delinquency import events
-from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine, Contract, EnforcementRun, EnforcementSettings
+from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from nornir_tasks.change import AccessState
 from nornir_tasks.errors import PointTimeoutError
 from tests.simulators.memory import MemoryPoint

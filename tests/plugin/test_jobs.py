@@ -12,14 +12,13 @@ from users.models import User
 
 from netbox_delinquency import jobs
 from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
-from netbox_delinquency.enforcement.conduct import waiting_points, waiting_runs
-from netbox_delinquency.enforcement.control import DEAD_AFTER
-from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.execute import work_point
-from netbox_delinquency.enforcement.journal import DatabaseJournal
-from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
-from netbox_delinquency.enforcement.progress import progress
+from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.models import AccessLine, BillingEvent, Contract, EnforcementRun
+from netbox_delinquency.runs.journal import DatabaseJournal
+from netbox_delinquency.runs.lifecycle import DEAD_AFTER, waiting_points, waiting_runs
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
+from netbox_delinquency.runs.progress import progress
+from netbox_delinquency.runs.worker import work_point
 from nornir_tasks.change import AccessState
 from tests.plugin.factories import make_contract, make_line, make_point, make_policy, make_source
 from tests.simulators.memory import MemoryPoint
@@ -146,7 +145,7 @@ class JobsTestCase(TestCase):
         self.event('invoice.paid', 'C-True')
         self.work(jobs.WorkInbox)
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
-        with held, mock.patch('netbox_delinquency.enforcement.execute.PATIENCE_SECONDS', 0):
+        with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             self.work_queued()
         restore = EnforcementRun.objects.get(kind=RunKindChoices.RESTORE)
         self.assertEqual((restore.status, restore.outcomes()), (RunStatusChoices.RUNNING, {'': 1}))
@@ -184,7 +183,7 @@ class JobsTestCase(TestCase):
         point = self.lines[0].bras_id
         self.assertEqual(waiting_runs(point, ['restore']), [older, newer])
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
-        with held, mock.patch('netbox_delinquency.enforcement.execute.PATIENCE_SECONDS', 0):
+        with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             for had, turns in ((older, [newer, older]), (newer, [older, newer]), (older, [newer, older])):
                 work_point(had.pk, point)
                 self.assertEqual(waiting_runs(point, ['restore']), turns)
@@ -197,7 +196,7 @@ class JobsTestCase(TestCase):
         (restore,) = plan_runs(lines, NOW)
         jobs.start_run(restore.pk)
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
-        with held, mock.patch('netbox_delinquency.enforcement.execute.PATIENCE_SECONDS', 0):
+        with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             self.assertTrue(work_point(restore.pk, self.lines[0].bras_id).busy)
         self.assertIn('another run is changing lines', progress(self.fresh(restore), NOW).halt_reason)
         self.assertFalse(work_point(restore.pk, self.lines[0].bras_id).busy)

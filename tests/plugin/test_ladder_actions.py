@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from netbox_delinquency.billing.ingest import process_event
 from netbox_delinquency.choices import EventStatusChoices
-from netbox_delinquency.enforcement.facts import why_not
 from netbox_delinquency.models import (
     AccessLine,
     BillingEvent,
@@ -24,6 +23,7 @@ from netbox_delinquency.models import (
 from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate
 from netbox_delinquency.retention import purge
+from netbox_delinquency.runs.preconditions import why_not
 
 from .api.base import APP, PluginAPITestCase
 from .factories import make_contract, make_line, make_policy

@@ -13,12 +13,13 @@ from django.utils import timezone
 
 from netbox_delinquency import jobs
 from netbox_delinquency.choices import RunStatusChoices
-from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
-from netbox_delinquency.enforcement.reconcile import lines_to_read, reconcile_point
+from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
 from netbox_delinquency.models.access import is_too_hard
 from netbox_delinquency.models.state import set_state, state_fields
+from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
+from netbox_delinquency.runs.reconcile import lines_to_read, reconcile_point
 from nornir_tasks.change import AccessState, Reading
 from tests.simulators.fixtures import PROFILES
 from tests.simulators.memory import MemoryDriver, MemoryPoint
@@ -115,7 +116,7 @@ class ReadingTest(ReconcileTestCase):
 
     def test_a_dead_point_is_asked_once(self):
         self.box.dead = True
-        with mock.patch('netbox_delinquency.enforcement.reconcile.read_all', wraps=self.read_all) as read:
+        with mock.patch('netbox_delinquency.runs.reconcile.read_all', wraps=self.read_all) as read:
             report = reconcile_point(self.bras)
         self.assertEqual((report.unreadable, report.read, read.call_count), (2, 0, 1))
 
@@ -201,7 +202,7 @@ class RaceTest(ReconcileTestCase):
             act()
             return readings
 
-        with mock.patch('netbox_delinquency.enforcement.reconcile.read_all', read_and_act):
+        with mock.patch('netbox_delinquency.runs.reconcile.read_all', read_and_act):
             return reconcile_point(self.bras, lines=[self.line().pk])
 
     def kept(self, report):

@@ -7,12 +7,13 @@ from django.test import TestCase
 from users.models import User
 
 from netbox_delinquency.choices import LineChannelChoices, RunKindChoices, RunStatusChoices
-from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.plan import TAKES_ACCESS, approve_run, plan_hash, plan_runs, unplanned_lines
-from netbox_delinquency.enforcement.preview import preview_run
-from netbox_delinquency.enforcement.revert import may_revert_to, plan_revert, unpin
+from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
 from netbox_delinquency.models.state import set_state
+from netbox_delinquency.runs.approval import TAKES_ACCESS, approve_run, plan_hash
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
+from netbox_delinquency.runs.preview import preview_run
+from netbox_delinquency.runs.revert import may_revert_to, plan_revert, unpin
 from nornir_tasks.change import AccessState
 from tests.simulators.memory import MemoryPoint
 

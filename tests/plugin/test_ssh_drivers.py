@@ -13,9 +13,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dev.lab import Lab
-from netbox_delinquency.enforcement.plan import approve_run, plan_runs
 from netbox_delinquency.jobs import CheckPoint
 from netbox_delinquency.models import AccessLine, EnforcementChange
+from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.plan import plan_runs
 from nornir_tasks.change import AccessState
 from tests.plugin.engine import execute_run
 from tests.simulators.console import console_box

@@ -8,8 +8,9 @@ from django.db import OperationalError
 from django.test import TestCase
 from users.models import User
 
-from netbox_delinquency.enforcement.plan import approve_run, plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine, EnforcementSettings
+from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from nornir_tasks.change import AccessState, Reading
 from tests.simulators.memory import MemoryDriver, MemoryPoint
 

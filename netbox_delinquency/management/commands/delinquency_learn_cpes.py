@@ -3,7 +3,7 @@ from django.core.management.base import BaseCommand, CommandError
 from nornir_tasks.cpes import list_cpes
 from nornir_tasks.errors import EnforcementError
 
-from ...enforcement.learn import learn_cpes
+from ...cpe.matching import learn_cpes
 from ...models import EnforcementPoint
 
 

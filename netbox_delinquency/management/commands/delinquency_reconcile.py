@@ -2,11 +2,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 from django.http import QueryDict
 
-from netbox_delinquency.enforcement.errors import RunRefusedError
-from netbox_delinquency.enforcement.reconcile import Report, points_to_read, reconcile_point
+from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.filtersets import AccessLineFilterSet
 from netbox_delinquency.jobs import start_run
 from netbox_delinquency.models import AccessLine, EnforcementPoint
+from netbox_delinquency.runs.reconcile import Report, points_to_read, reconcile_point
 
 
 class Command(BaseCommand):

@@ -5,8 +5,8 @@ from unittest import mock
 
 from core.models import Job
 
-from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from tests.plugin.api.base import PluginAPITestCase
 from tests.plugin.factories import make_line, make_point
 

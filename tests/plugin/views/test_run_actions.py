@@ -7,9 +7,9 @@ from django.urls import reverse
 from utilities.testing import TestCase
 
 from netbox_delinquency.choices import RunStatusChoices
-from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine, EnforcementRun
 from netbox_delinquency.models.state import set_state, state_fields
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from nornir_tasks.change import AccessState
 from tests.plugin.factories import make_line, make_point
 

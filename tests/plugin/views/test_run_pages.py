@@ -10,8 +10,8 @@ from utilities.testing import TestCase
 
 from netbox_delinquency.choices import RunStatusChoices
 from netbox_delinquency.dashboard import EnforcementWidget
-from netbox_delinquency.enforcement.plan import plan_runs, unplanned_lines
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings, RunPoint
+from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from netbox_delinquency.ui.counts import drift_by_point
 from tests.plugin.factories import make_line, make_point, make_run
 

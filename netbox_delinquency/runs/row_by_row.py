@@ -21,7 +21,7 @@ __all__ = ('DATA_ERRORS', 'RowByRow')
 # The row's data, not the database: `ValueError` where a text cannot even be sent there.
 DATA_ERRORS = (DataError, IntegrityError, ValueError)
 
-logger = logging.getLogger('netbox_delinquency.enforcement')
+logger = logging.getLogger('netbox_delinquency.runs')
 
 
 class RowByRow(ABC):

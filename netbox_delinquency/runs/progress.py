@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 
 from ..choices import RunStatusChoices
 from ..models import EnforcementRun, EnforcementSettings
-from .lanes import RESTORE, lane_of
+from .locks import RESTORE, lane_of
 
 __all__ = ('Progress', 'WaveProgress', 'progress')
 

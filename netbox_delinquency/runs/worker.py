@@ -21,16 +21,17 @@ from nornir_tasks.tasks import enforce, watch_point
 
 from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
-from .halts import budget, forget_halt, note_halt, why_halt
+from .caps import budget
 from .journal import DatabaseJournal, forget_dead_claims
-from .lanes import ENFORCE, hold_point, lane_of
+from .locks import ENFORCE, hold_point, lane_of
+from .stop_conditions import forget_halt, note_halt, why_halt
 
 __all__ = ('Work', 'watch_points', 'work_point')
 
 # How long a worker waits for lines that another run is changing: it comes again, and others may want it, or the point.
 PATIENCE_SECONDS = 5.0
 
-logger = logging.getLogger('netbox_delinquency.enforcement')
+logger = logging.getLogger('netbox_delinquency.runs')
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from ..choices import ContractStatusChoices, LineStatusChoices, PointStatusChoic
 from ..models import AccessLine, Contract, EnforcementChange
 from ..models.state import hardest
 from ..policy.facts import may_start
-from .lanes import RESTORE, lane_of
+from .locks import RESTORE, lane_of
 
 __all__ = ('why_not',)
 

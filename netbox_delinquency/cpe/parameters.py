@@ -17,9 +17,9 @@ from nornir_tasks.change import CpeValue
 from nornir_tasks.drivers import available_drivers, get_driver
 
 from ..choices import LineChannelChoices, LineStatusChoices, RunKindChoices
+from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun
-from .errors import RunRefusedError
-from .plan import make_run
+from ..runs.plan import make_run
 
 __all__ = ('acs_drivers', 'plan_profile', 'reachable_lines')
 

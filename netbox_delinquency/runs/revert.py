@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from nornir_tasks.change import AccessState, Reading
 
 from ..choices import LineStatusChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
+from ..errors import DelinquencyError, RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun
 from ..models.state import hardest, set_state
-from .errors import RunRefusedError
-from .lanes import RESTORE, lane_of
+from .locks import RESTORE, lane_of
 from .plan import make_run
 
 __all__ = ('LeftOut', 'Reverting', 'is_revertible', 'may_revert_to', 'plan_revert', 'should_pin', 'unpin')
@@ -96,7 +96,7 @@ def plan_revert(
     return Reverting(tuple(runs), tuple(left_out))
 
 
-class _LeftOutError(Exception):
+class _LeftOutError(DelinquencyError):
     pass
 
 

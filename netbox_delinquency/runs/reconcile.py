@@ -21,10 +21,10 @@ from nornir_tasks.change import AccessState, Reading
 from nornir_tasks.runner import read_all
 
 from ..choices import AccessModeChoices, LineChannelChoices, LineStatusChoices, PointStatusChoices, RunStatusChoices
+from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementPoint
 from ..models.access import BASELINE, IN_DOUBT, OBSERVED, POINT, is_covered
 from ..models.state import state_fields
-from .errors import RunRefusedError
 from .plan import plan_runs, unplanned_lines
 
 __all__ = ('Report', 'lines_to_read', 'points_to_read', 'reconcile_point')

@@ -16,19 +16,20 @@ from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome
 from nornir_tasks.journal import Claim
 
 from ..choices import LineChannelChoices, RunStatusChoices
+from ..errors import DelinquencyError, RunRefusedError
 from ..events import LineEvents
 from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
 from ..models.access import BASELINE, IN_DOUBT, OBSERVED, POINT
 from ..models.state import state_fields
 from ..policy.evaluate import frozen
-from .control import is_alive, pause_run
-from .errors import RunRefusedError
-from .facts import why_not
-from .halts import budget, deadline_passed, note_halt, why_halt
-from .lanes import ENFORCE, held_points, kinds_of, lane_of
+from .breaker import why_break
+from .caps import budget
+from .lifecycle import is_alive, pause_run
+from .locks import ENFORCE, held_points, kinds_of, lane_of
+from .preconditions import why_not
 from .revert import should_pin
 from .row_by_row import DATA_ERRORS, RowByRow
-from .watch import why_break
+from .stop_conditions import deadline_passed, note_halt, why_halt
 
 __all__ = ('DatabaseJournal', 'JournalLostError', 'forget_dead_claims')
 
@@ -44,7 +45,7 @@ LOCK_SHARED = 'SELECT 1 FROM netbox_delinquency_enforcementrun WHERE id = %s FOR
 LOCK_ALONE = 'SELECT 1 FROM netbox_delinquency_enforcementrun WHERE id = %s FOR UPDATE'
 
 
-class JournalLostError(Exception):
+class JournalLostError(DelinquencyError):
     """The database was lost in the middle: nothing more may be sent, and the rows left open say so."""
 
 

@@ -8,7 +8,7 @@ from nornir_tasks.breaker import WRONG, BreakerLimits, PointHealth, Tally, Vital
 
 from ..choices import OutcomeChoices
 from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
-from .lanes import RESTORE, lane_of
+from .locks import RESTORE, lane_of
 
 __all__ = ('why_break',)
 

@@ -6,7 +6,6 @@ The figures come from a fixed number of queries, whatever the size of the run; w
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,67 +16,14 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from extras.models import TaggedItem
 
-from ..choices import (
-    AccessModeChoices,
-    HoldKindChoices,
-    LineChannelChoices,
-    LineStatusChoices,
-    PointStatusChoices,
-    RunKindChoices,
-)
-from ..models import (
-    AccessLine,
-    BillingSource,
-    Contract,
-    EnforcementChange,
-    EnforcementPoint,
-    EnforcementRun,
-    EnforcementSettings,
-    GraceRule,
-    Hold,
-    RunPoint,
-)
+from ..choices import AccessModeChoices, HoldKindChoices, LineChannelChoices, PointStatusChoices, RunKindChoices
+from ..models import BillingSource, Contract, EnforcementChange, EnforcementRun, EnforcementSettings, GraceRule, Hold
 from ..models.access import IN_DOUBT, OBSERVED
+from .caps import PointPart, is_bound, parts_of, refusals_of
 
-__all__ = ('PointPart', 'Preview', 'Warned', 'caps_exceeded', 'is_bound', 'preview_run', 'refusals_of')
+__all__ = ('Preview', 'Warned', 'preview_run')
 
 STALE_AFTER = timedelta(days=1)
-SHARE_COUNTS_FROM = 20  # active lines of a point; a share of fewer says nothing
-
-
-@dataclass(frozen=True, slots=True)
-class PointPart:
-    """A run's rows at one point; `lines` are the point's active ones, `sessions` what was last known of it."""
-
-    pk: int
-    name: str
-    status: str
-    throttle: int = 0
-    block: int = 0
-    restore: int = 0
-    values: int = 0
-    lines: int = 0
-    sessions: int | None = None
-    max_share_percent: int = 100
-    max_rows_per_hour: int | None = None
-
-    @property
-    def rows(self) -> int:
-        return self.throttle + self.block + self.restore + self.values
-
-    @property
-    def share(self) -> float:
-        """Percent of the point's active lines."""
-        return self.rows * 100 / self.lines if self.lines else 0.0
-
-    @property
-    def session_share(self) -> float | None:
-        """Rows in percent of the point's sessions; `None`: nobody knows how many it has."""
-        return self.rows * 100 / self.sessions if self.sessions else None
-
-    @property
-    def exceeds_share(self) -> bool:
-        return self.lines >= SHARE_COUNTS_FROM and self.share > self.max_share_percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +67,9 @@ class Preview:
         return self.total('values')
 
 
-def is_bound(run: EnforcementRun) -> bool:
-    """Whether caps, four eyes and the kill switch bind it: what gives access back is bound by none of them."""
-    return run.kind != RunKindChoices.RESTORE
-
-
 def preview_run(run: EnforcementRun, now: datetime) -> Preview:
     settings = EnforcementSettings.load()
-    parts, waves = _parts(run, settings)
+    parts, waves = parts_of(run, settings)
     bound = is_bound(run)
     sent = 0
     if bound:
@@ -147,73 +88,10 @@ def preview_run(run: EnforcementRun, now: datetime) -> Preview:
     )
 
 
-def caps_exceeded(run: EnforcementRun, settings: EnforcementSettings) -> list[str]:
-    """Why the run may not be approved by its size; empty where it may."""
-    return refusals_of(_parts(run, settings)[0], settings) if is_bound(run) else []
-
-
-def refusals_of(parts: Sequence[PointPart], settings: EnforcementSettings) -> list[str]:
-    """The caps that these rows exceed and the switch, as sentences."""
-    reasons = []
-    if settings.stopped:
-        reasons.append(_('enforcement is stopped: {reason}').format(reason=settings.stop_reason))
-    rows = sum(part.rows for part in parts)
-    if settings.max_rows_per_run is not None and rows > settings.max_rows_per_run:
-        text = _('it has {rows} rows, and a run may have {cap}: plan fewer lines, or raise the cap')
-        reasons.append(text.format(rows=rows, cap=settings.max_rows_per_run))
-    for part in parts:
-        if part.exceeds_share:
-            text = _('it changes {share} % of the {lines} lines of {point}, and may change {cap} %')
-            share = number_format(part.share, 1)
-            reasons.append(text.format(share=share, lines=part.lines, point=part.name, cap=part.max_share_percent))
-    return reasons
-
-
 def _hours(parts: Sequence[PointPart], cap: int | None) -> int:
     wanted = [(part.rows, part.max_rows_per_hour) for part in parts]
     wanted.append((sum(part.rows for part in parts), cap))
     return max((math.ceil(rows / limit) for rows, limit in wanted if limit and rows > limit), default=0)
-
-
-# What a row does, by the mode it brings a line to; in a run that restores, every row gives access back.
-DOES = {
-    AccessModeChoices.NORMAL: 'restore',
-    AccessModeChoices.THROTTLED: 'throttle',
-    AccessModeChoices.BLOCKED: 'block',
-    '': 'values',
-}
-
-
-def _parts(run: EnforcementRun, settings: EnforcementSettings) -> tuple[list[PointPart], dict[int, int]]:
-    """The run's rows by point, by name, and how many each wave has."""
-    done: dict[int, Counter[str]] = {}
-    waves: Counter[int] = Counter()
-    groups = run.changes.order_by().values_list('point', 'wave', 'desired_mode').annotate(count=Count('pk'))
-    for point, wave, mode, count in groups:
-        does = DOES[mode] if mode == '' or is_bound(run) else 'restore'
-        done.setdefault(point, Counter())[does] += count
-        waves[wave] += count
-    active = AccessLine.objects.filter(status=LineStatusChoices.ACTIVE).order_by()
-    lines: Counter[int] = Counter()
-    # A line has one of each; a point that were both of one line would count it twice, and nobody has such a one.
-    for side in ('bras', 'acs'):
-        lines.update(dict(active.filter(**{f'{side}__in': list(done)}).values_list(side).annotate(count=Count('pk'))))
-    known = RunPoint.objects.filter(point__in=list(done), sessions_now__isnull=False)
-    sessions = dict(known.order_by('point', '-heartbeat_at').distinct('point').values_list('point', 'sessions_now'))
-    parts = [
-        PointPart(
-            pk=point.pk,
-            name=point.name,
-            status=point.status,
-            **done[point.pk],
-            lines=lines[point.pk],
-            sessions=sessions.get(point.pk),
-            max_share_percent=point.max_share_percent or settings.max_share_percent,
-            max_rows_per_hour=point.max_rows_per_hour,
-        )
-        for point in EnforcementPoint.objects.filter(pk__in=list(done)).order_by('name')
-    ]
-    return parts, dict(sorted(waves.items()))
 
 
 def _warnings(run: EnforcementRun, parts: Sequence[PointPart], now: datetime) -> list[Warned]:

@@ -1,0 +1,96 @@
+"""The approval of a plan: of the hash over its rows, within the caps, and by four eyes where that is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+
+from core.models import ObjectChange
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import F, Q
+
+from ..choices import AccessModeChoices, RunStatusChoices
+from ..errors import RunRefusedError
+from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
+from .caps import caps_exceeded, is_bound
+
+__all__ = ('TAKES_ACCESS', 'approve_run', 'plan_hash')
+
+ROW_FIELDS = (
+    'line_id',
+    'point_id',
+    'channel',
+    'wave',
+    'expected_mode',
+    'expected_down_kbps',
+    'expected_up_kbps',
+    'desired_mode',
+    'desired_down_kbps',
+    'desired_up_kbps',
+    'values',
+    'exact',
+    'reason',
+)
+
+# Rows that take access away from how their line was last seen: as `AccessState.is_harder_than` says it.
+TAKES_ACCESS = (
+    Q(desired_mode=AccessModeChoices.BLOCKED) & ~Q(expected_mode=AccessModeChoices.BLOCKED)
+    | Q(desired_mode=AccessModeChoices.THROTTLED, expected_mode__in=('', AccessModeChoices.NORMAL))
+    | Q(desired_mode=AccessModeChoices.THROTTLED, expected_mode=AccessModeChoices.THROTTLED)
+    & (Q(desired_down_kbps__lt=F('expected_down_kbps')) | Q(desired_up_kbps__lt=F('expected_up_kbps')))
+)
+
+
+def plan_hash(run: EnforcementRun) -> str:
+    """SHA-256 over the run's rows as they stand in the database, in the order of their lines and channels."""
+    digest = hashlib.sha256()
+    for row in run.changes.order_by('line_id', 'channel').values_list(*ROW_FIELDS).iterator(chunk_size=2000):
+        digest.update(json.dumps(row, sort_keys=True).encode() + b'\n')
+    return digest.hexdigest()
+
+
+def _has_written(run: EnforcementRun, user) -> bool:
+    """Whether this user is the author of the run, or of any of its rows by what the change log kept."""
+    if run.author_id == user.pk:
+        return True
+    rows = ContentType.objects.get_for_model(EnforcementChange)
+    written = ObjectChange.objects.filter(user=user, changed_object_type=rows)
+    return written.filter(changed_object_id__in=run.changes.order_by().values('pk')).exists()
+
+
+@transaction.atomic
+def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver=None) -> None:
+    """Approve the plan with that hash; without an approver it is its policy that approves.
+
+    Raises `RunRefusedError` where the run's rows are no longer those, and, for what does not merely give access back,
+    where it exceeds a cap, where enforcement is stopped, or where by four eyes somebody else has to approve. There is
+    no way around a cap but to raise it, which the change log of the settings keeps.
+    """
+    locked = EnforcementRun.objects.select_for_update().get(pk=run.pk)
+    if locked.status != RunStatusChoices.PLANNED:
+        raise RunRefusedError(f'run "{run}" is {locked.status}, only a planned one can be approved')
+    present = plan_hash(locked)
+    if approved_hash != present:
+        raise RunRefusedError(
+            f'the rows of run "{run}" are not those of the plan you saw (now {present[:12]}): look at them again'
+        )
+    if not locked.changes.exists():
+        raise RunRefusedError(f'run "{run}" has no rows')
+    # A restore is bound by nothing: so it must be one, in each of the rows that a person may have added to its plan.
+    if not is_bound(locked) and (takes := locked.changes.filter(TAKES_ACCESS).count()):
+        raise RunRefusedError(f'run "{run}" gives access back, and {takes} of its rows take it: plan those apart')
+    settings = EnforcementSettings.load()
+    if is_bound(locked) and settings.four_eyes and approver is not None and _has_written(locked, approver):
+        raise RunRefusedError(f'run "{run}" was planned by {approver}: by four eyes somebody else approves it')
+    if reasons := caps_exceeded(locked, settings):
+        raise RunRefusedError(f'run "{run}" cannot be approved: {"; ".join(reasons)}')
+    run.advance(
+        status=RunStatusChoices.APPROVED,
+        halt_reason='',
+        plan_hash=present,
+        approved_hash=present,
+        approved_at=now,
+        approver=approver,
+    )

@@ -1,0 +1,157 @@
+"""The caps: how many rows a run may have, what share of a point's lines it may change, how many are sent an hour.
+
+What gives access back is bound by none of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+from django.db.models import Count, Q
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
+from ..choices import AccessModeChoices, LineStatusChoices, RunKindChoices, RunStatusChoices
+from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
+from .locks import ENFORCE, kinds_of
+
+__all__ = ('HOUR', 'PointPart', 'budget', 'caps_exceeded', 'is_bound', 'parts_of', 'refusals_of')
+
+HOUR = timedelta(hours=1)
+CAP_LOCK = 0x64656C63  # "delc": who counts rows against a cap does it alone
+SHARE_COUNTS_FROM = 20  # active lines of a point; a share of fewer says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class PointPart:
+    """A run's rows at one point; `lines` are the point's active ones, `sessions` what was last known of it."""
+
+    pk: int
+    name: str
+    status: str
+    throttle: int = 0
+    block: int = 0
+    restore: int = 0
+    values: int = 0
+    lines: int = 0
+    sessions: int | None = None
+    max_share_percent: int = 100
+    max_rows_per_hour: int | None = None
+
+    @property
+    def rows(self) -> int:
+        return self.throttle + self.block + self.restore + self.values
+
+    @property
+    def share(self) -> float:
+        """Percent of the point's active lines."""
+        return self.rows * 100 / self.lines if self.lines else 0.0
+
+    @property
+    def session_share(self) -> float | None:
+        """Rows in percent of the point's sessions; `None`: nobody knows how many it has."""
+        return self.rows * 100 / self.sessions if self.sessions else None
+
+    @property
+    def exceeds_share(self) -> bool:
+        return self.lines >= SHARE_COUNTS_FROM and self.share > self.max_share_percent
+
+
+def is_bound(run: EnforcementRun) -> bool:
+    """Whether caps, four eyes and the kill switch bind it: what gives access back is bound by none of them."""
+    return run.kind != RunKindChoices.RESTORE
+
+
+def caps_exceeded(run: EnforcementRun, settings: EnforcementSettings) -> list[str]:
+    """Why the run may not be approved by its size; empty where it may."""
+    return refusals_of(parts_of(run, settings)[0], settings) if is_bound(run) else []
+
+
+def refusals_of(parts: Sequence[PointPart], settings: EnforcementSettings) -> list[str]:
+    """The caps that these rows exceed and the switch, as sentences."""
+    reasons = []
+    if settings.stopped:
+        reasons.append(_('enforcement is stopped: {reason}').format(reason=settings.stop_reason))
+    rows = sum(part.rows for part in parts)
+    if settings.max_rows_per_run is not None and rows > settings.max_rows_per_run:
+        text = _('it has {rows} rows, and a run may have {cap}: plan fewer lines, or raise the cap')
+        reasons.append(text.format(rows=rows, cap=settings.max_rows_per_run))
+    for part in parts:
+        if part.exceeds_share:
+            text = _('it changes {share} % of the {lines} lines of {point}, and may change {cap} %')
+            share = number_format(part.share, 1)
+            reasons.append(text.format(share=share, lines=part.lines, point=part.name, cap=part.max_share_percent))
+    return reasons
+
+
+# What a row does, by the mode it brings a line to; in a run that restores, every row gives access back.
+DOES = {
+    AccessModeChoices.NORMAL: 'restore',
+    AccessModeChoices.THROTTLED: 'throttle',
+    AccessModeChoices.BLOCKED: 'block',
+    '': 'values',
+}
+
+
+def parts_of(run: EnforcementRun, settings: EnforcementSettings) -> tuple[list[PointPart], dict[int, int]]:
+    """The run's rows by point, by name, and how many each wave has."""
+    done: dict[int, Counter[str]] = {}
+    waves: Counter[int] = Counter()
+    groups = run.changes.order_by().values_list('point', 'wave', 'desired_mode').annotate(count=Count('pk'))
+    for point, wave, mode, count in groups:
+        does = DOES[mode] if mode == '' or is_bound(run) else 'restore'
+        done.setdefault(point, Counter())[does] += count
+        waves[wave] += count
+    active = AccessLine.objects.filter(status=LineStatusChoices.ACTIVE).order_by()
+    lines: Counter[int] = Counter()
+    # A line has one of each; a point that were both of one line would count it twice, and nobody has such a one.
+    for side in ('bras', 'acs'):
+        lines.update(dict(active.filter(**{f'{side}__in': list(done)}).values_list(side).annotate(count=Count('pk'))))
+    known = RunPoint.objects.filter(point__in=list(done), sessions_now__isnull=False)
+    sessions = dict(known.order_by('point', '-heartbeat_at').distinct('point').values_list('point', 'sessions_now'))
+    parts = [
+        PointPart(
+            pk=point.pk,
+            name=point.name,
+            status=point.status,
+            **done[point.pk],
+            lines=lines[point.pk],
+            sessions=sessions.get(point.pk),
+            max_share_percent=point.max_share_percent or settings.max_share_percent,
+            max_rows_per_hour=point.max_rows_per_hour,
+        )
+        for point in EnforcementPoint.objects.filter(pk__in=list(done)).order_by('name')
+    ]
+    return parts, dict(sorted(waves.items()))
+
+
+def budget(settings: EnforcementSettings, point: EnforcementPoint, now: datetime) -> tuple[int | None, str]:
+    """How many more rows may be sent at this point within the hour (`None`: no cap), and which cap says so.
+
+    Counts what was sent within the last hour, and what is claimed to be sent, over all runs that take access away.
+    In a transaction, others that count wait until it ends.
+    """
+    caps = []
+    if settings.max_rows_per_hour or point.max_rows_per_hour:
+        with connection.cursor() as cursor:
+            cursor.execute('SELECT pg_advisory_xact_lock(%s, 0)', [CAP_LOCK])
+    if cap := settings.max_rows_per_hour:
+        # By point, since the index is: the log of five years is not read for the last hour of it.
+        points = list(EnforcementPoint.objects.order_by().values_list('pk', flat=True))
+        sentence = f'the cap of {cap} rows an hour is reached: it goes on as the hour moves on'
+        caps.append((max(0, cap - _rows_since(points, now)), sentence))
+    if cap := point.max_rows_per_hour:
+        sentence = f'the cap of {point} of {cap} rows an hour is reached: it goes on as the hour moves on'
+        caps.append((max(0, cap - _rows_since([point.pk], now)), sentence))
+    return min(caps, default=(None, ''))
+
+
+def _rows_since(points: list[int], now: datetime) -> int:
+    since = now - HOUR
+    rows = EnforcementChange.objects.filter(point__in=points, run__kind__in=kinds_of(ENFORCE))
+    claimed = Q(claimed_at__gt=since, sent_at__isnull=True, outcome='', run__status=RunStatusChoices.RUNNING)
+    return rows.filter(sent_at__gt=since).count() + rows.filter(claimed).count()
