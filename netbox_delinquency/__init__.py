@@ -22,7 +22,8 @@ class DelinquencyConfig(PluginConfig):
 
     def ready(self) -> None:
         super().ready()
-        from netbox_delinquency import dashboard, events, jobs, signals  # noqa: F401  # each registers what it holds
+        from netbox_delinquency import dashboard, events, signals  # noqa: F401  # each registers what it holds
+        from netbox_delinquency.jobs import inbox, points, recovery, runs, system  # noqa: F401
 
         events.register_event_types()
         if sys.argv[1:2] == ['rqworker']:

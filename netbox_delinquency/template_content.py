@@ -5,7 +5,7 @@ from netbox.plugins import PluginTemplateExtension
 from netbox.ui.panels import ObjectsTablePanel
 
 from .choices import LineStatusChoices
-from .jobs import LookAtCpe
+from .jobs.points import LookAtCpe
 from .models import AccessLine, EnforcementPoint
 from .ui import counts, panels
 from .ui.banner import stopped_banner

@@ -17,7 +17,7 @@ from nornir_tasks.cpes import parse_values
 from ..cpe.parameters import acs_drivers, plan_profile
 from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet
-from ..jobs import enqueue_learn, enqueue_look
+from ..jobs.points import enqueue_learn, enqueue_look
 from ..models import AccessLine, EnforcementPoint
 from .run_actions import PLAN, ActionPermissions, Refused, document
 from .serializers import EnforcementRunSerializer

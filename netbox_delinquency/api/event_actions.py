@@ -11,7 +11,7 @@ from rest_framework.status import HTTP_202_ACCEPTED
 
 from ..billing.ingest import process_again
 from ..filtersets import BillingEventFilterSet
-from ..jobs import enqueue_inbox
+from ..jobs.inbox import enqueue_inbox
 from ..models import BillingEvent
 from .line_actions import FiltersRequest
 from .run_actions import ActionPermissions, chosen_by

@@ -9,7 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.status import HTTP_202_ACCEPTED
 
-from ..jobs import enqueue_reconcile_of
+from ..jobs.points import enqueue_reconcile_of
 from ..runs.revert import unpin
 from .run_actions import PLAN, ActionPermissions, chosen_lines
 

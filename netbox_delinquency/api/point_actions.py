@@ -10,7 +10,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 from rest_framework.status import HTTP_202_ACCEPTED
 
-from ..jobs import enqueue_check, enqueue_reconcile
+from ..jobs.points import enqueue_check, enqueue_reconcile
 from ..models import EnforcementPoint
 from .run_actions import ActionPermissions
 

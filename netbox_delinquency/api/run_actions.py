@@ -28,7 +28,7 @@ from nornir_tasks.change import ChangeResult, Outcome, Reading
 from ..choices import RunStatusChoices
 from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet
-from ..jobs import enqueue_run, leave_run, resume_run
+from ..jobs.runs import enqueue_run, leave_run, resume_run
 from ..models import AccessLine, EnforcementPoint, EnforcementRun
 from ..runs import lifecycle
 from ..runs.approval import approve_run

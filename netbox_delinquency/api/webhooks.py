@@ -18,9 +18,9 @@ from ..billing import standard_webhooks
 from ..billing.events import EventRefusedError, SignatureRefusedError
 from ..billing.ingest import store_event
 from ..choices import EventStatusChoices
-from ..jobs import enqueue_inbox
+from ..jobs.inbox import enqueue_inbox
+from ..jobs.periodic import ensure_now_and_then
 from ..models import BillingSource
-from ..schedule import ensure_now_and_then
 from ..settings import get_settings
 
 __all__ = ('WebhookView',)

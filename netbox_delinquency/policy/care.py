@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from ..choices import HoldKindChoices, PlanChangeStatusChoices
 from ..models import Contract, Hold, PlanChangeOrder
-from ..signals import reevaluate
+from ..workflow import reevaluate
 
 __all__ = ('decide_plan_change', 'end_hold', 'give_trust_unlock', 'set_review')
 

@@ -8,7 +8,7 @@ from utilities.views import register_model_view
 
 from ..billing.ingest import process_again
 from ..filtersets import BillingEventFilterSet
-from ..jobs import enqueue_inbox
+from ..jobs.inbox import enqueue_inbox
 from ..models import BillingEvent, BillingSource, Contract
 from ..object_actions import ProcessEvent, ProcessEvents
 from ..ui import panels

@@ -16,7 +16,7 @@ from ..cpe.parameters import acs_drivers, plan_profile, reachable_lines
 from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet
 from ..forms.profile import ProfileForm
-from ..jobs import enqueue_learn, enqueue_look
+from ..jobs.points import enqueue_learn, enqueue_look
 from ..models import AccessLine, EnforcementPoint
 
 __all__ = ('LearnCpesAction', 'LineLookView', 'LineProfileView', 'PointLearnView')

@@ -8,7 +8,7 @@ from netbox.views.generic.base import BaseObjectView
 from utilities.query import count_related
 from utilities.views import register_model_view
 
-from ..jobs import CheckPoint, enqueue_check, enqueue_reconcile
+from ..jobs.points import CheckPoint, enqueue_check, enqueue_reconcile
 from ..models import AccessLine, EnforcementPoint
 from ..ui import counts, panels
 from ..ui.base import CountsPanel, page, table_of

@@ -12,7 +12,8 @@ from utilities.views import register_model_view
 
 from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet, EnforcementChangeFilterSet
-from ..jobs import enqueue_reconcile_of, enqueue_run, resume_run
+from ..jobs.points import enqueue_reconcile_of
+from ..jobs.runs import enqueue_run, resume_run
 from ..models import AccessLine, EnforcementChange, EnforcementRun
 from ..runs.approval import approve_run
 from ..runs.lifecycle import cancel_run, pause_run

@@ -17,7 +17,7 @@ from utilities.testing import create_test_device
 
 from netbox_delinquency.choices import LineChannelChoices, RunKindChoices, RunStatusChoices, StageActionChoices
 from netbox_delinquency.cpe.parameters import plan_profile
-from netbox_delinquency.jobs import LearnCpes, LookAtCpe
+from netbox_delinquency.jobs.points import LearnCpes, LookAtCpe
 from netbox_delinquency.models import AccessLine, Contract, EnforcementChange, EnforcementSettings
 from netbox_delinquency.policy.evaluate import evaluate
 from netbox_delinquency.runs.approval import approve_run

@@ -12,7 +12,7 @@ from unittest import mock, skipIf
 from core.models import Job
 from django.urls import reverse
 
-from netbox_delinquency.jobs import CheckPoint, enqueue_check
+from netbox_delinquency.jobs.points import CheckPoint, enqueue_check
 from netbox_delinquency.models import AccessLine, EnforcementChange
 from netbox_delinquency.runs.approval import approve_run
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines

@@ -10,9 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import override
 
-from netbox_delinquency import jobs
 from netbox_delinquency.billing.ingest import lapse_clearing, process_event
 from netbox_delinquency.forms import NoticeImportForm
+from netbox_delinquency.jobs.retention import purge
+from netbox_delinquency.jobs.system import RenewCalendars
 from netbox_delinquency.models import (
     BillingEvent,
     BillingSource,
@@ -31,7 +32,6 @@ from netbox_delinquency.policy.care import give_trust_unlock
 from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate, frozen
 from netbox_delinquency.policy.ladder import FEED_IS_LATE, ON_HOLD
-from netbox_delinquency.retention import purge
 from netbox_delinquency.runs.journal import why_not
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 
@@ -379,7 +379,7 @@ class KeepingTest(CareTestCase):
         assert StartDay.objects.get(calendar=one, day=today).next_day == today
         # As a newer library of holidays would find it.
         StartDay.objects.filter(calendar=two, day=today).update(next_day=today)
-        jobs.RenewCalendars(Job(name='test', job_id='00000000-0000-0000-0000-000000000000')).run()
+        RenewCalendars(Job(name='test', job_id='00000000-0000-0000-0000-000000000000')).run()
         assert StartDay.objects.get(calendar=two, day=today).next_day > today
 
     def test_a_notice_shows_the_earliest_lawful_day(self):

@@ -11,9 +11,11 @@ from django.utils import timezone
 from extras.models import Notification
 from users.models import User
 
-from netbox_delinquency import jobs
 from netbox_delinquency.choices import RunStatusChoices
 from netbox_delinquency.errors import RunRefusedError
+from netbox_delinquency.jobs.recovery import take_up
+from netbox_delinquency.jobs.retention import purge
+from netbox_delinquency.jobs.runs import enqueue_points, leave_run
 from netbox_delinquency.models import (
     AccessLine,
     EnforcementChange,
@@ -22,7 +24,6 @@ from netbox_delinquency.models import (
     EnforcementSettings,
 )
 from netbox_delinquency.models.state import state_fields
-from netbox_delinquency.retention import purge
 from netbox_delinquency.runs.approval import approve_run
 from netbox_delinquency.runs.journal import DatabaseJournal
 from netbox_delinquency.runs.lifecycle import begin_run, cancel_run, conduct, pause_run, resume_run, waiting_points
@@ -190,8 +191,8 @@ class ConductTestCase(TestCase):
 
     def test_a_point_that_is_come_back_to_later_is_not_queued_twice(self):
         run, later = self.begun(names='a'), self.now + timedelta(seconds=15)
-        jobs.enqueue_points(run, [self.points[0].pk], schedule_at=later)
-        jobs.enqueue_points(run, [self.points[0].pk])
+        enqueue_points(run, [self.points[0].pk], schedule_at=later)
+        enqueue_points(run, [self.points[0].pk])
         job = Job.objects.get(object_id=run.pk)
         self.assertEqual((job.status, job.scheduled), ('scheduled', later))
 
@@ -295,11 +296,11 @@ class ConductTestCase(TestCase):
         self.assertEqual(work_point(run.pk, orders.points[0]).halt, 'enforcement is stopped: storm')
         self.assert_status(run, RunStatusChoices.RUNNING, 'enforcement is stopped: storm')
         self.assertEqual(self.blocked(), set())
-        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue, self.no_redis():
-            jobs.take_up(timezone.now())
+        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue, self.no_redis():
+            take_up(timezone.now())
             enqueue.assert_not_called()
             self.set(stopped=False, stop_reason='')
-            jobs.take_up(timezone.now())
+            take_up(timezone.now())
         self.assertEqual(enqueue.call_args.kwargs['point'], orders.points[0])
         run = execute_run(run.pk)
         self.assertEqual((run.status, run.halt_reason), (RunStatusChoices.COMPLETED, ''))
@@ -327,11 +328,11 @@ class ConductTestCase(TestCase):
         self.assertEqual(len(self.blocked()), 4)
         self.assertIn('the cap of 4 rows an hour is reached', work_point(run.pk, self.points[1].pk).halt)
         self.assert_status(run, RunStatusChoices.RUNNING, 'goes on as the hour moves on')
-        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue, self.no_redis():
-            jobs.take_up(timezone.now())
+        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue, self.no_redis():
+            take_up(timezone.now())
             enqueue.assert_not_called()
             EnforcementChange.objects.exclude(sent_at=None).update(sent_at=timezone.now() - timedelta(minutes=61))
-            jobs.take_up(timezone.now())
+            take_up(timezone.now())
             enqueue.assert_called_once()
         self.assertEqual(execute_run(run.pk).status, RunStatusChoices.COMPLETED)
 
@@ -378,8 +379,8 @@ class ConductTestCase(TestCase):
         run = self.approved(NORMAL, 'ab')
         run = begin_run(run.pk, self.now, 'runbook of engineer')
         self.assertEqual(waiting_points(run), [])
-        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue:
-            run = jobs.leave_run(run, 'it was cancelled', timezone.now())
+        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue:
+            run = leave_run(run, 'it was cancelled', timezone.now())
         self.assertEqual((run.status, run.executor), (RunStatusChoices.RUNNING, ''))
         queued = {call.kwargs['point'] for call in enqueue.call_args_list}
         self.assertEqual(queued, {point.pk for point in self.points})
@@ -528,5 +529,5 @@ class ConductTestCase(TestCase):
 
     @contextmanager
     def no_redis(self):
-        with mock.patch('netbox_delinquency.jobs.ensure_system_jobs', return_value=[]):
+        with mock.patch('netbox_delinquency.jobs.recovery.ensure_system_jobs', return_value=[]):
             yield

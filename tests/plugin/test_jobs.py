@@ -10,9 +10,12 @@ from django.test import TestCase
 from rq.job import JobStatus
 from users.models import User
 
-from netbox_delinquency import jobs
 from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
 from netbox_delinquency.errors import RunRefusedError
+from netbox_delinquency.jobs.inbox import WorkInbox, enqueue_inbox
+from netbox_delinquency.jobs.recovery import Housekeeping
+from netbox_delinquency.jobs.runs import ExecuteRun, WorkPoint, enqueue_run, start_run
+from netbox_delinquency.jobs.system import Evaluate
 from netbox_delinquency.models import AccessLine, BillingEvent, Contract, EnforcementRun
 from netbox_delinquency.runs.journal import DatabaseJournal
 from netbox_delinquency.runs.lifecycle import DEAD_AFTER, waiting_points, waiting_runs
@@ -42,10 +45,10 @@ class JobsTestCase(TestCase):
         self.point = MemoryPoint()
         for line in self.lines:
             self.point.add(line.username)
-        patcher = mock.patch('netbox_delinquency.jobs.ensure_system_jobs', return_value=[])
+        patcher = mock.patch('netbox_delinquency.jobs.recovery.ensure_system_jobs', return_value=[])
         patcher.start()
         self.addCleanup(patcher.stop)
-        for target in ('nornir_tasks.tasks.open_driver', 'netbox_delinquency.jobs.WorkPoint.enqueue'):
+        for target in ('nornir_tasks.tasks.open_driver', 'netbox_delinquency.jobs.runs.WorkPoint.enqueue'):
             patcher = mock.patch(target)
             setattr(self, target.rsplit('.', 1)[1], patcher.start())
             self.addCleanup(patcher.stop)
@@ -60,7 +63,7 @@ class JobsTestCase(TestCase):
     def work_queued(self):
         calls, self.enqueue.call_args_list[:] = list(self.enqueue.call_args_list), []
         for call in calls:
-            self.work(jobs.WorkPoint, run=call.kwargs['run'], point=call.kwargs['point'])
+            self.work(WorkPoint, run=call.kwargs['run'], point=call.kwargs['point'])
 
     def owe(self, days=40):
         Contract.objects.update(oldest_due_date=(NOW - timedelta(days=days)).date())
@@ -73,17 +76,17 @@ class JobsTestCase(TestCase):
 
     def test_evaluation_queues_what_its_policy_approves_and_leaves_the_rest_to_a_person(self):
         self.owe()
-        self.work(jobs.Evaluate)
+        self.work(Evaluate)
         runs = {run.changes.get().line: run for run in EnforcementRun.objects.all()}
         self.assertEqual(runs[self.lines[0]].status, RunStatusChoices.PLANNED)
         self.assertEqual(runs[self.lines[1]].status, RunStatusChoices.RUNNING)
         self.assertEqual(self.queued(), [runs[self.lines[1]].pk])
-        self.work(jobs.Evaluate)
+        self.work(Evaluate)
         self.assertEqual(EnforcementRun.objects.count(), 2)
 
     def test_an_overdue_event_alone_never_starts_anything(self):
         self.event('invoice.overdue', 'C-True', due_date='2026-01-01')
-        self.work(jobs.WorkInbox)
+        self.work(WorkInbox)
         self.lines[1].refresh_from_db()
         self.assertEqual(self.lines[1].intended, BLOCKED)
         self.assertFalse(EnforcementRun.objects.exists())
@@ -91,13 +94,13 @@ class JobsTestCase(TestCase):
 
     def test_a_payment_restores_without_waiting_for_anybody(self):
         self.event('invoice.overdue', 'C-True', due_date='2026-01-01', at=NOW - timedelta(days=1))
-        self.work(jobs.WorkInbox)
-        self.work(jobs.Evaluate)
+        self.work(WorkInbox)
+        self.work(Evaluate)
         self.work_queued()
         self.assertEqual(self.point.live[self.lines[1].username], BLOCKED)
 
         self.event('invoice.paid', 'C-True')
-        self.work(jobs.WorkInbox)
+        self.work(WorkInbox)
         self.assertEqual(self.enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.restore')
         self.work_queued()
 
@@ -110,40 +113,40 @@ class JobsTestCase(TestCase):
         def entry(status):
             return [status and mock.Mock(get_status=lambda refresh: status, last_heartbeat=None)]
 
-        with mock.patch('netbox_delinquency.schedule.RQJob.fetch_many') as entries:
-            first = jobs.enqueue_inbox()
+        with mock.patch('netbox_delinquency.jobs.lost.RQJob.fetch_many') as entries:
+            first = enqueue_inbox()
             entries.return_value = entry(JobStatus.QUEUED)
-            self.assertEqual([jobs.enqueue_inbox().pk for _ in range(3)], [first.pk] * 3)
+            self.assertEqual([enqueue_inbox().pk for _ in range(3)], [first.pk] * 3)
             entries.return_value = entry(JobStatus.STARTED)
-            second = jobs.enqueue_inbox()
+            second = enqueue_inbox()
             self.assertNotEqual(second.pk, first.pk, 'who has taken it may be dead, or have looked already')
             Job.objects.filter(pk=first.pk).update(created=NOW - timedelta(hours=1))
             entries.return_value = entry(None)
-            self.assertNotIn(jobs.enqueue_inbox().pk, (first.pk, second.pk), 'what Redis lost is not waited for')
+            self.assertNotIn(enqueue_inbox().pk, (first.pk, second.pk), 'what Redis lost is not waited for')
         self.assertEqual(Job.objects.get(pk=first.pk).status, 'errored')
 
     def test_lines_come_back_before_the_rest_of_a_long_inbox(self):
         self.event('invoice.overdue', 'C-True', due_date='2026-01-01', at=NOW - timedelta(days=1))
-        self.work(jobs.WorkInbox)
-        self.work(jobs.Evaluate)
+        self.work(WorkInbox)
+        self.work(Evaluate)
         self.work_queued()
         self.event('invoice.paid', 'C-True')
         for number in range(3):
             self.event('invoice.overdue', f'C-nobody-{number}', due_date='2026-01-01')
         waiting = BillingEvent.objects.filter(status='received')
         with mock.patch('netbox_delinquency.billing.ingest.BATCH', 1):
-            self.work(jobs.WorkInbox)
+            self.work(WorkInbox)
             self.assertEqual((len(self.queued()), waiting.count()), (1, 3))
-            self.assertEqual(jobs.WorkInbox.get_jobs().filter(status='pending').count(), 1, 'it goes on after that')
-            self.work(jobs.WorkInbox)
+            self.assertEqual(WorkInbox.get_jobs().filter(status='pending').count(), 1, 'it goes on after that')
+            self.work(WorkInbox)
         self.assertEqual(waiting.count(), 0)
 
     def test_a_restore_of_a_line_in_a_slow_batch_is_not_dropped_but_comes_again(self):
         self.owe()
-        self.work(jobs.Evaluate)
+        self.work(Evaluate)
         self.work_queued()
         self.event('invoice.paid', 'C-True')
-        self.work(jobs.WorkInbox)
+        self.work(WorkInbox)
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
         with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             self.work_queued()
@@ -162,13 +165,13 @@ class JobsTestCase(TestCase):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
         runs = [plan_runs(unplanned_lines().filter(pk=line.pk), NOW)[0] for line in self.lines]
         for run in runs:
-            jobs.start_run(run.pk)
+            start_run(run.pk)
         self.enqueue.reset_mock()
         busy, other = runs
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
         with held, mock.patch('nornir_tasks.tasks.BUSY_PAUSE', 1.0):
             started = datetime.now(tz=UTC)
-            self.work(jobs.WorkPoint, run=busy.pk, point=self.lines[0].bras_id)
+            self.work(WorkPoint, run=busy.pk, point=self.lines[0].bras_id)
         self.assertLess(datetime.now(tz=UTC) - started, timedelta(seconds=10))
         later = {call.kwargs['run']: bool(call.kwargs['schedule_at']) for call in self.enqueue.call_args_list}
         self.assertEqual(later, {busy.pk: True, other.pk: False})
@@ -179,7 +182,7 @@ class JobsTestCase(TestCase):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
         older, newer = (plan_runs(unplanned_lines().filter(pk=line.pk), NOW)[0] for line in self.lines)
         for run in (older, newer):
-            jobs.start_run(run.pk)
+            start_run(run.pk)
         point = self.lines[0].bras_id
         self.assertEqual(waiting_runs(point, ['restore']), [older, newer])
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
@@ -194,7 +197,7 @@ class JobsTestCase(TestCase):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
         lines = AccessLine.objects.filter(pk__in=[self.lines[0].pk, elsewhere.pk])
         (restore,) = plan_runs(lines, NOW)
-        jobs.start_run(restore.pk)
+        start_run(restore.pk)
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
         with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             self.assertTrue(work_point(restore.pk, self.lines[0].bras_id).busy)
@@ -208,7 +211,7 @@ class JobsTestCase(TestCase):
 
     def test_a_run_with_a_wrong_row_fails_its_job_and_names_the_counts(self):
         self.owe()
-        self.work(jobs.Evaluate)
+        self.work(Evaluate)
         self.point.lies_about = {self.lines[1].username}
         with self.assertLogs('netbox.jobs.WorkPoint') as log, self.assertRaises(JobFailed):
             self.work_queued()
@@ -218,78 +221,78 @@ class JobsTestCase(TestCase):
     def test_a_run_that_may_not_start_fails_its_job_with_the_sentence(self):
         run = EnforcementRun.objects.create(name='not approved')
         with self.assertLogs('netbox.jobs.ExecuteRun') as log, self.assertRaises(JobFailed):
-            self.work(jobs.ExecuteRun, run=run.pk)
+            self.work(ExecuteRun, run=run.pk)
         self.assertIn('only an approved one can be started', log.output[-1])
         with self.assertRaises(RunRefusedError):
-            jobs.enqueue_run(run)
+            enqueue_run(run)
 
     def test_housekeeping_takes_up_what_was_left_behind_and_nothing_else(self):
         self.owe()
-        self.work(jobs.Evaluate)
+        self.work(Evaluate)
         run = EnforcementRun.objects.get(status=RunStatusChoices.RUNNING)
         self.event('invoice.paid', 'C-True')
         with (
-            mock.patch('netbox_delinquency.jobs.WorkInbox.enqueue') as inbox,
-            mock.patch('netbox_delinquency.jobs.waiting_points', return_value=[]) as waiting,
+            mock.patch('netbox_delinquency.jobs.inbox.WorkInbox.enqueue') as inbox,
+            mock.patch('netbox_delinquency.jobs.recovery.waiting_points', return_value=[]) as waiting,
         ):
             self.enqueue.reset_mock()
-            self.work(jobs.Housekeeping)
+            self.work(Housekeeping)
             inbox.assert_not_called()
             self.assertEqual(self.queued(), [])
 
             BillingEvent.objects.update(received_at=NOW - timedelta(minutes=2))
             waiting.side_effect = waiting_points
-            self.work(jobs.Housekeeping)
+            self.work(Housekeeping)
             inbox.assert_called_once()
             self.assertEqual(self.queued(), [run.pk])
 
             self.enqueue.reset_mock()
             run.advance(executor='runbook of engineer', heartbeat_at=datetime.now(tz=UTC))
-            self.work(jobs.Housekeeping)
+            self.work(Housekeeping)
             self.assertEqual(self.queued(), [])
             run.advance(heartbeat_at=datetime.now(tz=UTC) - DEAD_AFTER * 2)
-            self.work(jobs.Housekeeping)
+            self.work(Housekeeping)
             self.assertEqual(self.queued(), [run.pk], 'a runbook that fell silent')
 
     def test_housekeeping_begins_what_the_engine_approved_and_no_queue_took(self):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
         (restore,) = plan_runs(unplanned_lines(), datetime.now(tz=UTC))
-        self.work(jobs.Housekeeping)
+        self.work(Housekeeping)
         self.assertEqual(self.queued(), [])
         EnforcementRun.objects.update(approved_at=NOW - timedelta(minutes=2))
-        self.work(jobs.Housekeeping)
+        self.work(Housekeeping)
         self.assertEqual(set(self.queued()), {restore.pk})
 
     def test_a_run_that_a_person_planned_waits_for_that_person(self):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
         plan_runs(unplanned_lines(), NOW, author=User.objects.create_user('engineer'))
         EnforcementRun.objects.update(approved_at=NOW - timedelta(minutes=2))
-        self.work(jobs.Housekeeping)
+        self.work(Housekeeping)
         self.assertEqual(self.queued(), [])
 
     def test_a_plan_that_nobody_starts_holds_no_restore_up(self):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
         (mine,) = plan_runs(unplanned_lines(), NOW, author=User.objects.create_user('engineer'))
-        self.work(jobs.Evaluate)
+        self.work(Evaluate)
         restore = EnforcementRun.objects.exclude(pk=mine.pk).get()
         self.assertEqual((restore.kind, restore.status), (RunKindChoices.RESTORE, RunStatusChoices.RUNNING))
-        self.work(jobs.Evaluate)
+        self.work(Evaluate)
         self.assertEqual(EnforcementRun.objects.count(), 2)
 
     def test_a_payment_in_the_inbox_comes_before_any_debt(self):
         self.owe()
         self.event('invoice.paid', 'C-True')
-        self.work(jobs.Evaluate)
+        self.work(Evaluate)
         self.assertFalse(BillingEvent.objects.filter(status='received').exists())
         self.assertIsNone(AccessLine.objects.get(contract__external_id='C-True').contract.stage)
 
     def test_restores_and_blocks_go_to_queues_of_their_own(self):
         self.owe()
-        self.work(jobs.Evaluate)
+        self.work(Evaluate)
         self.assertEqual(self.enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.enforce')
         AccessLine.objects.filter(pk=self.lines[0].pk).update(
             intended_mode='normal', observed_mode='blocked', observed_at=NOW
         )
         (restore,) = plan_runs(unplanned_lines().filter(pk=self.lines[0].pk), NOW)
-        jobs.start_run(restore.pk)
+        start_run(restore.pk)
         self.assertEqual(self.enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.restore')

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from netbox_delinquency.billing.ingest import process_event
 from netbox_delinquency.choices import EventStatusChoices
+from netbox_delinquency.jobs.retention import purge
 from netbox_delinquency.models import (
     AccessLine,
     BillingEvent,
@@ -22,7 +23,6 @@ from netbox_delinquency.models import (
 )
 from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate
-from netbox_delinquency.retention import purge
 from netbox_delinquency.runs.preconditions import why_not
 
 from .api.base import APP, PluginAPITestCase

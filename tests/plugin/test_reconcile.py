@@ -11,9 +11,11 @@ from django.core.management import CommandError, call_command
 from django.test import TestCase
 from django.utils import timezone
 
-from netbox_delinquency import jobs
 from netbox_delinquency.choices import RunStatusChoices
 from netbox_delinquency.errors import RunRefusedError
+from netbox_delinquency.jobs.points import ReconcilePoint
+from netbox_delinquency.jobs.queues import ENFORCE_QUEUE
+from netbox_delinquency.jobs.system import Reconcile
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
 from netbox_delinquency.models.access import is_too_hard
 from netbox_delinquency.models.state import set_state, state_fields
@@ -340,18 +342,18 @@ class JobsTest(ReconcileTestCase):
         make_point(name='no lines')
         make_line(bras=make_point(name='maintenance', status='maintenance'))
         make_line(bras=make_point(name='bras-2'))
-        with mock.patch.object(jobs.ReconcilePoint, 'enqueue') as enqueue:
-            jobs.Reconcile(self.job()).run()
+        with mock.patch.object(ReconcilePoint, 'enqueue') as enqueue:
+            Reconcile(self.job()).run()
         self.assertEqual(
             {call.kwargs['instance'].name: call.kwargs['percent'] for call in enqueue.call_args_list},
             {'bras-1': 10, 'bras-2': 10},
         )
-        self.assertEqual({call.kwargs['queue_name'] for call in enqueue.call_args_list}, {jobs.ENFORCE_QUEUE})
+        self.assertEqual({call.kwargs['queue_name'] for call in enqueue.call_args_list}, {ENFORCE_QUEUE})
 
     def test_jobs_do_not_pile_up_while_nobody_works_them_off(self):
         with self.captureOnCommitCallbacks():
-            jobs.Reconcile(self.job()).run()
-            jobs.Reconcile(self.job()).run()
+            Reconcile(self.job()).run()
+            Reconcile(self.job()).run()
         self.assertEqual(Job.objects.filter(name='Reconcile').count(), 1)
 
     def test_the_job_says_what_it_found_and_queues_the_restores(self):
@@ -359,8 +361,8 @@ class JobsTest(ReconcileTestCase):
         self.stand('a', BLOCKED)
         del self.box.stored['b']
         job = self.job()
-        with mock.patch('netbox_delinquency.jobs.start_run') as start:
-            jobs.ReconcilePoint(job).run(point=self.bras.pk)
+        with mock.patch('netbox_delinquency.workflow.start_run') as start:
+            ReconcilePoint(job).run(point=self.bras.pk)
         self.assertEqual((job.data['read'], job.data['too_hard'], job.data['unreadable']), (3, 1, 1))
         self.assertEqual(job.data['errors'], {'b': 'no line "b" on this point'})
         self.assertEqual([call.args[0] for call in start.call_args_list], job.data['restores'])

@@ -13,11 +13,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.job import Job as RQJob
 from rq.job import JobStatus
 
-from netbox_delinquency import schedule
-from netbox_delinquency.jobs import Housekeeping
-from netbox_delinquency.schedule import ensure_now_and_then, ensure_system_jobs, is_lost
+from netbox_delinquency.jobs import periodic
+from netbox_delinquency.jobs.lost import is_lost
+from netbox_delinquency.jobs.periodic import ensure_now_and_then, ensure_system_jobs
+from netbox_delinquency.jobs.recovery import Housekeeping
 
-NAMES = {str(runner.name) for runner in registry['system_jobs'] if runner.__module__ == 'netbox_delinquency.jobs'}
+NAMES = {
+    str(runner.name) for runner in registry['system_jobs'] if runner.__module__.startswith('netbox_delinquency.jobs.')
+}
 
 
 class ScheduleTestCase(TestCase):
@@ -87,9 +90,9 @@ class ScheduleTestCase(TestCase):
 
     def test_whoever_comes_by_looks_at_most_once_a_minute(self):
         with (
-            mock.patch.object(schedule, '_ensured_at', -1e9),
-            mock.patch.object(schedule, 'ensure_system_jobs', return_value=['x']) as ensure,
-            self.assertLogs('netbox_delinquency.schedule', 'WARNING'),
+            mock.patch.object(periodic, '_ensured_at', -1e9),
+            mock.patch.object(periodic, 'ensure_system_jobs', return_value=['x']) as ensure,
+            self.assertLogs('netbox_delinquency.jobs', 'WARNING'),
         ):
             ensure_now_and_then()
             ensure_now_and_then()
@@ -100,7 +103,7 @@ class ScheduleTestCase(TestCase):
             call_command('delinquency_resume')
         self.assertEqual(Job.objects.filter(status='pending').count(), len(NAMES))
         with (
-            mock.patch('netbox_delinquency.schedule.django_rq.get_queue', side_effect=RedisConnectionError('refused')),
+            mock.patch('netbox_delinquency.jobs.lost.django_rq.get_queue', side_effect=RedisConnectionError('refused')),
             self.assertRaisesMessage(CommandError, 'there is no Redis'),
         ):
             self.age()

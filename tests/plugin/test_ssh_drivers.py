@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dev.lab import Lab
-from netbox_delinquency.jobs import CheckPoint
+from netbox_delinquency.jobs.points import CheckPoint
 from netbox_delinquency.models import AccessLine, EnforcementChange
 from netbox_delinquency.runs.approval import approve_run
 from netbox_delinquency.runs.plan import plan_runs

@@ -4,9 +4,9 @@ from django.http import QueryDict
 
 from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.filtersets import AccessLineFilterSet
-from netbox_delinquency.jobs import start_run
 from netbox_delinquency.models import AccessLine, EnforcementPoint
 from netbox_delinquency.runs.reconcile import Report, points_to_read, reconcile_point
+from netbox_delinquency.workflow import start_restores
 
 
 class Command(BaseCommand):
@@ -38,8 +38,8 @@ class Command(BaseCommand):
                 self.stderr.write(f'  {line}: {error}')
             total += report
         self.stdout.write(f'all: {total}')
-        for pk in total.restores:
-            self.stdout.write(f'restoring: {start_run(pk)}')
+        for run in start_restores(total):
+            self.stdout.write(f'restoring: {run}')
 
     def points(self, names):
         if names is None:

@@ -2,7 +2,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from ...jobs import take_up
+from ...jobs.recovery import take_up
 
 
 class Command(BaseCommand):

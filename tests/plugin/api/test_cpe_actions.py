@@ -3,7 +3,7 @@
 from django.urls import reverse
 
 from netbox_delinquency.choices import RunKindChoices
-from netbox_delinquency.jobs import LearnCpes, LookAtCpe
+from netbox_delinquency.jobs.points import LearnCpes, LookAtCpe
 from netbox_delinquency.models import EnforcementChange, EnforcementRun
 from nornir_tasks.change import AccessTarget, CpeValue, ValueSet
 from nornir_tasks.netbox import _desired, _target

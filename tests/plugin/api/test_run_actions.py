@@ -8,7 +8,7 @@ from django.utils import timezone
 from utilities.testing import APITestCase
 
 from netbox_delinquency.choices import RunStatusChoices
-from netbox_delinquency.jobs import take_up
+from netbox_delinquency.jobs.recovery import take_up
 from netbox_delinquency.models import AccessLine, EnforcementRun
 from nornir_tasks.change import AccessState, Reading
 from tests.plugin.factories import intend, make_line, make_point
@@ -104,7 +104,7 @@ class RunActionsTestCase(APITestCase):
         run = self.planned()
         self.assertIn('only an approved', self.post('start', pk=run['id'], status=409)['detail'])
         self.post('approve', {'plan_hash': run['plan_hash']}, run['id'])
-        with mock.patch('netbox_delinquency.jobs.ExecuteRun.enqueue') as enqueue:
+        with mock.patch('netbox_delinquency.jobs.runs.ExecuteRun.enqueue') as enqueue:
             self.post('start', pk=run['id'], status=202)
         self.assertEqual(enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.enforce')
 
@@ -192,7 +192,7 @@ class RunActionsTestCase(APITestCase):
         run = self.begun()
         EnforcementRun.objects.filter(pk=run['id']).update(kind='restore')
         self.post('claim', {'keys': self.keys(run)}, run['id'])
-        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue:
+        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue:
             left = self.post('finish', {'reason': 'it was cancelled'}, run['id'])
         self.assertEqual((left['status']['value'], left['executor']), (RunStatusChoices.RUNNING, ''))
         queued = {call.kwargs['point'] for call in enqueue.call_args_list}
@@ -215,7 +215,7 @@ class RunActionsTestCase(APITestCase):
         rows = EnforcementRun.objects.get(pk=run['id']).changes.order_by('line_id')
         self.assertEqual([(row.outcome, bool(row.sent_at)) for row in rows], [('applied', True), ('', False)])
         self.post('pause', {'reason': ''}, run['id'], status=400)
-        with mock.patch('netbox_delinquency.jobs.WorkPoint.enqueue') as enqueue:
+        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue:
             resumed = self.post('resume', pk=run['id'])
         self.assertEqual(resumed['status']['value'], 'running')
         self.assertEqual(enqueue.call_args.kwargs['run'], run['id'], 'the workers go on with it')

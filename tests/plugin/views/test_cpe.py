@@ -4,7 +4,7 @@ from core.models import Job
 from django.urls import reverse
 from utilities.testing import TestCase, create_test_device
 
-from netbox_delinquency.jobs import LearnCpes, LookAtCpe
+from netbox_delinquency.jobs.points import LearnCpes, LookAtCpe
 from netbox_delinquency.models import EnforcementRun
 from tests.plugin.factories import make_line, make_point
 

@@ -240,7 +240,7 @@ class LinesTest(RunPagesTestCase):
         other = make_line(bras=make_point())
         self.assertHttpStatus(self.post('reconcile', other), 403)
         self.add_permissions('netbox_delinquency.enforce_accessline')
-        with mock.patch('netbox_delinquency.jobs.ReconcilePoint.enqueue') as enqueue:
+        with mock.patch('netbox_delinquency.jobs.points.ReconcilePoint.enqueue') as enqueue:
             enqueue.return_value.get_absolute_url.return_value = '/'
             self.post('reconcile', self.lines[0], self.lines[1], other)
         queued = {call.kwargs['point']: call.kwargs['lines'] for call in enqueue.call_args_list}

@@ -1,4 +1,4 @@
-"""Makes sure that our periodic jobs exist, whatever happened to Redis or to a worker.
+"""Jobs that were lost with Redis or with their worker: how one is told from others, and how its row is closed.
 
 NetBox keeps a job twice: as a row in PostgreSQL and as an entry in Redis. Where Redis was flushed, or a worker died
 with the job, the row says "scheduled" or "running" for ever, and NetBox, which looks at rows, schedules no other. So
@@ -7,30 +7,20 @@ the entries are looked for, and rows without one are closed.
 
 from __future__ import annotations
 
-import logging
-import time
 from datetime import datetime, timedelta
 
 import django_rq
 from core.choices import JobStatusChoices
 from core.models import Job
-from django.utils import timezone
-from netbox.jobs import JobRunner
-from netbox.registry import registry
 from rq.job import Job as RQJob
 from rq.job import JobStatus
 
-__all__ = ('PeriodicJob', 'bury', 'ensure_now_and_then', 'ensure_system_jobs', 'is_lost', 'is_waiting')
-
-logger = logging.getLogger('netbox_delinquency.schedule')
+__all__ = ('bury', 'is_lost', 'is_waiting')
 
 # A worker tells Redis every 30 s that its job is alive (RQ's own interval).
 SILENT_AFTER = timedelta(seconds=100)
 # A job's entry follows its row, after the transaction.
 YOUNG = timedelta(seconds=20)
-EVERY_S = 60.0
-_ensured_at = -EVERY_S
-
 GONE = (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED, JobStatus.FINISHED)
 
 
@@ -64,35 +54,3 @@ def bury(job: Job, now: datetime) -> None:
     Job.objects.filter(pk=job.pk, status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES).update(
         status=JobStatusChoices.STATUS_ERRORED, error='its worker died, or Redis lost it', completed=now
     )
-
-
-class PeriodicJob(JobRunner):
-    """A system job that a worker which starts schedules anew where it was lost, and not only where it has no row."""
-
-    @classmethod
-    def enqueue_once(cls, *args, **kwargs):
-        now = timezone.now()
-        for row in Job.objects.filter(name=cls.name, status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES):
-            if is_lost(row, now):
-                bury(row, now)
-        return super().enqueue_once(*args, **kwargs)
-
-
-def ensure_system_jobs() -> list[str]:
-    """Schedule anew those of our system jobs that were lost; their names. Raises `RedisError`."""
-    renewed = []
-    for runner, options in registry['system_jobs'].items():
-        if issubclass(runner, PeriodicJob):
-            known = set(Job.objects.filter(name=runner.name).order_by('-pk').values_list('pk', flat=True)[:1])
-            if runner.enqueue_once(**options).pk not in known:
-                renewed.append(str(runner.name))
-    return renewed
-
-
-def ensure_now_and_then() -> None:
-    """The same, at most once a minute in this process. Raises `RedisError`."""
-    global _ensured_at
-    if time.monotonic() > _ensured_at + EVERY_S:
-        _ensured_at = time.monotonic()
-        for name in ensure_system_jobs():
-            logger.warning('system job "%s" was lost: scheduled again', name)

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, TruncDate
 
-from .choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
-from .models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice, PlanChangeOrder, RunPoint
+from ..choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
+from ..models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice, PlanChangeOrder, RunPoint
 
 __all__ = ('purge',)
 

@@ -1,0 +1,141 @@
+"""Jobs at one enforcement point or line: is it fit to be used, how do its lines stand, whose are an ACS's devices."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from core.exceptions import JobFailed
+from core.models import Job
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from netbox.jobs import JobRunner
+
+from nornir_tasks.cpes import list_cpes, look_at
+from nornir_tasks.drivers.base import lines_of
+from nornir_tasks.errors import EnforcementError
+from nornir_tasks.preparing import check_point
+
+from ..cpe.matching import learn_cpes
+from ..errors import RunRefusedError
+from ..models import AccessLine, EnforcementPoint
+from ..runs.reconcile import points_to_read, reconcile_point
+from ..workflow import start_restores
+from .queues import enqueue_reading
+
+__all__ = (
+    'CheckPoint',
+    'LearnCpes',
+    'LookAtCpe',
+    'ReconcilePoint',
+    'enqueue_check',
+    'enqueue_learn',
+    'enqueue_look',
+    'enqueue_reconcile',
+    'enqueue_reconcile_of',
+)
+
+
+class CheckPoint(JobRunner):
+    """Look whether an enforcement point is fit to be used, from where it will be used; changes nothing."""
+
+    class Meta:
+        name = 'Enforcement point check'
+
+    def run(self, point: int, **kwargs) -> None:
+        findings = check_point(EnforcementPoint.objects.get(pk=point).as_point(), timezone.now())
+        for finding in findings:
+            log = self.logger.info if finding.ok else self.logger.error if finding.required else self.logger.warning
+            log('%s: %s', finding.subject, finding.message)
+        self.job.data = {'findings': [asdict(finding) for finding in findings], 'lines': lines_of(findings)}
+        if any(finding.required and not finding.ok for finding in findings):
+            raise JobFailed
+
+
+class ReconcilePoint(JobRunner):
+    """Read lines of a point back; those that have less than they should are restored at once."""
+
+    class Meta:
+        name = 'Reconcile'
+
+    def run(self, point: int, percent: int | None = None, lines: list[int] | None = None, **kwargs) -> None:
+        try:
+            report = reconcile_point(EnforcementPoint.objects.get(pk=point), percent=percent, lines=lines)
+        except RunRefusedError as error:
+            self.logger.warning(str(error))
+            raise JobFailed from None
+        self.job.data = report.as_dict()
+        self.logger.info('lines: %s', report)
+        for line, error in report.errors:
+            self.logger.warning('%s: %s', line, error)
+        start_restores(report)
+        if report.unreadable and not report.read:
+            raise JobFailed
+
+
+class LearnCpes(JobRunner):
+    """Match the devices of an ACS to lines by serial number."""
+
+    class Meta:
+        name = 'Learn CPEs'
+
+    def run(self, point: int, **kwargs) -> None:
+        acs = EnforcementPoint.objects.get(pk=point)
+        try:
+            devices = list_cpes(acs.as_point())
+        except EnforcementError as error:
+            self.logger.warning(str(error))
+            raise JobFailed from None
+        mine = AccessLine.objects.restrict(self.job.user, 'change') if self.job.user else None
+        learned = learn_cpes(acs, devices, mine)
+        self.job.data = learned.as_dict()
+        for kind in ('ambiguous', 'unmatched'):
+            if found := len(getattr(learned, kind)):
+                self.logger.warning('%d %s: see the data of this job', found, kind)
+        self.logger.info('%d lines have their CPE now, %d had it', len(learned.filled), learned.known)
+
+
+class LookAtCpe(JobRunner):
+    """Ask a line's ACS how its CPE is; what came of it is in the job's data, for the page of the device."""
+
+    class Meta:
+        name = 'CPE'
+
+    def run(self, line: int, **kwargs) -> None:
+        found = AccessLine.objects.select_related('acs').get(pk=line)
+        try:
+            self.job.data = look_at(found.acs.as_point(), found.cwmp_id).as_dict()
+        except EnforcementError as error:
+            self.job.data = {'failure': str(error)}
+            self.logger.warning(str(error))
+            raise JobFailed from None
+
+
+def enqueue_check(point: EnforcementPoint, user=None):
+    """Have a worker check a point."""
+    return enqueue_reading(CheckPoint, point, user, point=point.pk)
+
+
+def enqueue_reconcile(point: EnforcementPoint, user=None, *, percent: int | None = None, lines=None):
+    """Have a worker read a point's lines back: these, by primary key, or the part of them longest unseen, or all."""
+    return enqueue_reading(ReconcilePoint, point, user, point=point.pk, percent=percent, lines=lines)
+
+
+def enqueue_reconcile_of(lines: QuerySet[AccessLine], user=None) -> list[Job]:
+    """Have these lines read back: a job for each active point that they have."""
+    chosen = lines.order_by().values('pk')
+    queued = []
+    for point in points_to_read():
+        here = AccessLine.objects.filter(Q(bras=point) | Q(acs=point), pk__in=chosen)
+        if pks := list(here.order_by().values_list('pk', flat=True)):
+            queued.append(enqueue_reconcile(point, user=user, lines=pks))
+    return queued
+
+
+def enqueue_learn(point: EnforcementPoint, user=None):
+    """Have a worker learn an ACS's devices."""
+    return enqueue_reading(LearnCpes, point, user, point=point.pk)
+
+
+def enqueue_look(line: AccessLine, user=None):
+    """Have a worker ask a line's CPE."""
+    return enqueue_reading(LookAtCpe, line, user, line=line.pk)

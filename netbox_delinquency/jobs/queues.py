@@ -1,0 +1,31 @@
+"""The queues, and what every job is queued with."""
+
+from __future__ import annotations
+
+from core.choices import JobNotificationChoices
+from netbox.jobs import JobRunner
+
+from ..models import EnforcementRun
+from ..runs.locks import RESTORE, lane_of
+from ..settings import get_settings
+
+__all__ = ('ENFORCE_QUEUE', 'RESTORE_QUEUE', 'enqueue_reading', 'queue_of')
+
+ENFORCE_QUEUE = 'netbox_delinquency.enforce'
+RESTORE_QUEUE = 'netbox_delinquency.restore'
+
+
+def queue_of(run: EnforcementRun) -> str:
+    return RESTORE_QUEUE if lane_of(run.kind) == RESTORE else ENFORCE_QUEUE
+
+
+def enqueue_reading(job: type[JobRunner], instance, user, **arguments):
+    """Queue what reads at a point: credentials, and the way to it, are the workers', not the web server's."""
+    return job.enqueue(
+        instance=instance,
+        user=user,
+        queue_name=ENFORCE_QUEUE,
+        notifications=JobNotificationChoices.NOTIFICATION_NEVER,
+        job_timeout=get_settings().job_timeout_seconds,
+        **arguments,
+    )

@@ -1,0 +1,78 @@
+"""The periodic jobs: evaluation, read-back, calendars, retention. Recovery has a file of its own."""
+
+from __future__ import annotations
+
+from core.choices import JobStatusChoices
+from django.utils import timezone
+from netbox.jobs import system_job
+
+from ..billing.ingest import lapse_clearing
+from ..models import EnforcementSettings
+from ..policy.days import ensure_start_days
+from ..runs.reconcile import points_to_read
+from ..settings import get_settings
+from ..workflow import evaluate_all, process_inbox
+from .lost import is_lost
+from .periodic import PeriodicJob
+from .points import ReconcilePoint, enqueue_reconcile
+from .retention import purge
+
+__all__ = ('Evaluate', 'Reconcile', 'RenewCalendars', 'Retention')
+
+
+@system_job(interval=get_settings().evaluate_minutes)
+class Evaluate(PeriodicJob):
+    """Put every contract where it belongs today, and plan what follows from it."""
+
+    class Meta:
+        name = 'Delinquency: evaluate'
+
+    def run(self, *args, **kwargs) -> None:
+        for _ in process_inbox():
+            pass  # a payment that lies there, because its own worker is dead or busy, comes before any debt
+        now = timezone.now()
+        if lapsed := lapse_clearing(now, get_settings().clearing_days):
+            self.logger.warning('%d invoices were to clear and have not: they are owed again', lapsed)
+        evaluation, runs = evaluate_all(now)
+        self.logger.info('standing of %d contracts and %d lines changed', evaluation.contracts, evaluation.lines)
+        for run in runs:
+            self.logger.info('%s: %s, %s', run, run.kind, run.status)
+
+
+@system_job(interval=60)
+class Reconcile(PeriodicJob):
+    """Have a part of every point's lines read back, those longest unseen; over the hours it comes round to all."""
+
+    class Meta:
+        name = 'Delinquency: reconcile'
+
+    def run(self, *args, **kwargs) -> None:
+        now, percent = timezone.now(), EnforcementSettings.load().reconcile_percent
+        for point in points_to_read():
+            # While nobody works them off the jobs do not pile up; those that Redis lost are not waited for.
+            waiting = ReconcilePoint.get_jobs(point).filter(status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES)
+            if all(is_lost(job, now) for job in waiting):
+                enqueue_reconcile(point, percent=percent)
+
+
+@system_job(interval=1_440)
+class RenewCalendars(PeriodicJob):
+    """Write the days on which something may start anew, from the calendars and holidays as they are now."""
+
+    class Meta:
+        name = 'Delinquency: calendars'
+
+    def run(self, *args, **kwargs) -> None:
+        self.logger.info('%d days written', ensure_start_days(timezone.localdate(), anew=True))
+
+
+@system_job(interval=1_440)
+class Retention(PeriodicJob):
+    """Forget what was settled long ago; the log of what was done to lines is kept for its own term."""
+
+    class Meta:
+        name = 'Delinquency: retention'
+
+    def run(self, *args, **kwargs) -> None:
+        settings = get_settings()
+        self.logger.info('purged: %s', purge(timezone.now(), settings.retention_days, settings.action_log_days))
