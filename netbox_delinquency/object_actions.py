@@ -1,25 +1,36 @@
-"""Buttons of what can be done with lines and runs; each is shown to those who hold its permission, where it applies."""
+"""Every button of ours; each is shown to those who hold its permission, where it applies."""
 
+from django.middleware.csrf import get_token
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from netbox.object_actions import ObjectAction
 
-from .choices import EventStatusChoices, RunStatusChoices
+from .choices import EventStatusChoices, PlanChangeStatusChoices, RunStatusChoices
+from .cpe.parameters import acs_drivers
 from .runs.revert import is_revertible
 
 __all__ = (
+    'AcceptOrder',
     'ApproveRun',
     'CancelRun',
+    'CheckPoint',
+    'DeclineOrder',
+    'EndHold',
+    'LearnCpes',
     'PauseRun',
     'PlanLines',
     'ProcessEvent',
     'ProcessEvents',
     'ProfileLines',
     'ReconcileLines',
+    'ReconcilePoint',
+    'RequestReview',
     'ResumeRun',
     'RevertRows',
     'RevertRun',
     'StartRun',
+    'TrustUnlock',
     'UnpinLines',
 )
 
@@ -37,14 +48,46 @@ class SelectionAction(ObjectAction):
         return {'color': cls.color, 'icon': cls.icon}
 
 
-class PlanLines(ObjectAction):
+class OneObjectAction(ObjectAction):
+    """An action on one object, shown while it `applies` to that."""
+
+    url_kwargs = ('pk',)
+    color = 'cyan'
+    icon = ''
+
+    @classmethod
+    def applies(cls, obj) -> bool:
+        return True
+
+    @classmethod
+    def get_context(cls, context, obj):
+        return {'object': obj, 'color': cls.color, 'icon': cls.icon, 'csrf_token': get_token(context['request'])}
+
+    @classmethod
+    def render(cls, context, obj, **kwargs):
+        return super().render(context, obj, **kwargs) if cls.applies(obj) else ''
+
+
+class PostAction(OneObjectAction):
+    """One click does it: a POST, and so a form of its own."""
+
+    template_name = 'netbox_delinquency/buttons/post.html'
+
+
+class AskingAction(OneObjectAction):
+    """A link to the page that asks for what the action needs."""
+
+    template_name = 'netbox_delinquency/buttons/link.html'
+
+
+class PlanLines(SelectionAction):
     """Plan the selected lines to their intended state."""
 
     name = 'bulk_plan'
     label = _('Plan Selected')
-    multi = True
     permissions_required = {'enforce'}
-    template_name = 'netbox_delinquency/buttons/plan.html'
+    color = 'orange'
+    icon = 'clipboard-list-outline'
 
 
 class ReconcileLines(SelectionAction):
@@ -67,32 +110,14 @@ class UnpinLines(SelectionAction):
     icon = 'pin-off'
 
 
-class ProcessEvents(SelectionAction):
-    """Work the selected events off once more, where they came to nothing."""
+class ProfileLines(SelectionAction):
+    """Set parameters at the CPEs of the selected lines: asks for them first, then plans a run."""
 
-    name = 'bulk_process'
-    label = _('Process Selected Again')
-    permissions_required = {'process'}
-    color = 'cyan'
-    icon = 'replay'
-
-
-class ProcessEvent(ObjectAction):
-    """Shown for an event that came to nothing."""
-
-    name = 'process'
-    label = _('Process again')
-    permissions_required = {'process'}
-    template_name = 'netbox_delinquency/buttons/point_action.html'
-    url_kwargs = ('pk',)
-
-    @classmethod
-    def get_context(cls, context, obj):
-        return {'csrf_token': context['csrf_token'], 'color': 'cyan', 'icon': 'replay'}
-
-    @classmethod
-    def render(cls, context, obj, **kwargs):
-        return super().render(context, obj, **kwargs) if obj.status in EventStatusChoices.CAME_TO_NOTHING else ''
+    name = 'bulk_profile'
+    label = _('Set CPE Parameters')
+    permissions_required = {'enforce'}
+    color = 'teal'
+    icon = 'router-wireless-settings'
 
 
 class RevertRows(SelectionAction):
@@ -110,32 +135,120 @@ class RevertRows(SelectionAction):
         return super().render(context, obj, **kwargs) if may else ''
 
 
-class ProfileLines(ObjectAction):
-    """Set parameters at the CPEs of the selected lines: asks for them first, then plans a run."""
+class ProcessEvents(SelectionAction):
+    """Work the selected events off once more, where they came to nothing."""
 
-    name = 'bulk_profile'
-    label = _('Set CPE Parameters')
-    multi = True
-    permissions_required = {'enforce'}
-    template_name = 'netbox_delinquency/buttons/profile.html'
+    name = 'bulk_process'
+    label = _('Process Selected Again')
+    permissions_required = {'process'}
+    color = 'cyan'
+    icon = 'replay'
 
 
-class RunAction(ObjectAction):
+class ProcessEvent(PostAction):
+    """Shown for an event that came to nothing."""
+
+    name = 'process'
+    label = _('Process again')
+    permissions_required = {'process'}
+    icon = 'replay'
+
+    @classmethod
+    def applies(cls, obj):
+        return obj.status in EventStatusChoices.CAME_TO_NOTHING
+
+
+class CheckPoint(PostAction):
+    name = 'check'
+    label = _('Check')
+    permissions_required = {'check'}
+    icon = 'stethoscope'
+
+
+class ReconcilePoint(PostAction):
+    name = 'reconcile'
+    label = _('Read lines back')
+    permissions_required = {'reconcile'}
+    icon = 'magnify-scan'
+
+
+class LearnCpes(PostAction):
+    """Shown on an ACS."""
+
+    name = 'learn'
+    label = _('Learn CPEs')
+    permissions_required = {'check'}
+    color = 'teal'
+    icon = 'router-wireless'
+
+    @classmethod
+    def applies(cls, obj):
+        return obj.driver in acs_drivers()
+
+
+class TrustUnlock(AskingAction):
+    name = 'trust_unlock'
+    label = _('Trust Unlock')
+    permissions_required = {'unlock'}
+    icon = 'lock-open-variant-outline'
+
+    @classmethod
+    def applies(cls, obj):
+        return bool(obj.policy and obj.policy.trust_days and obj.policy.in_force(obj.stage) and not obj.relieved)
+
+
+class RequestReview(AskingAction):
+    name = 'review'
+    label = _('Human Review')
+    permissions_required = {'review'}
+    icon = 'account-eye-outline'
+
+    @classmethod
+    def applies(cls, obj):
+        return obj.stage is not None or obj.review_requested_at is not None
+
+
+class EndHold(AskingAction):
+    name = 'end'
+    label = _('End Hold')
+    permissions_required = {'change'}
+    icon = 'calendar-end'
+
+    @classmethod
+    def applies(cls, obj):
+        return obj.is_active(timezone.now())
+
+
+class DecideOrder(AskingAction):
+    permissions_required = {'change'}
+
+    @classmethod
+    def applies(cls, obj):
+        return obj.status == PlanChangeStatusChoices.OFFERED
+
+
+class AcceptOrder(DecideOrder):
+    name = 'accept'
+    label = _('Accept')
+    icon = 'check'
+
+
+class DeclineOrder(DecideOrder):
+    name = 'decline'
+    label = pgettext_lazy('offer', 'Decline')
+    icon = 'close'
+
+
+class RunAction(PostAction):
     """An action on one run, shown while the run has one of `statuses`."""
 
-    url_kwargs = ('pk',)
     template_name = 'netbox_delinquency/buttons/run_action.html'
     statuses: tuple[str, ...] = ()
     color = 'primary'
-    icon = ''
 
     @classmethod
-    def get_context(cls, context, obj):
-        return {'run': obj, 'color': cls.color, 'icon': cls.icon, 'csrf_token': context['csrf_token']}
-
-    @classmethod
-    def render(cls, context, obj, **kwargs):
-        return super().render(context, obj, **kwargs) if obj.status in cls.statuses else ''
+    def applies(cls, obj):
+        return obj.status in cls.statuses
 
 
 class ApproveRun(RunAction):
@@ -191,9 +304,13 @@ class RevertRun(RunAction):
     icon = 'undo-variant'
 
     @classmethod
+    def applies(cls, obj):
+        return super().applies(obj) and is_revertible(obj)
+
+    @classmethod
     def render(cls, context, obj, **kwargs):
         may = context['request'].user.has_perm('netbox_delinquency.enforce_accessline')
-        return super().render(context, obj, **kwargs) if may and is_revertible(obj) else ''
+        return super().render(context, obj, **kwargs) if may else ''
 
 
 class CancelRun(RunAction):

@@ -13,8 +13,7 @@ from ..billing.ingest import process_again
 from ..filtersets import BillingEventFilterSet
 from ..jobs.inbox import enqueue_inbox
 from ..models import BillingEvent
-from .line_actions import FiltersRequest
-from .run_actions import ActionPermissions, chosen_by
+from .actions import ActionsMixin, FiltersRequest, chosen_by, permission_on
 
 __all__ = ('EventActionsMixin',)
 
@@ -23,22 +22,18 @@ class ProcessAnswer(serializers.Serializer):
     queued = serializers.IntegerField()
 
 
-class EventActionsMixin:
+class EventActionsMixin(ActionsMixin):
     """Mixed into the viewset of billing events."""
 
-    def get_permissions(self):
-        if self.action == 'process':
-            return [ActionPermissions('netbox_delinquency.process_billingevent')]
-        return super().get_permissions()
+    action_permissions = {'process': permission_on(BillingEvent, 'process')}
 
     @extend_schema(request=FiltersRequest, responses={HTTP_202_ACCEPTED: ProcessAnswer})
     @action(detail=False, methods=['post'])
     def process(self, request):
         """Put those of these events that came to nothing (unmatched, failed) back into the inbox."""
-        body = FiltersRequest(data=request.data)
-        body.is_valid(raise_exception=True)
+        filters = self.body(FiltersRequest)['filters']
         allowed = BillingEvent.objects.restrict(request.user, 'process')
-        chosen = chosen_by(request, body.validated_data['filters'], BillingEventFilterSet, allowed)
+        chosen = chosen_by(request, filters, BillingEventFilterSet, allowed)
         if count := process_again(chosen.order_by(), timezone.now()):
             enqueue_inbox()
         return Response({'queued': count}, status=HTTP_202_ACCEPTED)

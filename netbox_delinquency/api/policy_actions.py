@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 
-from django.core.exceptions import ValidationError as DjangoValidationError
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import override
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED
 
-from ..models import Contract
+from ..models import Contract, Hold, PlanChangeOrder
 from ..policy.care import decide_plan_change, end_hold, give_trust_unlock, set_review
 from ..policy.explain import explain
 from ..policy.facts import facts_of
 from ..policy.simulate import SimulationError, simulate
-from .run_actions import ActionPermissions, Refused
+from .actions import ActionsMixin, permission_on, refusals
 
 __all__ = ('ContractActionsMixin', 'HoldActionsMixin', 'PlanChangeActionsMixin', 'PolicyActionsMixin', 'explanation_of')
 
@@ -84,42 +79,11 @@ def explanation_of(contract: Contract, now) -> dict:
     }
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except DjangoValidationError as error:
-        raise Refused(' '.join(error.messages)) from error
-
-
-class _Acting:
-    acts: dict[str, str] = {}
-
-    def get_permissions(self):
-        if self.action in self.acts:
-            return [ActionPermissions(self._permission)]
-        return super().get_permissions()
-
-    @property
-    def _permission(self) -> str:
-        return f'netbox_delinquency.{self.acts[self.action]}_{self.queryset.model._meta.model_name}'
-
-    def _object(self, pk):
-        # The queryset of a POST is restricted to `add`: the object is taken plainly and asked for itself.
-        model = self.queryset.model
-        instance = get_object_or_404(model, pk=pk)
-        if not self.request.user.has_perm(self._permission, obj=instance):
-            raise PermissionDenied(f'You do not have the permission {self._permission} for this object.')
-        return instance
-
-    def _body(self, serializer_class):
-        serializer = serializer_class(data=self.request.data)
-        serializer.is_valid(raise_exception=True)
-        return serializer.validated_data
-
-
-class ContractActionsMixin(_Acting):
-    acts = {'trust_unlock': 'unlock', 'review': 'review'}
+class ContractActionsMixin(ActionsMixin):
+    action_permissions = {
+        'trust_unlock': permission_on(Contract, 'unlock'),
+        'review': permission_on(Contract, 'review'),
+    }
 
     @extend_schema(responses=ExplainAnswer)
     @action(detail=True, methods=['get'])
@@ -133,8 +97,8 @@ class ContractActionsMixin(_Acting):
         """Give access back for some days. What follows is the stage the contract has now."""
         from .serializers import HoldSerializer
 
-        contract, body = self._object(pk), self._body(UnlockRequest)
-        with _refusals():
+        contract, body = self.acted_on(pk), self.body(UnlockRequest)
+        with refusals():
             hold = give_trust_unlock(contract, body['reason'], request.user, timezone.now(), body.get('days'))
         return Response(HoldSerializer(hold, context={'request': request}).data, status=HTTP_201_CREATED)
 
@@ -142,26 +106,26 @@ class ContractActionsMixin(_Acting):
     @action(detail=True, methods=['post'])
     def review(self, request, pk):
         """Send the automatic decision to a person; until the review is ended nothing gets harder."""
-        contract = self._object(pk)
-        set_review(contract, self._body(ReviewRequest)['requested'], timezone.now())
+        contract = self.acted_on(pk)
+        set_review(contract, self.body(ReviewRequest)['requested'], timezone.now())
         return Response(explanation_of(contract, timezone.now()))
 
 
-class HoldActionsMixin(_Acting):
-    acts = {'end': 'change'}
+class HoldActionsMixin(ActionsMixin):
+    action_permissions = {'end': permission_on(Hold, 'change')}
 
     @extend_schema(request=ReasonRequest, responses={200: None, 409: None})
     @action(detail=True, methods=['post'])
     def end(self, request, pk):
         """End a hold before its time, such as an agreement that was broken; its contract is evaluated at once."""
-        hold, body = self._object(pk), self._body(ReasonRequest)
-        with _refusals():
+        hold, body = self.acted_on(pk), self.body(ReasonRequest)
+        with refusals():
             end_hold(hold, body['reason'], timezone.now())
         return Response(self.get_serializer(hold).data)
 
 
-class PlanChangeActionsMixin(_Acting):
-    acts = {'accept': 'change', 'decline': 'change'}
+class PlanChangeActionsMixin(ActionsMixin):
+    action_permissions = dict.fromkeys(('accept', 'decline'), permission_on(PlanChangeOrder, 'change'))
 
     @extend_schema(request=None, responses={200: None, 409: None})
     @action(detail=True, methods=['post'])
@@ -176,8 +140,8 @@ class PlanChangeActionsMixin(_Acting):
         return self._decide(pk, False)
 
     def _decide(self, pk, accepted):
-        order = self._object(pk)
-        with _refusals():
+        order = self.acted_on(pk)
+        with refusals():
             decide_plan_change(order, accepted, timezone.now())
         return Response(self.get_serializer(order).data)
 

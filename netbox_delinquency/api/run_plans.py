@@ -13,7 +13,8 @@ from rest_framework.status import HTTP_201_CREATED
 from ..models import AccessLine, EnforcementRun
 from ..runs.preview import preview_run
 from ..runs.revert import plan_revert
-from .run_actions import PLAN, ActionPermissions, document, refusals
+from .actions import PLAN, document, refusals
+from .run_actions import RunAnswerMixin
 from .serializers import EnforcementRunSerializer
 
 __all__ = ('RunPlansMixin',)
@@ -79,13 +80,10 @@ class PreviewAnswer(serializers.Serializer):
     warnings = WarnedAnswer(many=True)
 
 
-class RunPlansMixin:
+class RunPlansMixin(RunAnswerMixin):
     """Mixed into the viewset of runs."""
 
-    def get_permissions(self):
-        if self.action == 'revert':
-            return [ActionPermissions(PLAN)]
-        return super().get_permissions()
+    action_permissions = {'revert': PLAN}
 
     @extend_schema(responses=PreviewAnswer)
     @action(detail=True, methods=['get'])
@@ -99,11 +97,11 @@ class RunPlansMixin:
         """Plan to put lines back as they were before this run: what gives access back apart from what takes it."""
         run = get_object_or_404(EnforcementRun.objects.restrict(request.user, 'view'), pk=pk)
         lines = AccessLine.objects.restrict(request.user, 'enforce')
-        rows = self._body(RevertRequest).get('rows')
+        rows = self.body(RevertRequest).get('rows')
         with refusals():
             planned = plan_revert(run, timezone.now(), rows, author=request.user, lines=lines)
         answer = {
-            'runs': self._answer(planned.runs, many=True).data,
+            'runs': self.answer(planned.runs, many=True).data,
             'left_out': LeftOutAnswer(planned.left_out, many=True).data,
         }
         return Response(answer, status=HTTP_201_CREATED)

@@ -37,6 +37,7 @@ from .policy_actions import (
 )
 from .run_actions import RunActionsMixin
 from .run_plans import RunPlansMixin
+from .runbook_actions import RunbookActionsMixin
 
 # What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
 DEVICE_NAME = ('virtual_chassis', 'device_type__manufacturer')
@@ -122,7 +123,9 @@ class PolicyStageViewSet(NetBoxModelViewSet):
     field_prefetches = {('display',): ('policy',)}
 
 
-class EnforcementRunViewSet(ProfileActionsMixin, RunPlansMixin, RunActionsMixin, NetBoxModelViewSet):
+class EnforcementRunViewSet(
+    ProfileActionsMixin, RunPlansMixin, RunbookActionsMixin, RunActionsMixin, NetBoxModelViewSet
+):
     queryset = EnforcementRun.objects.all()
     serializer_class = serializers.EnforcementRunSerializer
     filterset_class = filtersets.EnforcementRunFilterSet

@@ -2,10 +2,10 @@ from utilities.query import count_related
 from utilities.views import register_model_view
 
 from ..models import AccessLine, Contract
+from ..object_actions import RequestReview, TrustUnlock
 from ..ui import panels
 from ..ui.base import page, table_of
 from .base import DetailView, ListView, register_crud
-from .care import RequestReview, TrustUnlock
 
 
 @register_model_view(Contract)

@@ -2,24 +2,22 @@
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views import View
-from netbox.object_actions import ObjectAction
 from netbox.views.generic.base import BaseObjectView
 from utilities.permissions import get_permission_for_model
 from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, register_model_view
 
-from ..cpe.parameters import acs_drivers, plan_profile, reachable_lines
+from ..cpe.parameters import plan_profile, reachable_lines
 from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet
 from ..forms.profile import ProfileForm
 from ..jobs.points import enqueue_learn, enqueue_look
 from ..models import AccessLine, EnforcementPoint
 
-__all__ = ('LearnCpesAction', 'LineLookView', 'LineProfileView', 'PointLearnView')
+__all__ = ('LineLookView', 'LineProfileView', 'PointLearnView')
 
 
 @register_model_view(AccessLine, 'bulk_profile', path='profile', detail=False)
@@ -58,24 +56,6 @@ class LineProfileView(GetReturnURLMixin, ObjectPermissionRequiredMixin, View):
             'return_url': self.get_return_url(request),
         }
         return render(request, 'netbox_delinquency/profile.html', context)
-
-
-class LearnCpesAction(ObjectAction):
-    """The button on an ACS; what it does is a POST, so it is a form of its own."""
-
-    name = 'learn'
-    label = _('Learn CPEs')
-    permissions_required = {'check'}
-    template_name = 'netbox_delinquency/buttons/learn.html'
-    url_kwargs = ['pk']
-
-    @classmethod
-    def get_context(cls, context, obj):
-        return {'csrf_token': get_token(context['request'])}
-
-    @classmethod
-    def render(cls, context, obj, **kwargs):
-        return super().render(context, obj, **kwargs) if obj.driver in acs_drivers() else ''
 
 
 @register_model_view(EnforcementPoint, 'learn')

@@ -1,10 +1,10 @@
 from utilities.views import register_model_view
 
 from ..models import Hold
+from ..object_actions import EndHold
 from ..ui import panels
 from ..ui.base import page
 from .base import DetailView, register_crud
-from .care import EndHold
 
 
 @register_model_view(Hold)

@@ -4,33 +4,13 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from utilities.views import register_model_view
 
-from ..choices import PlanChangeStatusChoices
 from ..models import PlanChangeOrder
+from ..object_actions import AcceptOrder, DeclineOrder
 from ..policy.care import decide_plan_change
 from ..ui import panels
 from ..ui.base import page
 from .base import DetailView, register_crud
-from .care import CareAction, CareView
-
-
-class DecideOrder(CareAction):
-    permissions_required = {'change'}
-
-    @classmethod
-    def applies(cls, obj):
-        return obj.status == PlanChangeStatusChoices.OFFERED
-
-
-class AcceptOrder(DecideOrder):
-    name = 'accept'
-    label = _('Accept')
-    icon = 'check'
-
-
-class DeclineOrder(DecideOrder):
-    name = 'decline'
-    label = pgettext_lazy('offer', 'Decline')
-    icon = 'close'
+from .contract_actions import AskingView
 
 
 @register_model_view(PlanChangeOrder)
@@ -40,7 +20,7 @@ class PlanChangeOrderView(DetailView):
     layout = page(panels.PlanChangeOrderPanel(), under=('contract',))
 
 
-class DecideView(CareView):
+class DecideView(AskingView):
     queryset = PlanChangeOrder.objects.all()
     form_class = forms.Form
     permission = 'change'

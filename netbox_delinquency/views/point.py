@@ -1,52 +1,23 @@
 from django.contrib import messages
-from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
-from netbox.object_actions import ObjectAction
 from netbox.ui.panels import JSONPanel
 from netbox.views.generic.base import BaseObjectView
 from utilities.query import count_related
 from utilities.views import register_model_view
 
+from .. import object_actions
 from ..jobs.points import CheckPoint, enqueue_check, enqueue_reconcile
 from ..models import AccessLine, EnforcementPoint
 from ..ui import counts, panels
 from ..ui.base import CountsPanel, page, table_of
-from ..ui.check import LastCheckPanel
 from .base import DetailView, named_devices, register_crud
-from .cpe import LearnCpesAction
 
 
 def line_counts(context):
     user, points = context['request'].user, [context['object']]
     by_state = counts.lines_by_intended_state(user, points)
     return [*by_state, counts.drifting(user, points)] if by_state else []
-
-
-class CheckPointAction(ObjectAction):
-    """The button; what it does is a POST, so it is a form of its own."""
-
-    name = 'check'
-    label = _('Check')
-    permissions_required = {'check'}
-    template_name = 'netbox_delinquency/buttons/check.html'
-    url_kwargs = ['pk']
-
-    @classmethod
-    def get_context(cls, context, obj):
-        return {'csrf_token': get_token(context['request'])}
-
-
-class ReconcilePointAction(ObjectAction):
-    name = 'reconcile'
-    label = _('Read lines back')
-    permissions_required = {'reconcile'}
-    template_name = 'netbox_delinquency/buttons/point_action.html'
-    url_kwargs = ['pk']
-
-    @classmethod
-    def get_context(cls, context, obj):
-        return {'csrf_token': get_token(context['request']), 'color': 'cyan', 'icon': 'magnify-scan'}
 
 
 @register_model_view(EnforcementPoint, 'reconcile')
@@ -89,7 +60,7 @@ class EnforcementPointCheckView(BaseObjectView):
 @register_model_view(EnforcementPoint)
 class EnforcementPointView(DetailView):
     queryset = EnforcementPoint.objects.all()
-    actions = (CheckPointAction, LearnCpesAction, ReconcilePointAction, *DetailView.actions)
+    actions = (object_actions.CheckPoint, object_actions.LearnCpes, object_actions.ReconcilePoint, *DetailView.actions)
     layout = page(
         panels.PointPanel(),
         panels.PointConnectionPanel(),
@@ -99,7 +70,7 @@ class EnforcementPointView(DetailView):
             JSONPanel('parameters', title=_('Parameters')),
         ),
         bottom=(
-            LastCheckPanel(CheckPoint.name, title=_('Last check')),
+            panels.LastCheckPanel(CheckPoint.name, title=_('Last check')),
             table_of('accessline', 'point_id', add='bras'),
             table_of('enforcementchange', 'point_id', exclude=('point',)),
         ),

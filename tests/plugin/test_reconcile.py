@@ -370,7 +370,7 @@ class JobsTest(ReconcileTestCase):
     def test_the_command_reads_points_or_the_lines_a_filter_finds(self):
         def run(*args):
             out, err = StringIO(), StringIO()
-            with mock.patch('netbox_delinquency.management.commands.delinquency_reconcile.start_run') as start:
+            with mock.patch('netbox_delinquency.workflow.start_run') as start:
                 call_command('delinquency_reconcile', *args, stdout=out, stderr=err)
             return out.getvalue(), err.getvalue(), start.call_count
 

@@ -1,4 +1,4 @@
-"""The buttons on contracts and holds: trust unlock, human review, the early end of a hold."""
+"""What a person does for a contract: trust unlock, human review, the early end of a hold."""
 
 from django import forms
 from django.contrib import messages
@@ -6,7 +6,6 @@ from django.core.exceptions import ValidationError
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from netbox.object_actions import ObjectAction
 from netbox.views.generic.base import BaseObjectView
 from utilities.permissions import get_permission_for_model
 from utilities.views import register_model_view
@@ -25,60 +24,7 @@ class UnlockForm(ReasonForm):
     days = forms.IntegerField(label=_('Days'), min_value=1, required=False, help_text=_("Empty: the policy's"))
 
 
-class CareAction(ObjectAction):
-    """A link to the page that asks for what the action needs; shown while `applies` to the object."""
-
-    url_kwargs = ['pk']
-    template_name = 'netbox_delinquency/buttons/care.html'
-    icon = ''
-
-    @classmethod
-    def applies(cls, obj) -> bool:
-        raise NotImplementedError
-
-    @classmethod
-    def get_context(cls, context, obj):
-        return {'icon': cls.icon}
-
-    @classmethod
-    def render(cls, context, obj, **kwargs):
-        return super().render(context, obj, **kwargs) if cls.applies(obj) else ''
-
-
-class TrustUnlock(CareAction):
-    name = 'trust_unlock'
-    label = _('Trust Unlock')
-    permissions_required = {'unlock'}
-    icon = 'lock-open-variant-outline'
-
-    @classmethod
-    def applies(cls, obj):
-        return bool(obj.policy and obj.policy.trust_days and obj.policy.in_force(obj.stage) and not obj.relieved)
-
-
-class RequestReview(CareAction):
-    name = 'review'
-    label = _('Human Review')
-    permissions_required = {'review'}
-    icon = 'account-eye-outline'
-
-    @classmethod
-    def applies(cls, obj):
-        return obj.stage is not None or obj.review_requested_at is not None
-
-
-class EndHold(CareAction):
-    name = 'end'
-    label = _('End Hold')
-    permissions_required = {'change'}
-    icon = 'calendar-end'
-
-    @classmethod
-    def applies(cls, obj):
-        return obj.is_active(timezone.now())
-
-
-class CareView(BaseObjectView):
+class AskingView(BaseObjectView):
     """A form on one object, whose page it ends on. `act(obj, data)` does it and says so, or is refused."""
 
     form_class: type[forms.Form] = ReasonForm
@@ -90,7 +36,7 @@ class CareView(BaseObjectView):
 
     def show(self, request, obj, form):
         context = {'object': obj, 'form': form, 'title': self.title, 'about': self.about(obj)}
-        return render(request, 'netbox_delinquency/care.html', context)
+        return render(request, 'netbox_delinquency/contract_action.html', context)
 
     def about(self, obj) -> str:
         return ''
@@ -111,7 +57,7 @@ class CareView(BaseObjectView):
 
 
 @register_model_view(Contract, 'trust_unlock', path='trust-unlock')
-class ContractTrustUnlockView(CareView):
+class ContractTrustUnlockView(AskingView):
     queryset = Contract.objects.all()
     form_class = UnlockForm
     permission = 'unlock'
@@ -129,7 +75,7 @@ class ContractTrustUnlockView(CareView):
 
 
 @register_model_view(Contract, 'review')
-class ContractReviewView(CareView):
+class ContractReviewView(AskingView):
     queryset = Contract.objects.all()
     form_class = forms.Form
     permission = 'review'
@@ -146,7 +92,7 @@ class ContractReviewView(CareView):
 
 
 @register_model_view(Hold, 'end')
-class HoldEndView(CareView):
+class HoldEndView(AskingView):
     queryset = Hold.objects.all()
     permission = 'change'
     title = _('End Hold')
