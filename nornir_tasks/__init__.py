@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from nornir_tasks.breaker import BreakerLimits
     from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, Mode, Outcome, Reading
     from nornir_tasks.errors import EnforcementError
-    from nornir_tasks.inventory import Point
     from nornir_tasks.journal import Journal, MemoryJournal, ReportingJournal
     from nornir_tasks.netbox import Line, NetBox, NetBoxJournal
     from nornir_tasks.netbox_inventory import NetBoxInventory
+    from nornir_tasks.points import Point
     from nornir_tasks.runner import RunResults, read_all, run_changes
     from nornir_tasks.tasks import enforce, read_lines
     from nornir_tasks.waves import Waves
@@ -28,7 +28,7 @@ _HOMES = {
     'breaker': ('BreakerLimits',),
     'change': ('AccessChange', 'AccessState', 'AccessTarget', 'ChangeResult', 'Mode', 'Outcome', 'Reading'),
     'errors': ('EnforcementError',),
-    'inventory': ('Point',),
+    'points': ('Point',),
     'journal': ('Journal', 'MemoryJournal', 'ReportingJournal'),
     'netbox': ('Line', 'NetBox', 'NetBoxJournal'),
     'netbox_inventory': ('NetBoxInventory',),

@@ -13,8 +13,8 @@ from rich.table import Table
 from nornir_tasks.drivers import Finding
 from nornir_tasks.drivers.base import lines_of
 from nornir_tasks.errors import ConfigurationError
-from nornir_tasks.inventory import Point
 from nornir_tasks.netbox import NetBox
+from nornir_tasks.points import Point
 from nornir_tasks.preparing import check_point, prepare_point
 from nornir_tasks.terminal import console, sentences
 

@@ -6,10 +6,8 @@ A Nornir host is an enforcement point, never a subscriber: lines are rows handed
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from importlib.metadata import entry_points
-from typing import Any
 
 from nornir.core import Nornir
 from nornir.core.configuration import Config
@@ -20,29 +18,9 @@ from nornir.core.state import GlobalState
 
 from nornir_tasks.drivers import available_drivers, get_driver
 from nornir_tasks.errors import ConfigurationError
+from nornir_tasks.points import Point
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """An enforcement point: where it is, what speaks to it, and how hard it may be pressed.
-
-    `credential` and `host_key` are a name and a public key (known_hosts form or `SHA256:…`), never a secret.
-    `timeout` is seconds for one answer; `batch_size` is rows sent between two journal entries, and so the most that are
-    in flight at a time; `rate_per_s` is rows a second over the run (`None`: as fast as it goes).
-    """
-
-    name: str
-    driver: str
-    address: str
-    port: int | None = None
-    credential: str = ''
-    host_key: str = ''
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    timeout: float = 10.0
-    batch_size: int = 100
-    rate_per_s: float | None = None
 
 
 def as_host(point: Point) -> Host:

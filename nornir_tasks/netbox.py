@@ -21,8 +21,8 @@ from urllib3.util import Retry
 from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, CpeValue, Reading, ValueSet
 from nornir_tasks.errors import ConfigurationError, EnforcementError
-from nornir_tasks.inventory import Point
 from nornir_tasks.journal import Claim
+from nornir_tasks.points import Point
 
 PAGE = 1000
 TIMEOUT = 30.0  # seconds without an answer

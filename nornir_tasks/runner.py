@@ -11,8 +11,9 @@ from nornir.plugins.runners import SerialRunner, ThreadedRunner
 
 from nornir_tasks.breaker import BreakerLimits
 from nornir_tasks.change import AccessChange, AccessTarget, ChangeResult, Reading
-from nornir_tasks.inventory import Point, nornir_for
+from nornir_tasks.inventory import nornir_for
 from nornir_tasks.journal import Journal, ReportingJournal
+from nornir_tasks.points import Point
 from nornir_tasks.tasks import enforce, read_lines
 from nornir_tasks.waves import Waves
 from nornir_tasks.waves_runner import WavesRunner

@@ -7,7 +7,7 @@ from netbox.models import PrimaryModel
 from netbox.models.features import JobsMixin
 
 from nornir_tasks.credentials import NAME as CREDENTIAL_NAME
-from nornir_tasks.inventory import Point
+from nornir_tasks.points import Point
 
 from ..choices import PointStatusChoices
 from .validation import validate_driver_parameters

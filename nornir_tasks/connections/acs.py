@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
-from nornir_tasks.connections.radius import point_of
 from nornir_tasks.credentials import Credential, get_credential
 from nornir_tasks.drivers.base import DriverParameters
 from nornir_tasks.errors import (
@@ -21,7 +20,7 @@ from nornir_tasks.errors import (
     LoginRefusedError,
     PointUnreachableError,
 )
-from nornir_tasks.inventory import Point
+from nornir_tasks.points import Point, point_of
 from tr069.acs.client import EmbeddedAcsClient
 from tr069.client import AcsClient
 from tr069.datamodel.profiles import load_directory

@@ -19,7 +19,7 @@ from nornir_tasks.drivers import get_driver
 from nornir_tasks.drivers.base import Driver, DriverParameters, Finding
 from nornir_tasks.drivers.console import ConsoleDriver
 from nornir_tasks.errors import ConfigurationError, EnforcementError
-from nornir_tasks.inventory import Point
+from nornir_tasks.points import Point
 
 
 class ConsoleParameters(DriverParameters):

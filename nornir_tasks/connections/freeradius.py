@@ -11,11 +11,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from nornir_tasks.connections.radius import DynamicAuthorization, point_of
+from nornir_tasks.connections.radius import DynamicAuthorization
 from nornir_tasks.credentials import Credential, get_credential
 from nornir_tasks.drivers.base import DriverParameters
 from nornir_tasks.errors import ConfigurationError, LoginRefusedError, PointUnreachableError
-from nornir_tasks.inventory import Point
+from nornir_tasks.points import Point, point_of
 
 DRIVERS = {'postgresql': 'postgresql+psycopg', 'mysql': 'mysql+pymysql'}
 REFUSED = {'28000', '28P01', 1044, 1045}  # SQLSTATE of PostgreSQL, error numbers of MySQL

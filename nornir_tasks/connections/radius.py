@@ -16,8 +16,7 @@ from nornir_tasks.change import AccessState, AccessTarget, Reading
 from nornir_tasks.connections.consoles import ConsoleParameters, Consoles
 from nornir_tasks.credentials import Credential, get_credential
 from nornir_tasks.drivers.base import DriverParameters
-from nornir_tasks.errors import ConfigurationError, CredentialMissingError, PointUnreachableError
-from nornir_tasks.inventory import Point
+from nornir_tasks.errors import CredentialMissingError, PointUnreachableError
 from nornir_tasks.radius.client import Answer, Nas, Request, Stop, exchange, never
 from nornir_tasks.radius.dialects import dialect_choices
 from nornir_tasks.radius.retransmission import Retransmission
@@ -149,14 +148,6 @@ class RadiusSession:
         self.authorization = DynamicAuthorization(credential)
         # By session key, what the NAS acknowledged where its word is taken.
         self.known: dict[str, AccessState] = {}
-
-
-def point_of(hostname: str | None, extras: Mapping[str, Any] | None) -> Point:
-    """The point that Nornir handed over. Raises `ConfigurationError`."""
-    point = (extras or {}).get('point')
-    if not isinstance(point, Point):
-        raise ConfigurationError(f'{hostname}: the host has no enforcement point in its connection options')
-    return point
 
 
 class RadiusConnection:

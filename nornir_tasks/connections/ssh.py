@@ -32,7 +32,7 @@ from nornir_tasks.errors import (
     PointTimeoutError,
     PointUnreachableError,
 )
-from nornir_tasks.inventory import Point
+from nornir_tasks.points import Point
 
 __all__ = (
     'ExecResult',

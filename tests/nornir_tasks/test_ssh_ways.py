@@ -19,7 +19,7 @@ from nornir_tasks.errors import (
     LoginRefusedError,
     PointUnreachableError,
 )
-from nornir_tasks.inventory import Point
+from nornir_tasks.points import Point
 from tests.simulators.fixtures import PROFILES
 from tests.simulators.openssh import make_key, openssh_server
 from tests.simulators.routeros import RouterConfig, simulation

@@ -16,8 +16,9 @@ from nornir.core.task import Result
 from nornir_tasks import tasks, waves_runner
 from nornir_tasks.breaker import BreakerLimits
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget
-from nornir_tasks.inventory import Point, as_inventory
+from nornir_tasks.inventory import as_inventory
 from nornir_tasks.journal import Claim, MemoryJournal, ReportingJournal
+from nornir_tasks.points import Point
 from nornir_tasks.runner import run_changes
 from nornir_tasks.waves import Waves
 from nornir_tasks.waves_runner import WavesRunner

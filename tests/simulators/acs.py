@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nornir_tasks.inventory import Point
+from nornir_tasks.points import Point
 from tests.simulators.cpe import Cpe
 from tests.simulators.genieacs import GenieAcs
 from tr069.acs.app import Acs
