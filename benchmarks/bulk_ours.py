@@ -9,10 +9,10 @@ from benchmarks.bulk_contender import PASSWORD, Job
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget
 from nornir_tasks.connections.ssh import SSHConnection  # noqa: F401 - loaded before the clock starts, as in a worker
 from nornir_tasks.drivers import get_driver
-from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.engine.journal import MemoryJournal
+from nornir_tasks.engine.waves import Waves
 from nornir_tasks.points import Point
 from nornir_tasks.runner import run_changes
-from nornir_tasks.waves import Waves
 
 STATES = {
     'normal': AccessState.normal(),

@@ -12,29 +12,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nornir_tasks.breaker import BreakerLimits
     from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, Mode, Outcome, Reading
+    from nornir_tasks.engine.breaker import BreakerLimits
+    from nornir_tasks.engine.journal import Journal, MemoryJournal, ReportingJournal
+    from nornir_tasks.engine.tasks import enforce, read_lines
+    from nornir_tasks.engine.waves import Waves
     from nornir_tasks.errors import EnforcementError
-    from nornir_tasks.journal import Journal, MemoryJournal, ReportingJournal
     from nornir_tasks.netbox import Line, NetBox, NetBoxJournal
     from nornir_tasks.netbox_inventory import NetBoxInventory
     from nornir_tasks.points import Point
     from nornir_tasks.runner import RunResults, read_all, run_changes
-    from nornir_tasks.tasks import enforce, read_lines
-    from nornir_tasks.waves import Waves
     from nornir_tasks.waves_runner import WavesRunner
 
 _HOMES = {
-    'breaker': ('BreakerLimits',),
+    'engine.breaker': ('BreakerLimits',),
     'change': ('AccessChange', 'AccessState', 'AccessTarget', 'ChangeResult', 'Mode', 'Outcome', 'Reading'),
     'errors': ('EnforcementError',),
     'points': ('Point',),
-    'journal': ('Journal', 'MemoryJournal', 'ReportingJournal'),
+    'engine.journal': ('Journal', 'MemoryJournal', 'ReportingJournal'),
     'netbox': ('Line', 'NetBox', 'NetBoxJournal'),
     'netbox_inventory': ('NetBoxInventory',),
     'runner': ('RunResults', 'read_all', 'run_changes'),
-    'tasks': ('enforce', 'read_lines'),
-    'waves': ('Waves',),
+    'engine.tasks': ('enforce', 'read_lines'),
+    'engine.waves': ('Waves',),
     'waves_runner': ('WavesRunner',),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

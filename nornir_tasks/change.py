@@ -273,7 +273,7 @@ class AccessChange(Generic[State]):
     """One row of a plan.
 
     `key` is its idempotency key; `exact`, when set, is the `Reading.detail` to return to. `wave` counts from 1
-    (`nornir_tasks.waves`); 0 is a row outside of all waves, such as one that gives access back.
+    (`nornir_tasks.engine.waves`); 0 is a row outside of all waves, such as one that gives access back.
     A row of a profile run desires a `ValueSet`: all of the target's `values`, or (as they were before) none of them.
     """
 

@@ -11,10 +11,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from nornir_tasks.breaker import BreakerLimits
 from nornir_tasks.change import AccessTarget, ChangeResult, Outcome
 from nornir_tasks.cli_progress import Counting, RunBar, cancelled_by_ctrl_c
-from nornir_tasks.journal import Journal, MemoryJournal, ReportingJournal
+from nornir_tasks.engine.breaker import BreakerLimits
+from nornir_tasks.engine.journal import Journal, MemoryJournal, ReportingJournal
 from nornir_tasks.netbox import NetBox, NetBoxJournal
 from nornir_tasks.runner import RunResults, run_changes
 from nornir_tasks.terminal import console, sentences

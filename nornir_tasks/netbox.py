@@ -18,10 +18,10 @@ from pynetbox.core.query import AllocationError, ContentError, Request, RequestE
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, CpeValue, Reading, ValueSet
+from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.journal import Claim
 from nornir_tasks.errors import ConfigurationError, EnforcementError
-from nornir_tasks.journal import Claim
 from nornir_tasks.points import Point
 
 PAGE = 1000
@@ -183,7 +183,7 @@ class NetBox:
 
 
 class NetBoxJournal:
-    """`nornir_tasks.journal.Journal`, kept in NetBox over REST. The run must have been begun."""
+    """`nornir_tasks.engine.journal.Journal`, kept in NetBox over REST. The run must have been begun."""
 
     def __init__(self, netbox: NetBox, run: int) -> None:
         self.netbox = netbox

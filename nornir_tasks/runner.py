@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from nornir.core.plugins.runners import RunnerPlugin
 from nornir.plugins.runners import SerialRunner, ThreadedRunner
 
-from nornir_tasks.breaker import BreakerLimits
 from nornir_tasks.change import AccessChange, AccessTarget, ChangeResult, Reading
+from nornir_tasks.engine.breaker import BreakerLimits
+from nornir_tasks.engine.journal import Journal, ReportingJournal
+from nornir_tasks.engine.tasks import enforce, read_lines
+from nornir_tasks.engine.waves import Waves
 from nornir_tasks.inventory import nornir_for
-from nornir_tasks.journal import Journal, ReportingJournal
 from nornir_tasks.points import Point
-from nornir_tasks.tasks import enforce, read_lines
-from nornir_tasks.waves import Waves
 from nornir_tasks.waves_runner import WavesRunner
 
 logger = logging.getLogger(__name__)

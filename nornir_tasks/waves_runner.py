@@ -1,7 +1,7 @@
 """Nornir's runner plugin `waves`: a few first, then more, and a stop by itself when it goes wrong.
 
 `InitNornir(runner={"plugin": "waves", "options": {"waves": "1, 10%, rest", "soak_s": 60}})`. A task that takes
-`changes` (rows by host name, as `nornir_tasks.tasks.enforce` does) is run in waves over its rows; any other in waves
+`changes` (rows by host name, as `nornir_tasks.engine.tasks.enforce` does) is run in waves over its rows; any other in waves
 over hosts.
 """
 
@@ -20,12 +20,12 @@ from nornir.core.inventory import Host
 from nornir.core.processor import Processors
 from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 
-from nornir_tasks.breaker import BreakerLimits, Tally, verdict
 from nornir_tasks.change import AccessChange
-from nornir_tasks.stopping import Stop
-from nornir_tasks.tasks import watch_point
-from nornir_tasks.watch import Watch
-from nornir_tasks.waves import Waves, assign_waves
+from nornir_tasks.engine.breaker import BreakerLimits, Tally, verdict
+from nornir_tasks.engine.breaker_journal import Watch
+from nornir_tasks.engine.cancellation import Stop
+from nornir_tasks.engine.tasks import watch_point
+from nornir_tasks.engine.waves import Waves, assign_waves
 
 logger = logging.getLogger(__name__)
 

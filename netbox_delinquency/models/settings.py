@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
 
-from nornir_tasks.waves import Waves
+from nornir_tasks.engine.waves import Waves
 
 from .lifecycle import LifecycleModel
 

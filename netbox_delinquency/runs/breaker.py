@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Count, Q
 
-from nornir_tasks.breaker import WRONG, BreakerLimits, PointHealth, Tally, Vitals, verdict
+from nornir_tasks.engine.breaker import WRONG, BreakerLimits, PointHealth, Tally, Vitals, verdict
 
 from ..choices import OutcomeChoices
 from ..models import EnforcementChange, EnforcementRun, EnforcementSettings

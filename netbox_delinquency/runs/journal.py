@@ -11,9 +11,9 @@ from django.db import Error, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
-from nornir_tasks.journal import Claim
+from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.journal import Claim
 
 from ..choices import LineChannelChoices, RunStatusChoices
 from ..errors import DelinquencyError, RunRefusedError
@@ -73,7 +73,7 @@ def _guarded[**P, R](method: Callable[P, R]) -> Callable[P, R]:
 
 
 class DatabaseJournal(RowByRow):
-    """`nornir_tasks.journal.Journal` for one run. Change keys are the primary keys of its rows.
+    """`nornir_tasks.engine.journal.Journal` for one run. Change keys are the primary keys of its rows.
 
     A runbook gives its `executor`, and is refused once somebody else has taken the run over. A worker gives none: it
     holds its points by `lanes.hold_point`. Every call is one transaction, and may come twice.

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from nornir_tasks.change import AccessState
-from nornir_tasks.waves import Waves, assign_waves
+from nornir_tasks.engine.waves import Waves, assign_waves
 
 from ..choices import (
     AccessModeChoices,

@@ -1,6 +1,6 @@
 """What every driver is: a reader and a writer of many lines on one enforcement point.
 
-The engine (`nornir_tasks.tasks`) owns the order read → compare → apply → read back, batches, the journal and the
+The engine (`nornir_tasks.engine.tasks`) owns the order read → compare → apply → read back, batches, the journal and the
 judgement of outcomes; a driver only knows how its kind of box is read and written.
 """
 

@@ -48,7 +48,7 @@ def main() -> None:
     from django.core.management import call_command
 
     from netbox_delinquency.runs.journal import DatabaseJournal
-    from nornir_tasks.tasks import PointWork
+    from nornir_tasks.engine.tasks import PointWork
 
     dies(DatabaseJournal, 'claim', after='claimed')
     dies(DatabaseJournal, 'sending', after='journaled')

@@ -18,8 +18,8 @@ from nornir_tasks.connections.ssh import SSHSession
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers import linux_tc as tc
 from nornir_tasks.drivers.linux import LinuxDriver
-from nornir_tasks.journal import MemoryJournal
-from nornir_tasks.tasks import PointWork
+from nornir_tasks.engine.journal import MemoryJournal
+from nornir_tasks.engine.tasks import PointWork
 
 reason = Lab.available()
 pytestmark = [pytest.mark.root, pytest.mark.skipif(bool(reason), reason=reason)]

@@ -7,11 +7,11 @@ import pytest
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, CpeValue, Outcome, ValueSet
 from nornir_tasks.connections.acs import AcsConnection, AcsParameters, is_in_the_clear, url_of
 from nornir_tasks.cpes import list_cpes, look_at
+from nornir_tasks.engine.journal import MemoryJournal
+from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.errors import ConfigurationError, CredentialMissingError, EnforcementError
-from nornir_tasks.journal import MemoryJournal
 from nornir_tasks.points import Point
 from nornir_tasks.preparing import check_point
-from nornir_tasks.tasks import PointWork
 from tests.simulators.acs import ENVIRONMENT, embedded_acs, genie_acs
 from tests.simulators.cpe import Cpe
 from tests.simulators.cpe_trees import INTERNET_098

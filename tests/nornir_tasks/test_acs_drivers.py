@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, CpeValue, Outcome, ValueSet
 from nornir_tasks.drivers.acs_embedded import EmbeddedAcsDriver
-from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.runner import read_all, run_changes
 from tests.simulators.acs import ENVIRONMENT, embedded_acs, genie_acs
 from tests.simulators.cpe import Cpe

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nornir_tasks.breaker import BreakerLimits, PointHealth, Tally, Vitals, may_have_ended, verdict
 from nornir_tasks.change import AccessState, ChangeResult, Outcome, Reading
+from nornir_tasks.engine.breaker import BreakerLimits, PointHealth, Tally, Vitals, may_have_ended, verdict
 
 LIMITS = BreakerLimits(max_failed_percent=10, max_latency_factor=5)
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()

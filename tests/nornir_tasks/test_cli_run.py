@@ -5,8 +5,8 @@ import signal
 import threading
 import time
 
-from nornir_tasks import tasks
 from nornir_tasks.change import AccessState
+from nornir_tasks.engine import tasks
 from nornir_tasks.netbox import NetBox
 from tests.simulators.fixtures import THROTTLED
 

@@ -19,9 +19,9 @@ from nornir_tasks.drivers.console_session import NotSentError, Session, check_us
 from nornir_tasks.drivers.huawei_vrp import HuaweiVRPDriver
 from nornir_tasks.drivers.junos import JunosDriver
 from nornir_tasks.drivers.nokia_sros import NokiaSROSDriver
+from nornir_tasks.engine.journal import MemoryJournal
+from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.errors import LoginRefusedError, PointTimeoutError
-from nornir_tasks.journal import MemoryJournal
-from nornir_tasks.tasks import PointWork
 from tests.simulators.console import console_box
 from tests.simulators.iosxr import IOSXRTerminal
 from tests.simulators.junos import JunosTerminal

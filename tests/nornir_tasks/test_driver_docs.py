@@ -12,9 +12,9 @@ from nornir_tasks.connections.ssh import SSHSession
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers import available_drivers, get_driver
 from nornir_tasks.drivers.support import COLUMNS, own_drivers, support_table
-from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.engine.journal import MemoryJournal
+from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.radius.dialects import dialects
-from nornir_tasks.tasks import PointWork
 from tests.simulators.openssh import openssh_server
 
 DOCS = Path(__file__).parents[2] / 'docs' / 'drivers'

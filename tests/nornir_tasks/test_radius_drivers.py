@@ -10,9 +10,9 @@ from nornir_tasks.connections.radius import RadiusSession
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.radius import RadiusDriver
 from nornir_tasks.drivers.radius_coa import RadiusCoADriver
-from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.engine.journal import MemoryJournal
+from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.radius.sessions import send_work
-from nornir_tasks.tasks import PointWork
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, freeradius_server, missing
 from tests.simulators.radius_sql import postgres_database, target
@@ -102,7 +102,7 @@ def test_an_offline_line_is_stored_and_nothing_is_sent(db, box):
 
 def test_a_session_that_only_accounting_still_knows_is_offline(db, box, monkeypatch):
     """Its Stop was lost: the NAS says 503, and the stored policy is right."""
-    monkeypatch.setattr('nornir_tasks.tasks.SETTLE_SECONDS', 0.3)
+    monkeypatch.setattr('nornir_tasks.engine.tasks.SETTLE_SECONDS', 0.3)
     box.lines['ana'].session_id = ''
     assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': (Outcome.OFFLINE, '')}
     assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': (Outcome.NOOP, '')}

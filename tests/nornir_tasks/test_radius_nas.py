@@ -9,9 +9,9 @@ from nornir_tasks.connections.radius import RadiusSession
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.radius import RadiusDriver
 from nornir_tasks.drivers.radius_coa import RadiusCoADriver
-from nornir_tasks.journal import MemoryJournal
+from nornir_tasks.engine.journal import MemoryJournal
+from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.radius.dialects import dialects
-from nornir_tasks.tasks import PointWork
 from tests.simulators.console import Box, Session
 from tests.simulators.dialects import PROVIDERS, SLOW, STATES, provider_network
 from tests.simulators.freeradius import SECRET, freeradius_server, missing

@@ -8,9 +8,9 @@ from nornir_tasks.change import AccessChange, AccessState, Outcome
 from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSession
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.freeradius_sql import FreeRADIUSDriver
+from nornir_tasks.engine.journal import MemoryJournal
+from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.errors import LoginRefusedError, PointUnreachableError
-from nornir_tasks.journal import MemoryJournal
-from nornir_tasks.tasks import PointWork
 from tests.simulators.freeradius import missing
 from tests.simulators.radius_sql import mariadb_database, mariadb_missing, postgres_database, target
 

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from nornir_tasks import tasks
-from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Outcome
-from nornir_tasks.journal import Claim, MemoryJournal
-from nornir_tasks.stopping import Stop
-from nornir_tasks.tasks import PointWork
+from nornir_tasks.engine import tasks
+from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.cancellation import Stop
+from nornir_tasks.engine.journal import Claim, MemoryJournal
+from nornir_tasks.engine.tasks import PointWork
 from tests.simulators.memory import MemoryPoint
 
 BLOCKED, NORMAL = AccessState.blocked(), AccessState.normal()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nornir_tasks.waves import Size, Waves, assign_waves
+from nornir_tasks.engine.waves import Size, Waves, assign_waves
 
 sizes = st.one_of(
     st.builds(Size, rows=st.integers(1, 50)),

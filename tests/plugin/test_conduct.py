@@ -31,7 +31,7 @@ from netbox_delinquency.runs.locks import ENFORCE, LOCK_CLASSES, RESTORE, hold_p
 from netbox_delinquency.runs.plan import make_run, plan_row, plan_runs, unplanned_lines
 from netbox_delinquency.runs.progress import progress
 from netbox_delinquency.runs.worker import watch_points, work_point
-from nornir_tasks.breaker import Vitals
+from nornir_tasks.engine.breaker import Vitals
 from nornir_tasks.change import AccessState, Reading
 from tests.simulators.memory import MemoryPoint
 
@@ -78,7 +78,7 @@ class ConductTestCase(TestCase):
         for line in self.lines.values():
             self.box[line.bras.name].add(line.username)
         patcher = mock.patch(
-            'nornir_tasks.tasks.open_driver', side_effect=lambda task: self.box[task.host.name].driver()
+            'nornir_tasks.engine.tasks.open_driver', side_effect=lambda task: self.box[task.host.name].driver()
         )
         patcher.start()
         self.addCleanup(patcher.stop)
@@ -310,7 +310,7 @@ class ConductTestCase(TestCase):
         run = self.begun()
         conduct(run.pk, self.now)
         self.box['bras-1'].after_row = lambda name: self.set(stopped=True, stop_reason='storm')
-        with mock.patch('nornir_tasks.tasks.ASK_SECONDS', 0):
+        with mock.patch('nornir_tasks.engine.tasks.ASK_SECONDS', 0):
             work_point(run.pk, self.points[0].pk)
         self.assertEqual(self.blocked(), {'a'})
         rows = run.changes.filter(point=self.points[0]).order_by('line_id')

@@ -24,8 +24,8 @@ from netbox_delinquency.runs.journal import DatabaseJournal
 from netbox_delinquency.runs.lifecycle import DEAD_AFTER, begin_run, cancel_run, is_abandoned
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from nornir_tasks.change import AccessState, Outcome
+from nornir_tasks.engine.journal import Claim
 from nornir_tasks.errors import PointTimeoutError
-from nornir_tasks.journal import Claim
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
@@ -64,7 +64,7 @@ class EnforcementTestCase(TestCase):
         self.point = MemoryPoint()
         for line in self.lines:
             self.point.add(line.username)
-        patcher = mock.patch('nornir_tasks.tasks.open_driver', side_effect=lambda task: self.point.driver())
+        patcher = mock.patch('nornir_tasks.engine.tasks.open_driver', side_effect=lambda task: self.point.driver())
         patcher.start()
         self.addCleanup(patcher.stop)
 
@@ -375,7 +375,10 @@ class EnforcementTestCase(TestCase):
 
         # The worker dies with the second batch journaled as sent, and half of it applied.
         self.point.before_apply = kill
-        with mock.patch('nornir_tasks.tasks.PointWork._close', autospec=True) as close, self.assertRaises(Killed):
+        with (
+            mock.patch('nornir_tasks.engine.tasks.PointWork._close', autospec=True) as close,
+            self.assertRaises(Killed),
+        ):
             original = type(self)._close_unless_dead
             close.side_effect = original
             execute_run(run.pk)

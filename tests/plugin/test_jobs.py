@@ -48,7 +48,7 @@ class JobsTestCase(TestCase):
         patcher = mock.patch('netbox_delinquency.jobs.recovery.ensure_system_jobs', return_value=[])
         patcher.start()
         self.addCleanup(patcher.stop)
-        for target in ('nornir_tasks.tasks.open_driver', 'netbox_delinquency.jobs.runs.WorkPoint.enqueue'):
+        for target in ('nornir_tasks.engine.tasks.open_driver', 'netbox_delinquency.jobs.runs.WorkPoint.enqueue'):
             patcher = mock.patch(target)
             setattr(self, target.rsplit('.', 1)[1], patcher.start())
             self.addCleanup(patcher.stop)
@@ -169,7 +169,7 @@ class JobsTestCase(TestCase):
         self.enqueue.reset_mock()
         busy, other = runs
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
-        with held, mock.patch('nornir_tasks.tasks.BUSY_PAUSE', 1.0):
+        with held, mock.patch('nornir_tasks.engine.tasks.BUSY_PAUSE', 1.0):
             started = datetime.now(tz=UTC)
             self.work(WorkPoint, run=busy.pk, point=self.lines[0].bras_id)
         self.assertLess(datetime.now(tz=UTC) - started, timedelta(seconds=10))

@@ -51,7 +51,7 @@ class ReconcileTestCase(TestCase):
         self.box = MemoryPoint()
         for line in self.lines:
             self.box.add(line.username)
-        patcher = mock.patch('nornir_tasks.tasks.open_driver', side_effect=lambda task: self.box.driver())
+        patcher = mock.patch('nornir_tasks.engine.tasks.open_driver', side_effect=lambda task: self.box.driver())
         patcher.start()
         self.addCleanup(patcher.stop)
 

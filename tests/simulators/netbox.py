@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from nornir_tasks.change import AccessState, Outcome, Reading
-from nornir_tasks.waves import Waves, assign_waves
+from nornir_tasks.engine.waves import Waves, assign_waves
 
 BASE = '/api/plugins/delinquency/'
 NORMAL = AccessState.normal().as_dict()

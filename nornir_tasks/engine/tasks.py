@@ -13,13 +13,14 @@ from types import MappingProxyType
 
 from nornir.core.task import Result, Task
 
-from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, AccessTarget, ChangeResult, Outcome, Reading, Reply, judge
 from nornir_tasks.drivers import Driver, get_driver
+from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.cancellation import Stop
+from nornir_tasks.engine.journal import Journal
+from nornir_tasks.engine.rate_limit import Pace
 from nornir_tasks.errors import EnforcementError
-from nornir_tasks.journal import Journal
 from nornir_tasks.points import Point
-from nornir_tasks.stopping import Pace, Stop
 
 SETTLE_SECONDS = 5.0  # how long a session that we dropped may take to come back before it counts as offline
 SETTLE_PAUSE = 0.25

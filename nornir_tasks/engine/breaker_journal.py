@@ -6,14 +6,14 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from nornir_tasks.breaker import BreakerLimits, PointHealth, Tally, Vitals, may_have_ended, verdict
 from nornir_tasks.change import AccessChange, ChangeResult, Reading
-from nornir_tasks.journal import Claim, Journal
-from nornir_tasks.stopping import Stop
+from nornir_tasks.engine.breaker import BreakerLimits, PointHealth, Tally, Vitals, may_have_ended, verdict
+from nornir_tasks.engine.cancellation import Stop
+from nornir_tasks.engine.journal import Claim, Journal
 
 
 class Watch:
-    """`nornir_tasks.journal.Journal`: passes everything on to another one, and judges the run by it.
+    """`nornir_tasks.engine.journal.Journal`: passes everything on to another one, and judges the run by it.
 
     `changes` are all rows of the run, by point name, with their waves. Without `limits` nothing is judged.
     """

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nornir_tasks.breaker import Vitals
 from nornir_tasks.change import AccessChange, ChangeResult, Reading
+from nornir_tasks.engine.breaker import Vitals
 
 logger = logging.getLogger(__name__)
 
