@@ -1,8 +1,8 @@
 """Nornir's runner plugin `waves`: a few first, then more, and a stop by itself when it goes wrong.
 
 `InitNornir(runner={"plugin": "waves", "options": {"waves": "1, 10%, rest", "soak_s": 60}})`. A task that takes
-`changes` (rows by host name, as `nornir_tasks.engine.tasks.enforce` does) is run in waves over its rows; any other in waves
-over hosts.
+`changes` (rows by host name, as `nornir_tasks.engine.tasks.enforce` does) is run in waves over its rows; any other in
+waves over hosts.
 """
 
 from __future__ import annotations

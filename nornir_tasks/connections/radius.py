@@ -17,6 +17,7 @@ from nornir_tasks.connections.consoles import ConsoleParameters, Consoles
 from nornir_tasks.credentials import Credential, get_credential
 from nornir_tasks.drivers.base import DriverParameters
 from nornir_tasks.errors import CredentialMissingError, PointUnreachableError
+from nornir_tasks.points import point_of
 from nornir_tasks.radius.client import Answer, Nas, Request, Stop, exchange, never
 from nornir_tasks.radius.dialects import dialect_choices
 from nornir_tasks.radius.retransmission import Retransmission
