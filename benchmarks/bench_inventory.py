@@ -134,7 +134,7 @@ def _plugin(what: str) -> Any:
     if what in PEER:
         from nornir_netbox.plugins.inventory.netbox import NetBoxInventory2
 
-        from nornir_tasks.netbox_inventory import DEVICES
+        from nornir_tasks.inventory.netbox_inventory import DEVICES
 
         tuning = {
             'peer without context': {'exclude': 'config_context'},
@@ -146,7 +146,7 @@ def _plugin(what: str) -> Any:
             filter_parameters={'status': 'active'} | tuning,
             use_platform_slug=True,
         )
-    from nornir_tasks.netbox_inventory import NetBoxInventory
+    from nornir_tasks.inventory.netbox_inventory import NetBoxInventory
 
     options = {
         'ours': {'of': 'devices'},

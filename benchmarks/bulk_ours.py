@@ -12,7 +12,7 @@ from nornir_tasks.drivers import get_driver
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.waves import Waves
 from nornir_tasks.points import Point
-from nornir_tasks.runner import run_changes
+from nornir_tasks.run import run_changes
 
 STATES = {
     'normal': AccessState.normal(),

@@ -5,7 +5,7 @@ from django.core.exceptions import ImproperlyConfigured
 from netbox.plugins import PluginConfig
 
 from netbox_delinquency.settings import parse_settings
-from nornir_tasks.inventory import preload
+from nornir_tasks.inventory.hosts import preload
 from tr069 import __version__
 
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from nornir_tasks.engine.tasks import enforce, read_lines
     from nornir_tasks.engine.waves import Waves
     from nornir_tasks.errors import EnforcementError
+    from nornir_tasks.inventory.netbox_inventory import NetBoxInventory
     from nornir_tasks.netbox import Line, NetBox, NetBoxJournal
-    from nornir_tasks.netbox_inventory import NetBoxInventory
     from nornir_tasks.points import Point
-    from nornir_tasks.runner import RunResults, read_all, run_changes
-    from nornir_tasks.waves_runner import WavesRunner
+    from nornir_tasks.run import RunResults, read_all, run_changes
+    from nornir_tasks.runners.waves import WavesRunner
 
 _HOMES = {
     'engine.breaker': ('BreakerLimits',),
@@ -31,11 +31,11 @@ _HOMES = {
     'points': ('Point',),
     'engine.journal': ('Journal', 'MemoryJournal', 'ReportingJournal'),
     'netbox': ('Line', 'NetBox', 'NetBoxJournal'),
-    'netbox_inventory': ('NetBoxInventory',),
-    'runner': ('RunResults', 'read_all', 'run_changes'),
+    'inventory.netbox_inventory': ('NetBoxInventory',),
+    'run': ('RunResults', 'read_all', 'run_changes'),
     'engine.tasks': ('enforce', 'read_lines'),
     'engine.waves': ('Waves',),
-    'waves_runner': ('WavesRunner',),
+    'runners.waves': ('WavesRunner',),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

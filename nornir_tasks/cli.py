@@ -16,7 +16,7 @@ from nornir_tasks.change import AccessTarget, Reading
 from nornir_tasks.cli_point import app as point_app
 from nornir_tasks.cli_run import Bras, Filters, Parallel, chosen, name_of, register
 from nornir_tasks.netbox import Line, NetBox
-from nornir_tasks.runner import read_all
+from nornir_tasks.run import read_all
 from nornir_tasks.terminal import console, sentences
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)

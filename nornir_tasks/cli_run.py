@@ -16,7 +16,7 @@ from nornir_tasks.cli_progress import Counting, RunBar, cancelled_by_ctrl_c
 from nornir_tasks.engine.breaker import BreakerLimits
 from nornir_tasks.engine.journal import Journal, MemoryJournal, ReportingJournal
 from nornir_tasks.netbox import NetBox, NetBoxJournal
-from nornir_tasks.runner import RunResults, run_changes
+from nornir_tasks.run import RunResults, run_changes
 from nornir_tasks.terminal import console, sentences
 
 POLL_SECONDS = 1.0

@@ -10,8 +10,8 @@ from typing import Any
 from nornir_tasks.change import CpeValue
 from nornir_tasks.drivers.acs import AcsDriver
 from nornir_tasks.errors import ConfigurationError, EnforcementError
+from nornir_tasks.point_check import connected
 from nornir_tasks.points import Point
-from nornir_tasks.preparing import connected
 from tr069 import guard
 from tr069.client import EVERY_DEVICE, CpeInfo, DeviceQuery
 from tr069.cwmp.messages import ParameterValue

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from nornir_tasks.breaker import Vitals
+from nornir_tasks.engine.breaker import Vitals
 from nornir_tasks.change import ChangeResult, Outcome
 
 from ..choices import RunStatusChoices

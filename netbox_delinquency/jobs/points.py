@@ -13,7 +13,7 @@ from netbox.jobs import JobRunner
 from nornir_tasks.cpes import list_cpes, look_at
 from nornir_tasks.drivers.base import lines_of
 from nornir_tasks.errors import EnforcementError
-from nornir_tasks.preparing import check_point
+from nornir_tasks.point_check import check_point
 
 from ..cpe.matching import learn_cpes
 from ..errors import RunRefusedError

@@ -18,7 +18,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from nornir_tasks.change import AccessState, Reading
-from nornir_tasks.runner import read_all
+from nornir_tasks.run import read_all
 
 from ..choices import AccessModeChoices, LineChannelChoices, LineStatusChoices, PointStatusChoices, RunStatusChoices
 from ..errors import RunRefusedError

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from django.db import DataError, IntegrityError
 
-from nornir_tasks.breaker import Vitals
+from nornir_tasks.engine.breaker import Vitals
 from nornir_tasks.change import ChangeResult, Outcome, Reading
 
 __all__ = ('DATA_ERRORS', 'RowByRow')

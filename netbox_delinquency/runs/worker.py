@@ -16,8 +16,8 @@ from nornir.plugins.runners import SerialRunner, ThreadedRunner
 from nornir_tasks.change import AccessChange, ChangeResult, Outcome, Reading, Reply, judge
 from nornir_tasks.engine.journal import MemoryJournal, ReportingJournal
 from nornir_tasks.engine.tasks import enforce, watch_point
-from nornir_tasks.inventory import nornir_for
-from nornir_tasks.runner import read_all
+from nornir_tasks.inventory.hosts import nornir_for
+from nornir_tasks.run import read_all
 
 from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint

@@ -10,8 +10,8 @@ from nornir_tasks.cpes import list_cpes, look_at
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.errors import ConfigurationError, CredentialMissingError, EnforcementError
+from nornir_tasks.point_check import check_point
 from nornir_tasks.points import Point
-from nornir_tasks.preparing import check_point
 from tests.simulators.acs import ENVIRONMENT, embedded_acs, genie_acs
 from tests.simulators.cpe import Cpe
 from tests.simulators.cpe_trees import INTERNET_098

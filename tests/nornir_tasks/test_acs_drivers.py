@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, CpeValue, Outcome, ValueSet
 from nornir_tasks.drivers.acs_embedded import EmbeddedAcsDriver
 from nornir_tasks.engine.journal import MemoryJournal
-from nornir_tasks.runner import read_all, run_changes
+from nornir_tasks.run import read_all, run_changes
 from tests.simulators.acs import ENVIRONMENT, embedded_acs, genie_acs
 from tests.simulators.cpe import Cpe
 from tests.simulators.cpe_trees import IGD, INTERNET_098

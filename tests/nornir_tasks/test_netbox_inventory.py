@@ -7,8 +7,8 @@ import pytest
 from nornir import InitNornir
 
 from nornir_tasks.errors import ConfigurationError
+from nornir_tasks.inventory.netbox_inventory import NetBoxInventory
 from nornir_tasks.netbox import NetBoxError
-from nornir_tasks.netbox_inventory import NetBoxInventory
 from tests.simulators.netbox import TOKEN, netbox
 
 

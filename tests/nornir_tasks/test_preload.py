@@ -9,9 +9,9 @@ def test_what_is_preloaded_need_not_be_imported_by_a_forked_job():
     code = (
         'import sys\n'
         'from nornir.plugins.runners import SerialRunner\n'
-        'from nornir_tasks.inventory import nornir_for, preload\n'
+        'from nornir_tasks.inventory.hosts import nornir_for, preload\n'
         'from nornir_tasks.points import Point\n'
-        'import nornir_tasks.runner\n'
+        'import nornir_tasks.run\n'
         'preload()\n'
         'known = set(sys.modules)\n'
         'for driver in ("routeros", "linux", "radius"):\n'

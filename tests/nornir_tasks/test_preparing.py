@@ -13,8 +13,8 @@ from nornir_tasks import cli_point, terminal
 from nornir_tasks.change import AccessState
 from nornir_tasks.cli import app
 from nornir_tasks.drivers.routeros_check import parse_clock
+from nornir_tasks.point_check import check_point, prepare_point
 from nornir_tasks.points import Point
-from nornir_tasks.preparing import check_point, prepare_point
 from tests.simulators.console import console_box
 from tests.simulators.fixtures import PROFILES, Bench
 from tests.simulators.junos import JunosTerminal

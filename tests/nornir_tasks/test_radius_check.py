@@ -12,8 +12,8 @@ from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.freeradius_sql import FreeRADIUSDriver
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
+from nornir_tasks.point_check import check_point
 from nornir_tasks.points import Point
-from nornir_tasks.preparing import check_point
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, free_udp_port, freeradius_nas, missing
 from tests.simulators.radius_sql import postgres_database, target

@@ -59,7 +59,7 @@ def test_bulk_throttle(world):
 
 
 def test_bulk_throttle_from_python(world, monkeypatch):
-    monkeypatch.setattr('nornir_tasks.waves_runner.WavesRunner._soak', lambda *args: None)  # a minute between waves
+    monkeypatch.setattr('nornir_tasks.runners.waves.WavesRunner._soak', lambda *args: None)  # a minute between waves
     world.netbox.want(THROTTLED)
     page = Page(world, 'bulk_throttle.md')
     page.run('python')

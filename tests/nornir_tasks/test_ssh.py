@@ -29,7 +29,7 @@ from nornir_tasks.errors import (
     PointTimeoutError,
     PointUnreachableError,
 )
-from nornir_tasks.inventory import nornir_for
+from nornir_tasks.inventory.hosts import nornir_for
 from nornir_tasks.points import Point
 from tests.simulators.fixtures import PROFILES, open_session
 from tests.simulators.openssh import make_key, openssh_server

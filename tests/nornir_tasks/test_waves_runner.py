@@ -13,16 +13,16 @@ from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.core.state import GlobalState
 from nornir.core.task import Result
 
-from nornir_tasks import waves_runner
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget
 from nornir_tasks.engine import tasks
 from nornir_tasks.engine.breaker import BreakerLimits
 from nornir_tasks.engine.journal import Claim, MemoryJournal, ReportingJournal
 from nornir_tasks.engine.waves import Waves
-from nornir_tasks.inventory import as_inventory
+from nornir_tasks.inventory.hosts import as_inventory
 from nornir_tasks.points import Point
-from nornir_tasks.runner import run_changes
-from nornir_tasks.waves_runner import WavesRunner
+from nornir_tasks.run import run_changes
+from nornir_tasks.runners import waves as waves_runner
+from nornir_tasks.runners.waves import WavesRunner
 from tests.simulators.memory import MemoryPoint
 
 BLOCKED, NORMAL = AccessState.blocked(), AccessState.normal()

@@ -124,7 +124,7 @@ class ReadingTest(ReconcileTestCase):
 
     @property
     def read_all(self):
-        from nornir_tasks.runner import read_all
+        from nornir_tasks.run import read_all
 
         return read_all
 

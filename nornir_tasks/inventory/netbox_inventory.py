@@ -18,7 +18,7 @@ from typing import Any
 from nornir.core.inventory import Defaults, Group, Groups, Host, Hosts, Inventory, ParentGroups
 
 from nornir_tasks.errors import ConfigurationError
-from nornir_tasks.inventory import as_inventory
+from nornir_tasks.inventory.hosts import as_inventory
 from nornir_tasks.netbox import NetBox, as_point
 
 # What is asked for, by what hosts are: where in NetBox's API, and the fields.

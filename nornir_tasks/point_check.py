@@ -23,7 +23,7 @@ from nornir_tasks.errors import (
     HostKeyRefusedError,
     LoginRefusedError,
 )
-from nornir_tasks.inventory import nornir_for
+from nornir_tasks.inventory.hosts import nornir_for
 from nornir_tasks.points import Point
 
 # The first that fits names what is wrong; what comes before it in this order was good.

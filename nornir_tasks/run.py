@@ -14,9 +14,9 @@ from nornir_tasks.engine.breaker import BreakerLimits
 from nornir_tasks.engine.journal import Journal, ReportingJournal
 from nornir_tasks.engine.tasks import enforce, read_lines
 from nornir_tasks.engine.waves import Waves
-from nornir_tasks.inventory import nornir_for
+from nornir_tasks.inventory.hosts import nornir_for
 from nornir_tasks.points import Point
-from nornir_tasks.waves_runner import WavesRunner
+from nornir_tasks.runners.waves import WavesRunner
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Enforcement points as a Nornir inventory."""
