@@ -1,6 +1,7 @@
 import pytest
 
-from nornir_tasks import cli_run, terminal
+from nornir_tasks.cli import run as cli_run
+from nornir_tasks.cli import terminal
 from tests.simulators.netbox import TOKEN
 from tests.simulators.runbook import runbook_world
 

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner
 
-from nornir_tasks import cli_point, terminal
 from nornir_tasks.change import AccessState
-from nornir_tasks.cli import app
+from nornir_tasks.cli import point as cli_point
+from nornir_tasks.cli import terminal
+from nornir_tasks.cli.app import app
 from nornir_tasks.drivers.routeros_check import parse_clock
 from nornir_tasks.point_check import check_point, prepare_point
 from nornir_tasks.points import Point

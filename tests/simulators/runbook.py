@@ -9,7 +9,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from nornir_tasks.change import AccessState
-from nornir_tasks.cli import app
+from nornir_tasks.cli.app import app
 from tests.simulators.fixtures import LINE, PROFILES
 from tests.simulators.netbox import NetBoxSimulator, netbox
 from tests.simulators.routeros import RouterConfig, Simulation, simulation

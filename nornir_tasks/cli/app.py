@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from nornir_tasks.change import AccessTarget, Reading
-from nornir_tasks.cli_point import app as point_app
-from nornir_tasks.cli_run import Bras, Filters, Parallel, chosen, name_of, register
+from nornir_tasks.cli.point import app as point_app
+from nornir_tasks.cli.run import Bras, Filters, Parallel, chosen, name_of, register
+from nornir_tasks.cli.terminal import console, sentences
 from nornir_tasks.netbox import Line, NetBox
 from nornir_tasks.run import read_all
-from nornir_tasks.terminal import console, sentences
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(point_app, name='point')

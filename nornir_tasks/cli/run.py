@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from nornir_tasks.change import AccessTarget, ChangeResult, Outcome
-from nornir_tasks.cli_progress import Counting, RunBar, cancelled_by_ctrl_c
+from nornir_tasks.cli.progress import Counting, RunBar, cancelled_by_ctrl_c
+from nornir_tasks.cli.terminal import console, sentences
 from nornir_tasks.engine.breaker import BreakerLimits
 from nornir_tasks.engine.journal import Journal, MemoryJournal, ReportingJournal
 from nornir_tasks.netbox import NetBox, NetBoxJournal
 from nornir_tasks.run import RunResults, run_changes
-from nornir_tasks.terminal import console, sentences
 
 POLL_SECONDS = 1.0
 ENDED = ('completed', 'failed', 'cancelled')

@@ -10,13 +10,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from nornir_tasks.cli.terminal import console, sentences
 from nornir_tasks.drivers import Finding
 from nornir_tasks.drivers.base import lines_of
 from nornir_tasks.errors import ConfigurationError
 from nornir_tasks.netbox import NetBox
 from nornir_tasks.point_check import check_point, prepare_point
 from nornir_tasks.points import Point
-from nornir_tasks.terminal import console, sentences
 
 app = typer.Typer(no_args_is_help=True, help='Check an enforcement point, and prepare it.')
 Name = Annotated[str, typer.Argument(help='Of the enforcement point in NetBox.')]

@@ -14,7 +14,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nornir_tasks.change import AccessChange, ChangeResult
-from nornir_tasks.terminal import console
+from nornir_tasks.cli.terminal import console
 
 
 class RunBar:
