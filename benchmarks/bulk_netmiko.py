@@ -19,7 +19,7 @@ import netmiko
 
 from benchmarks.bulk_contender import PASSWORD, Job, Row
 from benchmarks.bulk_world import PROFILE_OF, SESSION_CAP
-from nornir_tasks.drivers.routeros_syntax import quote
+from nornir_tasks.drivers.routeros.syntax import quote
 
 # The login suffix +ct511w4098h is netmiko's own doing for RouterOS.
 TUNING: dict[str, Any] = {

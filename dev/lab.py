@@ -26,7 +26,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dev.lab_namespace import LabError, Namespace, link, run
-from nornir_tasks.drivers import linux_tc as tc
+from nornir_tasks.drivers.linux import tc
 
 __all__ = ('Home', 'Lab', 'LabError')
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nornir_tasks.change import CpeValue
-from nornir_tasks.drivers.acs import AcsDriver
+from nornir_tasks.drivers.acs.driver import AcsDriver
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.point_check import connected
 from nornir_tasks.points import Point

@@ -17,7 +17,7 @@ from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.connections.ssh import SSHConnection
 from nornir_tasks.drivers import get_driver
 from nornir_tasks.drivers.base import Driver, DriverParameters, Finding
-from nornir_tasks.drivers.console import ConsoleDriver
+from nornir_tasks.drivers.consoles.base import ConsoleDriver
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.points import Point
 

@@ -16,8 +16,8 @@ from dev.lab import Lab
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Outcome
 from nornir_tasks.connections.ssh import SSHSession
 from nornir_tasks.credentials import Credential
-from nornir_tasks.drivers import linux_tc as tc
-from nornir_tasks.drivers.linux import LinuxDriver
+from nornir_tasks.drivers.linux import tc
+from nornir_tasks.drivers.linux.driver import LinuxDriver
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 

@@ -100,7 +100,7 @@ class RadiusEndToEndTestCase(TestCase):
 
     def test_a_row_whose_nas_refuses_says_so_and_drifts_until_it_is_done(self):
         ana = self.lines[0]
-        self.enterContext(mock.patch('nornir_tasks.radius.sessions.RETRY_PAUSES', (0.1,)))
+        self.enterContext(mock.patch('nornir_tasks.drivers.radius.sessions.RETRY_PAUSES', (0.1,)))
         self.box.refuse = {'ana': 506}
         outcomes, run = self.drive(SLOW, ana)
         self.assertEqual(outcomes, {'ana': 'partial'})

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, CpeValue, Outcome, ValueSet
-from nornir_tasks.drivers.acs_embedded import EmbeddedAcsDriver
+from nornir_tasks.drivers.acs.embedded import EmbeddedAcsDriver
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.run import read_all, run_changes
 from tests.simulators.acs import ENVIRONMENT, embedded_acs, genie_acs

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Outcome
 from nornir_tasks.connections.ssh import SSHSession
 from nornir_tasks.credentials import Credential
-from nornir_tasks.drivers.cisco_iosxr import CiscoIOSXRDriver
 from nornir_tasks.drivers.clock import clock_finding
-from nornir_tasks.drivers.console_session import NotSentError, Session, check_username
-from nornir_tasks.drivers.huawei_vrp import HuaweiVRPDriver
-from nornir_tasks.drivers.junos import JunosDriver
-from nornir_tasks.drivers.nokia_sros import NokiaSROSDriver
+from nornir_tasks.drivers.consoles.cisco_iosxr import CiscoIOSXRDriver
+from nornir_tasks.drivers.consoles.huawei_vrp import HuaweiVRPDriver
+from nornir_tasks.drivers.consoles.junos import JunosDriver
+from nornir_tasks.drivers.consoles.nokia_sros import NokiaSROSDriver
+from nornir_tasks.drivers.consoles.session import NotSentError, Session, check_username
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.errors import LoginRefusedError, PointTimeoutError

@@ -11,7 +11,7 @@ from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Outcome
 from nornir_tasks.connections.ssh import SSHSession
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers import available_drivers, get_driver
-from nornir_tasks.drivers.support import COLUMNS, own_drivers, support_table
+from nornir_tasks.drivers.support_table import COLUMNS, own_drivers, support_table
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.radius.dialects import dialects
@@ -77,7 +77,7 @@ def test_the_example_has_about_forty_lines():
 
 
 def test_the_support_table_is_the_drivers_own():
-    """`python -m nornir_tasks.drivers.support` prints it."""
+    """`python -m nornir_tasks.drivers.support_table` prints it."""
     assert support_table(own_drivers()) in (DOCS / 'index.md').read_text()
 
 

@@ -7,13 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget
-from nornir_tasks.drivers import linux_nft as nft
-from nornir_tasks.drivers import linux_tc as tc
-from nornir_tasks.drivers.linux import LinuxDriver
-from nornir_tasks.drivers.linux_batch import Command, Output, script
-from nornir_tasks.drivers.linux_plan import Line, plan_row, speed_of
-from nornir_tasks.drivers.linux_select import Routes, find_interface, find_overlaps, find_segment, inner_address, select
-from nornir_tasks.drivers.linux_tc import LineError
+from nornir_tasks.drivers.linux import nft, tc
+from nornir_tasks.drivers.linux.batch import Command, Output, script
+from nornir_tasks.drivers.linux.driver import LinuxDriver
+from nornir_tasks.drivers.linux.plan import Line, plan_row, speed_of
+from nornir_tasks.drivers.linux.select import Routes, find_interface, find_overlaps, find_segment, inner_address, select
+from nornir_tasks.drivers.linux.tc import LineError
 from nornir_tasks.errors import EnforcementError
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
@@ -398,7 +397,7 @@ def test_a_line_that_pays_while_its_session_is_down_is_let_out_and_nothing_is_sh
         said = {'nft': json.dumps(table()), 'routes': '[{"dst": "default", "dev": "eth0"}]\n' * 2}
         return {name: output(said.get(name, '[]')) for name in commands}
 
-    monkeypatch.setattr('nornir_tasks.drivers.linux.run', run)
+    monkeypatch.setattr('nornir_tasks.drivers.linux.driver.run', run)
     garden = {'portal_ipv4': '192.0.2.80', 'portal_ipv6': '2001:db8:f::80', 'portal_port': 8080}
     more = {'resolvers': list(map(str, GARDEN.resolvers)), 'allowed': list(map(str, GARDEN.allowed))}
     driver = LinuxDriver(None, garden | more)

@@ -8,7 +8,7 @@ import pytest
 
 from nornir_tasks.connections.ssh import SSHSession
 from nornir_tasks.credentials import Credential
-from nornir_tasks.drivers.linux import LinuxDriver
+from nornir_tasks.drivers.linux.driver import LinuxDriver
 from tests.simulators.openssh import openssh_server
 
 

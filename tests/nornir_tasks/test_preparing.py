@@ -13,7 +13,7 @@ from nornir_tasks.change import AccessState
 from nornir_tasks.cli import point as cli_point
 from nornir_tasks.cli import terminal
 from nornir_tasks.cli.app import app
-from nornir_tasks.drivers.routeros_check import parse_clock
+from nornir_tasks.drivers.routeros.check import parse_clock
 from nornir_tasks.point_check import check_point, prepare_point
 from nornir_tasks.points import Point
 from tests.simulators.console import console_box

@@ -8,11 +8,11 @@ from collections import defaultdict
 
 import pytest
 
+from nornir_tasks.drivers.radius.sessions import stop_sentence
 from nornir_tasks.radius.attributes import encode
 from nornir_tasks.radius.client import Nas, Request, Verdict, exchange
 from nornir_tasks.radius.packet import Code
 from nornir_tasks.radius.retransmission import Retransmission
-from nornir_tasks.radius.sessions import stop_sentence
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, freeradius_nas, missing
 

@@ -4,11 +4,11 @@ import pytest
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.connections.radius import NasParameters
+from nornir_tasks.drivers.radius.sessions import Session, identity, plan_work
 from nornir_tasks.errors import ConfigurationError
 from nornir_tasks.radius.attributes import encode
 from nornir_tasks.radius.dialects import DialectError, dialects, get_dialect, values_for
 from nornir_tasks.radius.packet import Code
-from nornir_tasks.radius.sessions import Session, identity, plan_work
 
 NORMAL, BLOCKED, SLOW = AccessState.normal(), AccessState.blocked(), AccessState.throttled(1000, 512)
 CONTRACTED = (20_000, 10_000)

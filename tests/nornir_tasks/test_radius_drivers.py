@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Outcome
 from nornir_tasks.connections.radius import RadiusSession
 from nornir_tasks.credentials import Credential
-from nornir_tasks.drivers.radius import RadiusDriver
-from nornir_tasks.drivers.radius_coa import RadiusCoADriver
+from nornir_tasks.drivers.radius.coa import RadiusCoADriver
+from nornir_tasks.drivers.radius.driver import RadiusDriver
+from nornir_tasks.drivers.radius.sessions import send_work
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
-from nornir_tasks.radius.sessions import send_work
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, freeradius_server, missing
 from tests.simulators.radius_sql import postgres_database, target
@@ -133,7 +133,7 @@ def test_a_disconnect_that_is_only_acknowledged_is_partial(db, box):
      (None, 'something may have been changed')],
 )  # fmt: skip
 def test_a_refusal_leaves_a_partial_row_that_says_why(db, box, cause, words, monkeypatch):
-    monkeypatch.setattr('nornir_tasks.radius.sessions.RETRY_PAUSES', (0.1,))
+    monkeypatch.setattr('nornir_tasks.drivers.radius.sessions.RETRY_PAUSES', (0.1,))
     box.refuse = {'ana': cause}
     outcome, message = enforce(db, box, SLOW, 'ana', **TRUST)['ana']
     assert outcome is Outcome.PARTIAL
@@ -143,7 +143,7 @@ def test_a_refusal_leaves_a_partial_row_that_says_why(db, box, cause, words, mon
 
 
 def test_a_nas_that_lacks_resources_is_asked_again_a_few_times(db, box, monkeypatch):
-    monkeypatch.setattr('nornir_tasks.radius.sessions.RETRY_PAUSES', (0.1, 0.1))
+    monkeypatch.setattr('nornir_tasks.drivers.radius.sessions.RETRY_PAUSES', (0.1, 0.1))
     box.busy = Counter(ana=2)
     assert enforce(db, box, SLOW, 'ana', 'bob', **TRUST) == {'ana': APPLIED, 'bob': APPLIED}
     assert (len(box.requests), box.lines['ana'].changes) == (4, 1)
@@ -179,7 +179,7 @@ def walled(db, box, monkeypatch):
     """Blocks by CoA, and time runs fast."""
     rules = (0.1, 0.2, 3, 0.5, 150.0)
     monkeypatch.setattr('nornir_tasks.radius.client.Retransmission.__init__.__defaults__', rules)
-    monkeypatch.setattr('nornir_tasks.radius.sessions.RETRY_PAUSES', (0.1,))
+    monkeypatch.setattr('nornir_tasks.drivers.radius.sessions.RETRY_PAUSES', (0.1,))
     db.group('open', Filter_Id='open')
     db.group('nbd-restricted', Filter_Id='wall')
     db.user('eve', 'open')
@@ -242,7 +242,7 @@ def test_a_process_that_dies_while_it_sends_leaves_the_session_in_doubt(db, wall
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr('nornir_tasks.drivers.radius.send_work', die)
+        patch.setattr('nornir_tasks.drivers.radius.driver.send_work', die)
         with pytest.raises(Killed):
             enforce(db, walled, BLOCKED, 'eve', **WALL, **TRUST)
     assert walled.lines['eve'].filter == 'wall'

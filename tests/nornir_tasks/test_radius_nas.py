@@ -7,8 +7,8 @@ import pytest
 from nornir_tasks.change import AccessChange, AccessState, Mode, Outcome
 from nornir_tasks.connections.radius import RadiusSession
 from nornir_tasks.credentials import Credential
-from nornir_tasks.drivers.radius import RadiusDriver
-from nornir_tasks.drivers.radius_coa import RadiusCoADriver
+from nornir_tasks.drivers.radius.coa import RadiusCoADriver
+from nornir_tasks.drivers.radius.driver import RadiusDriver
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.radius.dialects import dialects

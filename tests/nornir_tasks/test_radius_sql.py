@@ -7,7 +7,7 @@ import pytest
 from nornir_tasks.change import AccessChange, AccessState, Outcome
 from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSession
 from nornir_tasks.credentials import Credential
-from nornir_tasks.drivers.freeradius_sql import FreeRADIUSDriver
+from nornir_tasks.drivers.radius.freeradius_sql import FreeRADIUSDriver
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.errors import LoginRefusedError, PointUnreachableError

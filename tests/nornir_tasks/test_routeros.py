@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget
-from nornir_tasks.drivers import routeros_syntax as syntax
-from nornir_tasks.drivers.routeros import RouterOSDriver
-from nornir_tasks.drivers.routeros_box import Rates, normal_address, parse_rates
+from nornir_tasks.drivers.routeros import syntax
+from nornir_tasks.drivers.routeros.box import Rates, normal_address, parse_rates
+from nornir_tasks.drivers.routeros.driver import RouterOSDriver
 from nornir_tasks.errors import EnforcementError, PointTimeoutError, PointUnreachableError
 from tests.simulators.fixtures import LINE, PROFILES, THROTTLED, open_session, routeros_bench
 from tests.simulators.routeros_control import duplicate
@@ -606,7 +606,7 @@ class TestBulk:
         with routeros_bench(people) as bench:
             names = [*(f'u{number}' for number in range(1, 46)), NASTY]
             whole = bench.read(*names)
-            monkeypatch.setattr('nornir_tasks.drivers.routeros_box.WHOLE_BOX', 1000)
+            monkeypatch.setattr('nornir_tasks.drivers.routeros.box.WHOLE_BOX', 1000)
             assert bench.read(*names) == whole
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nornir_tasks.drivers.routeros_prefix import ipv6_pattern
+from nornir_tasks.drivers.routeros.prefix import ipv6_pattern
 
 ADDRESSES = st.integers(0, 2**128 - 1)
 SPARSE = st.lists(st.sampled_from([0, 0, 0, 1, 0x500, 0x5600, 0xDB8, 0xFFFF]), min_size=8, max_size=8).map(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nornir_tasks.drivers.routeros_syntax import PROMPT
+from nornir_tasks.drivers.routeros.syntax import PROMPT
 from tests.simulators.fixtures import open_session
 from tests.simulators.routeros import RouterConfig, simulation
 from tests.simulators.routeros_console import Console, LoginOptions, execute

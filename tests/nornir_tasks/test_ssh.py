@@ -20,7 +20,7 @@ from nornir_tasks.connections.ssh import (
     SSHSession,
 )
 from nornir_tasks.credentials import Credential
-from nornir_tasks.drivers.routeros_syntax import PROMPT
+from nornir_tasks.drivers.routeros.syntax import PROMPT
 from nornir_tasks.errors import (
     ConfigurationError,
     CredentialMissingError,

@@ -5,10 +5,10 @@ import pytest
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reply
 from nornir_tasks.connections.radius import RadiusSession
 from nornir_tasks.credentials import Credential
-from nornir_tasks.drivers.freeradius_sql import FreeRADIUSDriver
-from nornir_tasks.drivers.linux import LinuxDriver
-from nornir_tasks.drivers.radius import RadiusDriver
-from nornir_tasks.drivers.radius_coa import RadiusCoADriver
+from nornir_tasks.drivers.linux.driver import LinuxDriver
+from nornir_tasks.drivers.radius.coa import RadiusCoADriver
+from nornir_tasks.drivers.radius.driver import RadiusDriver
+from nornir_tasks.drivers.radius.freeradius_sql import FreeRADIUSDriver
 from tests.nornir_tasks.test_consoles import VENDORS, console
 from tests.simulators.bng import bng
 from tests.simulators.fixtures import THROTTLED, routeros_bench
@@ -135,7 +135,7 @@ class TestFreeRADIUS:
 
     @pytest.mark.parametrize('kind', [FreeRADIUSDriver, RadiusDriver])
     def test_a_transaction_is_done_or_not_begun_and_no_session_is_told_without_it(self, db, kind, monkeypatch):
-        monkeypatch.setattr('nornir_tasks.drivers.radius.GROUP', 4)
+        monkeypatch.setattr('nornir_tasks.drivers.radius.driver.GROUP', 4)
         names = [f'line-{number}' for number in range(10)]
         with bng() as box:
             box.add(*names)

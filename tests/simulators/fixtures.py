@@ -9,7 +9,7 @@ from typing import Any
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
 from nornir_tasks.connections.ssh import SSHSession
 from nornir_tasks.credentials import Credential
-from nornir_tasks.drivers.routeros import RouterOSDriver
+from nornir_tasks.drivers.routeros.driver import RouterOSDriver
 from tests.simulators.routeros import Listening, RouterConfig, Simulation, simulation
 from tests.simulators.routeros_script import Interpreter
 from tests.simulators.routeros_state import Router

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from nornir_tasks.change import AccessTarget
 from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSession
 from nornir_tasks.credentials import Credential
-from nornir_tasks.radius import tables
+from nornir_tasks.drivers.radius import freeradius_tables as tables
 from tests.simulators.freeradius import QUERIES, SECRET
 from tests.tr069.postgres import own_postgres
 

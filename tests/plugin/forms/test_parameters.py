@@ -6,7 +6,7 @@ from django import forms as django_forms
 from netbox_delinquency.forms import EnforcementPointForm, ServicePlanForm
 from netbox_delinquency.models import EnforcementPoint
 from nornir_tasks.drivers import get_driver
-from nornir_tasks.drivers.support import own_drivers
+from nornir_tasks.drivers.support_table import own_drivers
 from tests.plugin.factories import make_plan, make_point
 
 pytestmark = pytest.mark.django_db

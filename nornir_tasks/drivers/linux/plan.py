@@ -8,9 +8,9 @@ from ipaddress import ip_network
 from typing import Any
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading
-from nornir_tasks.drivers import linux_tc as tc
-from nornir_tasks.drivers.linux_nft import Network, Walls
-from nornir_tasks.drivers.linux_tc import LineError, Shaper
+from nornir_tasks.drivers.linux import tc
+from nornir_tasks.drivers.linux.nft import Network, Walls
+from nornir_tasks.drivers.linux.tc import LineError, Shaper
 
 
 @dataclass(frozen=True, slots=True)

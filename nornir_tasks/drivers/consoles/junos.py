@@ -14,8 +14,8 @@ from typing import ClassVar
 from nornir_tasks.connections.shell import Prompt
 from nornir_tasks.drivers.base import Abilities
 from nornir_tasks.drivers.clock import clock_of
-from nornir_tasks.drivers.console import ConsoleDriver
-from nornir_tasks.drivers.console_session import Session, check_username, require_shell_text
+from nornir_tasks.drivers.consoles.base import ConsoleDriver
+from nornir_tasks.drivers.consoles.session import Session, check_username, require_shell_text
 
 POLICY_FIELDS = (
     'Service Session Name',

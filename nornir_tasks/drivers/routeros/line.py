@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from nornir_tasks.change import AccessState, AccessTarget
 from nornir_tasks.drivers.base import Driver, SSHPointParameters
-from nornir_tasks.drivers.routeros_box import Profile, Rates, parse_rates
+from nornir_tasks.drivers.routeros.box import Profile, Rates, parse_rates
 
 # A name that a console would act upon instead of taking it as text is refused at the border.
 Name = Annotated[str, Field(pattern=r'^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$')]

@@ -1,4 +1,4 @@
-"""The support table of the docs, made from what the drivers declare: `python -m nornir_tasks.drivers.support`."""
+"""The support table of the docs, made from what the drivers declare: `python -m nornir_tasks.drivers.support_table`."""
 
 from __future__ import annotations
 

@@ -24,13 +24,12 @@ from typing import Any, cast
 from pydantic import Field
 
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
-from nornir_tasks.drivers import linux_nft as nft
-from nornir_tasks.drivers import linux_tc as tc
 from nornir_tasks.drivers.base import Abilities, Driver, Finding, SSHPointParameters, unsent
-from nornir_tasks.drivers.linux_batch import Command, Output, run
-from nornir_tasks.drivers.linux_check import CHECKS, check_outputs
-from nornir_tasks.drivers.linux_plan import Line, Row, plan_row, reading_of
-from nornir_tasks.drivers.linux_select import (
+from nornir_tasks.drivers.linux import nft, tc
+from nornir_tasks.drivers.linux.batch import Command, Output, run
+from nornir_tasks.drivers.linux.check import CHECKS, check_outputs
+from nornir_tasks.drivers.linux.plan import Line, Row, plan_row, reading_of
+from nornir_tasks.drivers.linux.select import (
     NoSessionError,
     Routes,
     Selector,
@@ -40,7 +39,7 @@ from nornir_tasks.drivers.linux_select import (
     inner_address,
     select,
 )
-from nornir_tasks.drivers.linux_tc import LineError, Shaper
+from nornir_tasks.drivers.linux.tc import LineError, Shaper
 
 DEFAULT_QDISC = '0:'  # the handle of what the kernel puts there by itself
 

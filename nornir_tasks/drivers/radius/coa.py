@@ -16,12 +16,12 @@ from pydantic import Field, ValidationError, field_validator
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters, RadiusSession
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
-from nornir_tasks.drivers.radius_check import check_nases
+from nornir_tasks.drivers.radius.check import check_nases
+from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, plan_work, reply_of, send_work
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Verdict
 from nornir_tasks.radius.dialects import CONTROL, DialectError, get_dialect
-from nornir_tasks.radius.sessions import Session, Work, is_gone, plan_work, reply_of, send_work
 
 NOTHING_STORED = (
     'the NAS has no such session, and this driver keeps no policy for the next one: use the driver "radius"'

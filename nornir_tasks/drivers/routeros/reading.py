@@ -6,8 +6,8 @@ import ipaddress
 from typing import Any
 
 from nornir_tasks.change import AccessState, AccessTarget, Mode, Reading
-from nornir_tasks.drivers.routeros_box import Box, Queue, host_target, is_true, normal_address
-from nornir_tasks.drivers.routeros_line import Line, RefusedError
+from nornir_tasks.drivers.routeros.box import Box, Queue, host_target, is_true, normal_address
+from nornir_tasks.drivers.routeros.line import Line, RefusedError
 
 SHORTEST_PREFIX = 40  # no subscriber has more of IPv6 than this; a shorter one is a slip that would hit many
 

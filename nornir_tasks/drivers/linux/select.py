@@ -9,8 +9,8 @@ from ipaddress import ip_network
 from typing import Any
 
 from nornir_tasks.change import AccessTarget
-from nornir_tasks.drivers.linux_nft import Address, Garden, Network
-from nornir_tasks.drivers.linux_tc import INTERFACE, LineError
+from nornir_tasks.drivers.linux.nft import Address, Garden, Network
+from nornir_tasks.drivers.linux.tc import INTERFACE, LineError
 
 # A line has a handful of addresses. A wider network in NetBox is a mistake that would cut a whole neighbourhood.
 WIDEST = {4: 24, 6: 48}

@@ -18,13 +18,13 @@ from sqlalchemy.schema import CreateTable
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSession
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, lines_of, unsent
-from nornir_tasks.drivers.radius_coa import check_dialect, fields_of
-from nornir_tasks.radius import tables
+from nornir_tasks.drivers.radius import freeradius_tables as tables
+from nornir_tasks.drivers.radius.coa import check_dialect, fields_of
+from nornir_tasks.drivers.radius.freeradius_tables import Memory, User
+from nornir_tasks.drivers.radius.stored_policy import MAX_NAME, Judge, NewGroup, PolicyError, PolicyNames, StoredPolicy
+from nornir_tasks.drivers.radius.table_rights import missing_rights
 from nornir_tasks.radius.attributes import Pair
 from nornir_tasks.radius.dialects import CONTROL, DialectError, dialect_choices, get_dialect
-from nornir_tasks.radius.policy import MAX_NAME, Judge, NewGroup, PolicyError, PolicyNames, StoredPolicy
-from nornir_tasks.radius.rights import missing_rights
-from nornir_tasks.radius.tables import Memory, User
 
 SAME_USER = 'another row of this batch is of the same user'
 DOUBT = '?'  # behind a session in `nbd_line`: it is as its `state` says, or as the stored policy does

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Executable, delete, false, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
-from nornir_tasks.radius.tables import (
+from nornir_tasks.drivers.radius.freeradius_tables import (
     memory,
     radacct,
     radcheck,

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import batched
 
 from nornir_tasks.change import AccessState, AccessTarget
-from nornir_tasks.drivers.routeros_syntax import any_of, parse_rows, quote, rows_command
+from nornir_tasks.drivers.routeros.syntax import any_of, parse_rows, quote, rows_command
 
 Run = Callable[[Sequence[str]], list[str]]
 

@@ -15,9 +15,9 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Tex
 from sqlalchemy.engine import RowMapping
 
 from nornir_tasks.change import AccessState
+from nornir_tasks.drivers.radius.sessions import Session
+from nornir_tasks.drivers.radius.stored_policy import NewGroup, StoredPolicy, with_operators
 from nornir_tasks.radius.attributes import Pair
-from nornir_tasks.radius.policy import NewGroup, StoredPolicy, with_operators
-from nornir_tasks.radius.sessions import Session
 
 CHUNK = 500
 

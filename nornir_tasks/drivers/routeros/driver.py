@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.connections.shell import Shell, ShellClosedError, ShellTimeoutError
 from nornir_tasks.drivers.base import Abilities, Driver, Finding, lines_of
-from nornir_tasks.drivers.routeros_box import Profile, read_box, read_profiles
-from nornir_tasks.drivers.routeros_check import check_router
-from nornir_tasks.drivers.routeros_line import Line, RefusedError, RouterOSLine, RouterOSPoint
-from nornir_tasks.drivers.routeros_reading import read_line
-from nornir_tasks.drivers.routeros_steps import plan_steps
-from nornir_tasks.drivers.routeros_syntax import DONE, PROMPT, SAY_DONE, plain, quote
+from nornir_tasks.drivers.routeros.box import Profile, read_box, read_profiles
+from nornir_tasks.drivers.routeros.check import check_router
+from nornir_tasks.drivers.routeros.line import Line, RefusedError, RouterOSLine, RouterOSPoint
+from nornir_tasks.drivers.routeros.reading import read_line
+from nornir_tasks.drivers.routeros.steps import plan_steps
+from nornir_tasks.drivers.routeros.syntax import DONE, PROMPT, SAY_DONE, plain, quote
 from nornir_tasks.errors import EnforcementError, PointTimeoutError, PointUnreachableError
 
 SECOND_TRIES = 3  # each costs a time-out where it meets another command that hangs

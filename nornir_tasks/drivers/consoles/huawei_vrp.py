@@ -24,8 +24,8 @@ from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, R
 from nornir_tasks.connections.shell import Prompt
 from nornir_tasks.drivers.base import Abilities, Finding
 from nornir_tasks.drivers.clock import clock_of
-from nornir_tasks.drivers.console import ConsoleDriver
-from nornir_tasks.drivers.console_session import (
+from nornir_tasks.drivers.consoles.base import ConsoleDriver
+from nornir_tasks.drivers.consoles.session import (
     POLICY_NAME,
     ConsoleLine,
     ConsolePoint,

@@ -19,15 +19,21 @@ from pydantic import Field, field_validator
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters
 from nornir_tasks.drivers.base import Abilities, Finding
-from nornir_tasks.drivers.freeradius_sql import DOUBT, FreeRADIUSDriver, FreeRADIUSLine, FreeRADIUSPoint, hardest_but
-from nornir_tasks.drivers.radius_check import check_nases
-from nornir_tasks.drivers.radius_coa import check_dialect
-from nornir_tasks.radius import tables
+from nornir_tasks.drivers.radius import freeradius_tables as tables
+from nornir_tasks.drivers.radius.check import check_nases
+from nornir_tasks.drivers.radius.coa import check_dialect
+from nornir_tasks.drivers.radius.freeradius_sql import (
+    DOUBT,
+    FreeRADIUSDriver,
+    FreeRADIUSLine,
+    FreeRADIUSPoint,
+    hardest_but,
+)
+from nornir_tasks.drivers.radius.freeradius_tables import Memory, User
+from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, plan_work, reply_of, send_work
 from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Answer, Verdict
 from nornir_tasks.radius.dialects import DialectError, values_for
-from nornir_tasks.radius.sessions import Session, Work, is_gone, plan_work, reply_of, send_work
-from nornir_tasks.radius.tables import Memory, User
 
 SETTLE_PAUSE = 0.2
 GROUP = 100  # rows that are stored in one transaction and whose sessions are told together

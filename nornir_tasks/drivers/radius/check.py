@@ -15,6 +15,7 @@ from datetime import datetime
 from nornir_tasks.connections.radius import DynamicAuthorization, NasParameters
 from nornir_tasks.drivers.base import Finding
 from nornir_tasks.drivers.clock import CLOCK_SKEW
+from nornir_tasks.drivers.radius.sessions import Session, identity
 from nornir_tasks.errors import CredentialMissingError
 from nornir_tasks.radius.attributes import encode
 from nornir_tasks.radius.causes import Meaning, meaning_of
@@ -22,7 +23,6 @@ from nornir_tasks.radius.client import Answer, Request, Verdict
 from nornir_tasks.radius.dialects import DialectError
 from nornir_tasks.radius.packet import Code
 from nornir_tasks.radius.retransmission import Retransmission
-from nornir_tasks.radius.sessions import Session, identity
 
 PROBE = Retransmission(initial=0.4, longest=0.8, count=3, duration=1.8)
 WINDOW = 120

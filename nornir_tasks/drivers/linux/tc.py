@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from nornir_tasks.drivers.linux_batch import Output
+from nornir_tasks.drivers.linux.batch import Output
 from nornir_tasks.errors import EnforcementError
 
 # Qdiscs of our making carry a handle of their own ("NB"), so that those of other software are never removed.

@@ -13,8 +13,8 @@ from typing import ClassVar
 from nornir_tasks.connections.shell import Prompt
 from nornir_tasks.drivers.base import Abilities
 from nornir_tasks.drivers.clock import clock_of
-from nornir_tasks.drivers.console import ConsoleDriver
-from nornir_tasks.drivers.console_session import NotSentError, Session, require_shell_text
+from nornir_tasks.drivers.consoles.base import ConsoleDriver
+from nornir_tasks.drivers.consoles.session import NotSentError, Session, require_shell_text
 
 FIELD = re.compile(r'^\s*(Interface|User name|Account-Session Id|IPv4 Address|State):\s*(.*?)\s*$')
 QOS = re.compile(r'\bsub-qos-policy-(?:in|out)\b.*?(?<!len)=\s*(\S+)')

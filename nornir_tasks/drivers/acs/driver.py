@@ -17,7 +17,7 @@ from pydantic import Field
 
 from nornir_tasks.change import AccessChange, AccessTarget, CpeValue, Mode, Reading, Reply, ValueSet
 from nornir_tasks.connections.acs import AcsParameters, AcsSession, is_in_the_clear
-from nornir_tasks.drivers.acs_desired import (
+from nornir_tasks.drivers.acs.desired import (
     GAVE_UP,
     UNDER_WAY,
     Desired,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nornir_tasks.change import AccessChange, AccessState, Mode, Reading
-from nornir_tasks.drivers import routeros_syntax as syntax
-from nornir_tasks.drivers.routeros_box import LIMITS, Rates, host_target, normal_address, parse_rates
-from nornir_tasks.drivers.routeros_line import Line, RefusedError
+from nornir_tasks.drivers.routeros import syntax
+from nornir_tasks.drivers.routeros.box import LIMITS, Rates, host_target, normal_address, parse_rates
+from nornir_tasks.drivers.routeros.line import Line, RefusedError
 
 NO_BURST = dict.fromkeys(('limit-at', 'burst-limit', 'burst-threshold'), '0/0') | {'burst-time': '0s/0s'}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nornir_tasks.drivers.acs import AcsDriver
+from nornir_tasks.drivers.acs.driver import AcsDriver
 
 
 class EmbeddedAcsDriver(AcsDriver):
-    """See `nornir_tasks.drivers.acs`."""
+    """See `nornir_tasks.drivers.acs.driver`."""
 
     name: ClassVar[str] = 'acs_embedded'

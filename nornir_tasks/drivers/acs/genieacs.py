@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nornir_tasks.drivers.acs import AcsDriver
+from nornir_tasks.drivers.acs.driver import AcsDriver
 
 
 class GenieAcsDriver(AcsDriver):
-    """See `nornir_tasks.drivers.acs`. The NBI has no login of its own: the credential is the proxy's before it."""
+    """See `AcsDriver`. The NBI has no login of its own: the credential is the proxy's before it."""
 
     name: ClassVar[str] = 'genieacs'

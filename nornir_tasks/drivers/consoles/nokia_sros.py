@@ -15,8 +15,8 @@ from pydantic import Field
 from nornir_tasks.connections.shell import Prompt
 from nornir_tasks.drivers.base import Abilities
 from nornir_tasks.drivers.clock import clock_of
-from nornir_tasks.drivers.console import ConsoleDriver
-from nornir_tasks.drivers.console_session import ConsolePoint, Session, check_username, require_shell_text
+from nornir_tasks.drivers.consoles.base import ConsoleDriver
+from nornir_tasks.drivers.consoles.session import ConsolePoint, Session, check_username, require_shell_text
 
 FIELD = re.compile(r'^\s*([A-Za-z][\w. -]*?)\s*:\s*(.*?)\s*$')
 POLICY_FIELDS = ('SLA-Profile-String', 'Sub-Profile-String')

@@ -19,7 +19,7 @@ from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.connections.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError
 from nornir_tasks.drivers.base import Driver, Finding
 from nornir_tasks.drivers.clock import clock_finding
-from nornir_tasks.drivers.console_session import (
+from nornir_tasks.drivers.consoles.session import (
     ConsoleLine,
     ConsolePoint,
     NotSentError,

@@ -1,0 +1,1 @@
+"""CPEs through an ACS, our own or GenieACS."""

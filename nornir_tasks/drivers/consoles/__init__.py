@@ -1,0 +1,1 @@
+"""Routers' own consoles by SSH: what they say of their sessions, and how one is ended there."""

@@ -1,0 +1,1 @@
+"""A Linux router by SSH: tc for rates, nftables for the notice page."""

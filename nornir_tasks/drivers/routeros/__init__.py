@@ -1,0 +1,1 @@
+"""MikroTik RouterOS by SSH: secrets, queues, address lists and live sessions."""
