@@ -25,8 +25,8 @@ from pathlib import Path
 import netmiko
 import paramiko
 
-from nornir_tasks.connections.shell import Prompt
 from nornir_tasks.connections.ssh import SSHSession
+from nornir_tasks.connections.ssh.shell import Prompt
 from nornir_tasks.credentials import Credential
 from tests.simulators.openssh import OpenSSHServer, openssh_server
 

@@ -15,9 +15,8 @@ from pydantic import Field, model_validator
 
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.connections.ssh import SSHConnection
-from nornir_tasks.drivers import get_driver
 from nornir_tasks.drivers.base import Driver, DriverParameters, Finding
-from nornir_tasks.drivers.consoles.base import ConsoleDriver
+from nornir_tasks.drivers.registry import get_driver
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.points import Point
 
@@ -99,8 +98,7 @@ class Consoles:
     def missing(self, nas: str, parameters: ConsoleParameters, names: Collection[str]) -> set[str]:
         """Which of these names of profiles and services the NAS surely does not have; none where it cannot be told."""
         try:
-            driver = self.driver(nas, parameters)
-            return driver.missing_names(names) if isinstance(driver, ConsoleDriver) else set()
+            return self.driver(nas, parameters).missing_names(names)
         except EnforcementError:
             return set()
 

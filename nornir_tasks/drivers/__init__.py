@@ -1,26 +1,6 @@
-"""Drivers: one file a vendor or protocol, found by entry point so that third parties can add their own."""
-
-from functools import cache
-from importlib.metadata import entry_points
+"""Drivers: one package a vendor or protocol; what each must be is in `base`, which there are in `registry`."""
 
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
-from nornir_tasks.errors import ConfigurationError
+from nornir_tasks.drivers.registry import available_drivers, get_driver
 
 __all__ = ('Abilities', 'Driver', 'DriverParameters', 'Finding', 'available_drivers', 'get_driver')
-
-ENTRY_POINT_GROUP = 'netbox_delinquency.drivers'
-
-
-@cache
-def available_drivers() -> tuple[str, ...]:
-    """Names of all installed drivers, sorted; none of them is imported for it."""
-    return tuple(sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)}))
-
-
-@cache
-def get_driver(name: str) -> type[Driver]:
-    """The driver class of that name. Raises `ConfigurationError` where none is installed."""
-    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        driver: type[Driver] = entry.load()
-        return driver
-    raise ConfigurationError(f'no driver "{name}" is installed; there are: {", ".join(available_drivers())}')

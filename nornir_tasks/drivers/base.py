@@ -7,7 +7,7 @@ judgement of outcomes; a driver only knows how its kind of box is read and writt
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -98,6 +98,7 @@ class Driver(ABC):
     parameters: DriverParameters  # of the point, as its `PointParameters`
     redials: ClassVar[bool] = True  # a session that a change drops comes back by itself within seconds: wait for it
     stop: Callable[[], bool] = staticmethod(lambda: False)
+    login_suffix: ClassVar[str] = ''  # appended to the user name of an SSH login (a console option of RouterOS)
 
     class PointParameters(DriverParameters):
         """Parameters of an enforcement point."""
@@ -139,6 +140,10 @@ class Driver(ABC):
         failed.
         """
         return None
+
+    def missing_names(self, names: Collection[str]) -> set[str]:
+        """Which of these names of policies the box surely does not have; none where it cannot be asked."""
+        return set()
 
     def check(self, now: datetime) -> list[Finding]:
         """What this box lacks or has, found by reading only. `now` has a time zone; the clock is compared with it.

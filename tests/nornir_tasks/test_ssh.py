@@ -10,8 +10,6 @@ import paramiko
 import pytest
 from nornir.plugins.runners import SerialRunner
 
-from nornir_tasks.connections.host_keys import fingerprint, parse_pins
-from nornir_tasks.connections.shell import clean_line
 from nornir_tasks.connections.ssh import (
     Prompt,
     ShellClosedError,
@@ -19,6 +17,8 @@ from nornir_tasks.connections.ssh import (
     SSHConnection,
     SSHSession,
 )
+from nornir_tasks.connections.ssh.host_keys import fingerprint, parse_pins
+from nornir_tasks.connections.ssh.shell import clean_line
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.routeros.syntax import PROMPT
 from nornir_tasks.errors import (

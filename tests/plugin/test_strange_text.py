@@ -43,7 +43,7 @@ class StrangeTextTestCase(TestCase):
         self.point = MemoryPoint()
         for line in self.lines:
             self.point.add(line.username)
-        patcher = mock.patch('nornir_tasks.tasks.open_driver', side_effect=lambda task: self.point.driver())
+        patcher = mock.patch('nornir_tasks.engine.tasks.open_driver', side_effect=lambda task: self.point.driver())
         patcher.start()
         self.addCleanup(patcher.stop)
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, cast
 
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
-from nornir_tasks.connections.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError
+from nornir_tasks.connections.ssh.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError
 from nornir_tasks.drivers.base import Driver, Finding
 from nornir_tasks.drivers.clock import clock_finding
 from nornir_tasks.drivers.consoles.session import (
@@ -193,10 +193,6 @@ class ConsoleDriver(Driver):
             if said := self.complaint(answer):
                 return Reply(False, f'the box said to "{line}": {said}')
         return Reply(True)
-
-    def missing_names(self, names: Collection[str]) -> set[str]:
-        """Which of these names of policies the box surely does not have; none where it cannot be asked."""
-        return set()
 
     def sessions(self) -> int | None:
         (answer,) = self._ask([self.count_command])

@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from typing import ClassVar
 
-from nornir_tasks.connections.shell import Prompt
+from nornir_tasks.connections.ssh.shell import Prompt
 from nornir_tasks.drivers.base import Abilities
 from nornir_tasks.drivers.clock import clock_of
 from nornir_tasks.drivers.consoles.base import ConsoleDriver

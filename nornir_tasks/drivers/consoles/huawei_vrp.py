@@ -21,7 +21,7 @@ from typing import ClassVar, Literal, cast
 from pydantic import Field
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
-from nornir_tasks.connections.shell import Prompt
+from nornir_tasks.connections.ssh.shell import Prompt
 from nornir_tasks.drivers.base import Abilities, Finding
 from nornir_tasks.drivers.clock import clock_of
 from nornir_tasks.drivers.consoles.base import ConsoleDriver

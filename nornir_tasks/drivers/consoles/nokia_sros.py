@@ -12,7 +12,7 @@ from typing import ClassVar, cast
 
 from pydantic import Field
 
-from nornir_tasks.connections.shell import Prompt
+from nornir_tasks.connections.ssh.shell import Prompt
 from nornir_tasks.drivers.base import Abilities
 from nornir_tasks.drivers.clock import clock_of
 from nornir_tasks.drivers.consoles.base import ConsoleDriver

@@ -14,7 +14,7 @@ from typing import ClassVar
 from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
-from nornir_tasks.connections.shell import Shell, ShellClosedError, ShellTimeoutError
+from nornir_tasks.connections.ssh.shell import Shell, ShellClosedError, ShellTimeoutError
 from nornir_tasks.drivers.base import Abilities, Driver, Finding, lines_of
 from nornir_tasks.drivers.routeros.box import Profile, read_box, read_profiles
 from nornir_tasks.drivers.routeros.check import check_router

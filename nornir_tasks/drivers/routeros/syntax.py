@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 
-from nornir_tasks.connections.shell import Prompt
+from nornir_tasks.connections.ssh.shell import Prompt
 from nornir_tasks.drivers.routeros.prefix import ipv6_pattern
 from nornir_tasks.errors import EnforcementError
 from nornir_tasks.storable import ESCAPED, escape, unescape
