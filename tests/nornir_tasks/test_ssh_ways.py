@@ -10,8 +10,8 @@ import subprocess
 import pytest
 
 from nornir_tasks.connections.ssh import SSHConnection, SSHSession
-from nornir_tasks.connections.ssh.plugin import _endpoint
 from nornir_tasks.connections.ssh.host_keys import fingerprint, parse_pins
+from nornir_tasks.connections.ssh.plugin import _endpoint
 from nornir_tasks.credentials import Credential
 from nornir_tasks.errors import (
     ConfigurationError,
