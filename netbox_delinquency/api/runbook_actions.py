@@ -10,8 +10,8 @@ from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from nornir_tasks.engine.breaker import Vitals
 from nornir_tasks.change import ChangeResult, Outcome
+from nornir_tasks.engine.breaker import Vitals
 
 from ..choices import RunStatusChoices
 from ..jobs.runs import leave_run

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from django.db import DataError, IntegrityError
 
-from nornir_tasks.engine.breaker import Vitals
 from nornir_tasks.change import ChangeResult, Outcome, Reading
+from nornir_tasks.engine.breaker import Vitals
 
 __all__ = ('DATA_ERRORS', 'RowByRow')
 

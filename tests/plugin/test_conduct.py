@@ -31,8 +31,8 @@ from netbox_delinquency.runs.locks import ENFORCE, LOCK_CLASSES, RESTORE, hold_p
 from netbox_delinquency.runs.plan import make_run, plan_row, plan_runs, unplanned_lines
 from netbox_delinquency.runs.progress import progress
 from netbox_delinquency.runs.worker import watch_points, work_point
-from nornir_tasks.engine.breaker import Vitals
 from nornir_tasks.change import AccessState, Reading
+from nornir_tasks.engine.breaker import Vitals
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
