@@ -36,6 +36,7 @@ setup(
             'locale/**/*.mo',
             'locale/**/*.po',
             'policy/presets/*.yaml',
+            'policy/sql/*.sql',
             'static/**/*',
         ],
         'nornir_tasks': ['py.typed', 'radius/dictionary', 'radius/dialects.yaml'],

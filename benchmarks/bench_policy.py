@@ -182,16 +182,16 @@ def orm_loop() -> float:
     """What one would write first: read an object, decide, save it."""
     from netbox_delinquency.models import Contract
     from netbox_delinquency.policy.facts import facts_of
-    from netbox_delinquency.policy.ladder import stand
+    from netbox_delinquency.policy.stages import dunning_position
 
     def loop() -> None:
         for contract in Contract.objects.filter(status='active').iterator():
-            standing = stand(*facts_of(contract.pk, NOW), NOW)
-            contract.stage_id = standing.stage and standing.stage.pk
-            contract.stage_since = NOW if standing.stage else None
-            contract.next_stage_id = standing.next_stage and standing.next_stage.pk
-            contract.next_action_on, contract.next_action_at = standing.next_action_on, standing.next_action_at
-            contract.standing_note, contract.relieved = standing.note, standing.relieved
+            position = dunning_position(*facts_of(contract.pk, NOW), NOW)
+            contract.stage_id = position.stage and position.stage.pk
+            contract.stage_since = NOW if position.stage else None
+            contract.next_stage_id = position.next_stage and position.next_stage.pk
+            contract.next_action_on, contract.next_action_at = position.next_action_on, position.next_action_at
+            contract.standing_note, contract.relieved = position.note, position.in_relief
             contract.save(update_fields=[
                 'stage', 'stage_since', 'next_stage', 'next_action_on', 'next_action_at', 'standing_note', 'relieved',
             ])  # fmt: skip

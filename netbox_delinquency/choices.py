@@ -2,6 +2,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from utilities.choices import Choice, ChoiceSet
 
+from .policy.actions import STAGE_ACTIONS
+
 __all__ = (
     'AccessModeChoices',
     'ApprovalChoices',
@@ -9,6 +11,7 @@ __all__ = (
     'ClockChoices',
     'ContractStatusChoices',
     'EventStatusChoices',
+    'HoldKind',
     'HoldKindChoices',
     'LineChannelChoices',
     'LineStatusChoices',
@@ -73,22 +76,14 @@ class PointStatusChoices(ChoiceSet):
 
 
 class StageActionChoices(ChoiceSet):
-    """In the order of their weight. The values are those of `policy.ladder.ACTIONS`."""
+    """In the order of their weight; all of it stands in `policy.actions`."""
 
-    REMIND = 'remind'
-    NOTICE = 'notice'
-    WARN = 'warn'
     THROTTLE = 'throttle'
     BLOCK = 'block'
-    TERMINATE = 'propose_termination'
 
     CHOICES = [
-        Choice(REMIND, _('Remind'), color='cyan', description=_('Billing is asked to remind; access stays')),
-        Choice(NOTICE, _('Give notice'), color='blue', description=_('Billing is asked for the notice; access stays')),
-        Choice(WARN, _('Warn page'), color='yellow', description=_('A page is to be shown; access stays')),
-        Choice(THROTTLE, _('Throttle'), color='orange'),
-        Choice(BLOCK, _('Block'), color='red'),
-        Choice(TERMINATE, _('Propose termination'), color='purple', description=_('A person decides; stays blocked')),
+        Choice(action.name, action.label, color=action.color, description=action.description or None)
+        for action in STAGE_ACTIONS
     ]
 
 
@@ -197,8 +192,23 @@ class NoticeChannelChoices(ChoiceSet):
     ]
 
 
+class HoldKind(Choice):
+    """Why a contract is exempted for a time. One that `gives_relief` gives access back while it is active; the others
+    keep what is done, and only stop escalation."""
+
+    gives_relief: bool
+
+    def __new__(cls, value, label, gives_relief, color=None, description=None):
+        kind = super().__new__(cls, value, label, color, description)
+        kind.gives_relief = gives_relief
+        return kind
+
+    def __getnewargs__(self):
+        return self.value, self.label, self.gives_relief, self.color, self.description
+
+
 class HoldKindChoices(ChoiceSet):
-    """Why a contract is spared. What each does is said in `policy.ladder.RELIEVING`."""
+    """A kind is added here and nowhere else: see docs/extending/hold-kind.md."""
 
     DISPUTE = 'dispute'
     TICKET = 'open_ticket'
@@ -211,16 +221,18 @@ class HoldKindChoices(ChoiceSet):
     CLEARING = 'awaiting_clearing'
 
     CHOICES = [
-        Choice(DISPUTE, _('Dispute'), color='orange'),
-        Choice(TICKET, _('Open ticket'), color='blue', description=_('No step up; what is done stays')),
-        Choice(OUTAGE, _('Outage'), color='purple', description=_('No step up; what is done stays')),
-        Choice(AGREEMENT, _('Payment agreement'), color='teal'),
-        Choice(PROMISE, _('Promise to pay'), color='cyan', description=_('No step up; what is done stays')),
-        Choice(TRUST, _('Trust unlock'), color='green', description=_('Afterwards the stage it was given at')),
-        Choice(COURT, _('Court order'), color='red'),
-        Choice(ESSENTIAL, _('Essential service'), color='indigo'),
-        Choice(CLEARING, _('Awaiting clearing'), color='yellow'),
+        HoldKind(DISPUTE, _('Dispute'), True, 'orange'),
+        HoldKind(TICKET, _('Open ticket'), False, 'blue', _('No escalation; what is done stays')),
+        HoldKind(OUTAGE, _('Outage'), False, 'purple', _('No escalation; what is done stays')),
+        HoldKind(AGREEMENT, _('Payment agreement'), True, 'teal'),
+        HoldKind(PROMISE, _('Promise to pay'), False, 'cyan', _('No escalation; what is done stays')),
+        HoldKind(TRUST, _('Trust unlock'), True, 'green', _('Afterwards the stage it was given at')),
+        HoldKind(COURT, _('Court order'), True, 'red'),
+        HoldKind(ESSENTIAL, _('Essential service'), True, 'indigo'),
+        HoldKind(CLEARING, _('Awaiting clearing'), True, 'yellow'),
     ]
+
+    RELIEVING = tuple(kind.value for kind in CHOICES if kind.gives_relief)
 
 
 class PlanChangeStatusChoices(ChoiceSet):

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED
 
 from ..models import Contract, Hold, PlanChangeOrder
-from ..policy.care import decide_plan_change, end_hold, give_trust_unlock, set_review
+from ..policy.contract_actions import decide_plan_change, end_hold, give_trust_unlock, set_review
 from ..policy.explain import explain
 from ..policy.facts import facts_of
 from ..policy.simulate import SimulationError, simulate
@@ -66,14 +66,14 @@ def explanation_of(contract: Contract, now) -> dict:
     policy = contract.policy
     with override('en'):  # the same to every program; the page is in the reader's language
         explanation = explain(facts, rules, now, policy.articles if policy else {})
-    standing = explanation.standing
+    position = explanation.position
     return {
-        'stage': standing.stage and standing.stage.pk,
-        'next_stage': standing.next_stage and standing.next_stage.pk,
-        'next_action_on': standing.next_action_on,
-        'next_action_at': standing.next_action_at,
-        'relieved': standing.relieved,
-        'note': standing.note,
+        'stage': position.stage and position.stage.pk,
+        'next_stage': position.next_stage and position.next_stage.pk,
+        'next_action_on': position.next_action_on,
+        'next_action_at': position.next_action_at,
+        'relieved': position.in_relief,
+        'note': position.note,
         'preset': f'{policy.preset} {policy.preset_version or ""}'.strip() if policy else '',
         'verdicts': [asdict(verdict) for verdict in explanation.verdicts],
     }

@@ -6,8 +6,9 @@ from netbox.models import NetBoxModel, PrimaryModel
 from utilities.exceptions import AbortRequest
 
 from ..choices import ApprovalChoices, ChannelChoices, ClockChoices, StageActionChoices, ThrottleToChoices
+from ..policy.actions import is_restricting
 from ..policy.calendar import normal_days
-from ..policy.ladder import RESTRICTING, check_ladder
+from ..policy.stages import check_stages
 from .calendar import validate_days
 
 __all__ = ('DelinquencyPolicy', 'GraceRule', 'PolicyStage')
@@ -36,9 +37,9 @@ def amount(label):
 
 
 class DelinquencyPolicy(PrimaryModel):
-    """The ladder a contract climbs while it owes, and the law it is bound by.
+    """The stages that a contract goes through while it owes, and the law they are bound by.
 
-    Up waits for approval unless `auto_approve`; steps down never. Law, calendar and holds only delay or soften.
+    Restricting waits for approval unless `auto_approve`; relaxing never. Law, calendar and holds only delay or relax.
     """
 
     name = models.CharField(verbose_name=_('name'), max_length=100, unique=True)
@@ -120,12 +121,12 @@ class DelinquencyPolicy(PrimaryModel):
         if not isinstance(self.articles, dict):
             raise ValidationError({'articles': _('Give an object: the rule, and what it stands on.')})
         if self.pk:
-            check_ladder(self.min_notice_days, self.throttle_is_suspension, list(self.stages.all()))
+            check_stages(self.min_notice_days, self.throttle_is_suspension, list(self.stages.all()))
 
     def in_force(self, stage):
         """The stage whose action is on the line of a contract at `stage`: the last one so far that restricts."""
-        reached = [rung for rung in self.stages.all() if stage is not None and rung.position <= stage.position]
-        return next((rung for rung in reversed(reached) if rung.is_restricting), None)
+        reached = [each for each in self.stages.all() if stage is not None and each.position <= stage.position]
+        return next((each for each in reversed(reached) if each.is_restricting), None)
 
     def delete(self, *args, **kwargs):
         if count := self.contracts.count():
@@ -135,7 +136,7 @@ class DelinquencyPolicy(PrimaryModel):
 
 
 class PolicyStage(NetBoxModel):
-    """One rung: from `after_days` whole days by its clock on, `action` is what the line should have."""
+    """From `after_days` whole days by its clock on, `action` is what the line should have."""
 
     policy = models.ForeignKey(
         'DelinquencyPolicy', on_delete=models.CASCADE, related_name='stages', verbose_name=_('policy')
@@ -209,7 +210,7 @@ class PolicyStage(NetBoxModel):
             raise ValidationError({'start_until': _('The window ends after it begins: correct one of the times.')})
         if self.policy_id and self.after_days and self.action:
             stages = [*self.policy.stages.exclude(pk=self.pk), self]
-            check_ladder(self.policy.min_notice_days, self.policy.throttle_is_suspension, stages)
+            check_stages(self.policy.min_notice_days, self.policy.throttle_is_suspension, stages)
 
     def save(self, *args, **kwargs):
         if self.position is None:
@@ -218,7 +219,7 @@ class PolicyStage(NetBoxModel):
 
     @property
     def is_restricting(self) -> bool:
-        return self.action in RESTRICTING
+        return is_restricting(self.action)
 
     def delete(self, *args, **kwargs):
         if count := self.policy.contracts.filter(stage=self).count():

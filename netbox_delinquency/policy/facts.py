@@ -7,14 +7,15 @@ from datetime import date, datetime, timedelta
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from ..choices import HoldKindChoices
 from ..models import Contract, DelinquencyPolicy, Notice, StartDay
 from .calendar import NextDay, any_day, moment_of, next_allowed
-from .ladder import RELIEVING, ContractFacts, Rules, Stage, local_day, window_of
+from .stages import ContractFacts, Rules, Stage, local_day, window_of
 
-__all__ = ('earliest_suspension', 'facts_from', 'facts_of', 'ladder_of', 'may_start', 'rules_of', 'with_facts')
+__all__ = ('earliest_suspension', 'facts_from', 'facts_of', 'may_start', 'rules_of', 'stages_of', 'with_facts')
 
 
-def ladder_of(policy: DelinquencyPolicy) -> list[Stage]:
+def stages_of(policy: DelinquencyPolicy) -> list[Stage]:
     names = (
         'pk', 'after_days', 'action', 'position', 'clock', 'min_arrears', 'min_invoices', 'start_from', 'start_until',
     )  # fmt: skip
@@ -60,7 +61,7 @@ def facts_from(contract: Contract, now: datetime) -> tuple[ContractFacts, Rules]
     policy = contract.policy
     calendar, zone = _place_of(contract)
     rules = rules_of(policy, calendar) if policy else Rules()
-    stages = ladder_of(policy) if policy else []
+    stages = stages_of(policy) if policy else []
     tags = {tag.pk for tag in contract.tags.all()}
     grace = [
         rule
@@ -70,7 +71,7 @@ def facts_from(contract: Contract, now: datetime) -> tuple[ContractFacts, Rules]
     ends: dict[bool, list[datetime]] = {True: [], False: []}
     for hold in contract.holds.all():
         if hold.is_active(now):
-            ends[hold.kind in RELIEVING].append(min(hold.ends_at, hold.ended_at or hold.ends_at))
+            ends[hold.kind in HoldKindChoices.RELIEVING].append(min(hold.ends_at, hold.ended_at or hold.ends_at))
     notice = None
     if contract.oldest_due_date:
         since = moment_of(contract.oldest_due_date, None, zone)
@@ -86,7 +87,7 @@ def facts_from(contract: Contract, now: datetime) -> tuple[ContractFacts, Rules]
         stage=next((stage for stage in stages if stage.pk == contract.stage_id), None),
         stage_since=contract.stage_since,
         took_effect_at=contract.took_effect_at,
-        relieved=contract.relieved,
+        in_relief=contract.relieved,
         open_balance=contract.open_balance,
         unpaid_invoices=contract.unpaid_invoices,
         notice_at=notice,
@@ -125,9 +126,9 @@ def may_start(contract: Contract, mode: str, now: datetime) -> bool:
     if policy is None or stage is None:
         return True
     calendar, zone = _place_of(contract)
-    rung = Stage(
+    start_stage = Stage(
         stage.pk, stage.after_days, 'throttle' if mode == 'throttled' else 'block',
         start_from=stage.start_from, start_until=stage.start_until,
     )  # fmt: skip
     facts = ContractFacts(contract.oldest_due_date, False, False, (), None, zone=zone)
-    return next_allowed(now, *window_of(facts, rules_of(policy, calendar), rung)) == now
+    return next_allowed(now, *window_of(facts, rules_of(policy, calendar), start_stage)) == now

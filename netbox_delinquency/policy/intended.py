@@ -1,8 +1,10 @@
-"""What a line should have on a stage, and where it is enforced: the rules that `evaluate.LINES` has in SQL."""
+"""What a line should have on a stage, and where it is enforced: the rules that `sql/lines.sql` has, too."""
 
 from __future__ import annotations
 
-from nornir_tasks.change import AccessState
+from nornir_tasks.change import AccessState, Mode
+
+from .actions import action_of
 
 __all__ = ('intended_state', 'line_channel', 'throttled_state')
 
@@ -27,9 +29,8 @@ def throttled_state(
 
 def intended_state(action: str | None, throttled: AccessState) -> AccessState:
     """How a line should be while `action` is the heaviest one that its contract has reached."""
-    if action == 'throttle':
-        return throttled
-    return AccessState.blocked() if action in ('block', 'propose_termination') else AccessState.normal()
+    mode = action_of(action).mode if action else Mode.NORMAL
+    return throttled if mode is Mode.THROTTLED else AccessState(mode)
 
 
 def line_channel(channel: str, has_bras: bool, has_acs: bool) -> str:

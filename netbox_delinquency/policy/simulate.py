@@ -9,32 +9,23 @@ from datetime import date, datetime, time, timedelta
 from django.db import connection, transaction
 from django.utils import timezone
 
+from nornir_tasks.change import Mode
+
+from ..errors import DelinquencyError
 from ..models import Contract, DelinquencyPolicy
+from .actions import action_of
 from .calendar import moment_of
 from .days import ensure_start_days
-from .evaluate import CONTRACTS, TABLES, parameters, plan_for_all
+from .evaluate import parameters, plan_for_all
+from .sql import compose
 
 __all__ = ('MOST_DAYS', 'Day', 'SimulationError', 'simulate')
 
 MOST_DAYS = 366
-MOVES = """SELECT coalesce(old_state, 'normal'), coalesce(new_state, 'normal'), count(*)
-             FROM moved WHERE old_state IS DISTINCT FROM new_state GROUP BY 1, 2"""
-
-# Nothing is paid, so a contract only moves when its next action is due, or when a hold begins.
-DUE = """AND (contract.next_action_at <= %(now)s OR contract.id IN (
-             SELECT contract_id FROM netbox_delinquency_hold WHERE starts_at > %(since)s AND starts_at <= %(now)s))"""
-NEXT = """SELECT least((SELECT min(next_action_at) FROM simulated_contract),
-                      (SELECT min(hold.starts_at) FROM netbox_delinquency_hold hold
-                         JOIN simulated_contract contract ON contract.id = hold.contract_id
-                        WHERE hold.starts_at > %(now)s))"""
 SECOND = timedelta(seconds=1)
 
 
-# What of a stage's action is seen from outside: one that proposes termination stays blocked.
-STATES = {'normal': 'normal', 'throttle': 'throttled', 'block': 'blocked', 'propose_termination': 'blocked'}
-
-
-class SimulationError(ValueError):
+class SimulationError(DelinquencyError, ValueError):
     """The span of days cannot be simulated; the text says which can."""
 
 
@@ -52,41 +43,44 @@ def simulate(policy: DelinquencyPolicy, now: datetime, until: date) -> list[Day]
     today = timezone.localdate(now)
     if not today <= until <= today + timedelta(days=MOST_DAYS):
         raise SimulationError(f'until: give a day from {today} to {today + timedelta(days=MOST_DAYS)}')
-    tables = {**TABLES, 'contract': 'simulated_contract', 'late': 'false'}
-    statement = CONTRACTS + MOVES
-    days = {today + timedelta(days=offset): Counter[str]() for offset in range((until - today).days + 1)}
+    days = {today + timedelta(days=offset): Counter[Mode]() for offset in range((until - today).days + 1)}
     with transaction.atomic(), connection.cursor() as cursor:
         ensure_start_days(today)
         cursor.execute('DROP TABLE IF EXISTS simulated_contract')
-        cursor.execute(
-            f'CREATE TEMP TABLE simulated_contract ON COMMIT DROP AS SELECT * FROM {TABLES["contract"]}'  # noqa: S608
-            " WHERE status = 'active' AND policy_id = %s",
-            [policy.pk],
-        )
+        cursor.execute(compose('copy_contracts'), {'policy': policy.pk})
         # What is done is taken to succeed, here and below.
-        cursor.execute('UPDATE simulated_contract SET took_effect_at = coalesce(took_effect_at, stage_since)')
+        cursor.execute(compose('take_effect'))
         cursor.execute('ANALYZE simulated_contract')
 
-        def step(moment: datetime, only: str, since: datetime) -> datetime | None:
+        def step(moment: datetime, contracts: str, since: datetime) -> datetime | None:
             """Evaluate the copies at a moment; returns when the next of them is due."""
             given = {**parameters(moment, effect=moment), 'since': since}
-            cursor.execute(statement.format(only_contracts=only, **tables), given)
+            statement = compose(
+                'simulate_contracts', contract='simulated_contract', contracts=contracts, late='feed_is_in_time'
+            )
+            cursor.execute(statement, given)
             for old, new, count in cursor.fetchall():
-                if STATES[old] != STATES[new]:
-                    days[timezone.localdate(moment)][STATES[new]] += count
-            cursor.execute(NEXT, given)
-            return cursor.fetchone()[0]
+                if _mode(old) is not _mode(new):
+                    days[timezone.localdate(moment)][_mode(new)] += count
+            cursor.execute(compose('next_due'), given)
+            due: datetime | None = cursor.fetchone()[0]
+            return due
 
         plan_for_all(cursor, True)
-        due, last = step(now, '', now), now
+        due, last = step(now, 'every_contract', now), now
         plan_for_all(cursor, False)
         cursor.execute('CREATE INDEX ON simulated_contract (next_action_at)')
         cursor.execute('ANALYZE simulated_contract')
         for moment in _moments(policy, now, until):
             if due is not None and due <= moment:
-                due, last = step(moment, DUE, last), moment
+                due, last = step(moment, 'due_contracts', last), moment
         cursor.execute('DROP TABLE simulated_contract')
-    return [Day(day, count['throttled'], count['blocked'], count['normal']) for day, count in days.items()]
+    return [Day(day, count[Mode.THROTTLED], count[Mode.BLOCKED], count[Mode.NORMAL]) for day, count in days.items()]
+
+
+def _mode(action: str) -> Mode:
+    """What of a stage's action is seen from outside."""
+    return action_of(action).mode if action else Mode.NORMAL
 
 
 def _moments(policy: DelinquencyPolicy, now: datetime, until: date) -> list[datetime]:

@@ -11,7 +11,7 @@ from utilities.permissions import get_permission_for_model
 from utilities.views import register_model_view
 
 from ..models import Contract, Hold
-from ..policy.care import end_hold, give_trust_unlock, set_review
+from ..policy.contract_actions import end_hold, give_trust_unlock, set_review
 
 __all__ = ('ContractReviewView', 'ContractTrustUnlockView', 'HoldEndView')
 

@@ -42,7 +42,7 @@ class ContractExplainView(generic.ObjectView):
         rows = [
             (RULES[found.rule], found.facts, VERDICTS[found.verdict], found.article) for found in explanation.verdicts
         ]
-        return {'standing': explanation.standing, 'rows': rows}
+        return {'position': explanation.position, 'rows': rows}
 
 
 @register_model_view(DelinquencyPolicy, 'simulate')

@@ -6,7 +6,7 @@ from utilities.views import register_model_view
 
 from ..models import PlanChangeOrder
 from ..object_actions import AcceptOrder, DeclineOrder
-from ..policy.care import decide_plan_change
+from ..policy.contract_actions import decide_plan_change
 from ..ui import panels
 from ..ui.base import page
 from .base import DetailView, register_crud

@@ -28,10 +28,10 @@ from netbox_delinquency.models import (
     PolicyStage,
     StartDay,
 )
-from netbox_delinquency.policy.care import give_trust_unlock
+from netbox_delinquency.policy.contract_actions import give_trust_unlock
 from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate, frozen
-from netbox_delinquency.policy.ladder import FEED_IS_LATE, ON_HOLD
+from netbox_delinquency.policy.stages import FEED_IS_LATE, ON_HOLD
 from netbox_delinquency.runs.journal import why_not
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 

@@ -18,7 +18,7 @@ from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import Evaluation, evaluate
 from netbox_delinquency.policy.facts import facts_from, with_facts
 from netbox_delinquency.policy.intended import intended_state, line_channel, throttled_state
-from netbox_delinquency.policy.ladder import ON_HOLD, stand
+from netbox_delinquency.policy.stages import ON_HOLD, dunning_position
 from nornir_tasks.change import AccessState
 
 from .factories import make_contract, make_line, make_plan, make_point, make_policy, make_source
@@ -200,22 +200,22 @@ class EqualityTestCase(TestCase):
     def check(self, contracts, now, twice=False):
         ensure_start_days(timezone.localdate(now))  # of the calendars that this world uses
         found = with_facts(Contract.objects.filter(pk__in=[contract.pk for contract in contracts]))
-        expected = {contract.pk: stand(*facts_from(contract, now), now) for contract in found}
+        expected = {contract.pk: dunning_position(*facts_from(contract, now), now) for contract in found}
         before = {contract.pk: contract.relieved for contract in found}
         evaluate(now)
         unlocked = 0
         for contract in self.read(contracts):
-            standing = expected[contract.pk]
-            stage, following = standing.stage, standing.next_stage
+            position = expected[contract.pk]
+            stage, following = position.stage, position.next_stage
             self.assertEqual(
                 (contract.stage_id, contract.next_stage_id, contract.next_action_on, contract.next_action_at,
                  contract.standing_note, contract.relieved),
-                (stage and stage.pk, following and following.pk, standing.next_action_on, standing.next_action_at,
-                 standing.note, standing.relieved),
+                (stage and stage.pk, following and following.pk, position.next_action_on, position.next_action_at,
+                 position.note, position.in_relief),
             )  # fmt: skip
-            self.check_line(contract, standing)
+            self.check_line(contract, position)
             unlocked += before[contract.pk] and not contract.relieved
-        # After a relief the contract is first where it was, and climbs only then.
+        # After a relief the contract is first where it was, and is escalated only then.
         if twice and not unlocked:
             self.assertEqual(evaluate(now), Evaluation(0, 0))
         type(self).worlds += len(contracts)
@@ -224,12 +224,12 @@ class EqualityTestCase(TestCase):
         found = Contract.objects.filter(pk__in=[contract.pk for contract in contracts])
         return found.select_related('plan', 'policy').prefetch_related('lines')
 
-    def check_line(self, contract, standing):
+    def check_line(self, contract, position):
         (line,) = contract.lines.all()
         stages = self.stages[contract.policy_id]
-        rungs = [rung for rung in stages if standing.stage and rung.position <= standing.stage.position]
-        force = next((rung for rung in reversed(rungs) if rung.is_restricting), None)
-        if force is None or standing.relieved:
+        reached = [stage for stage in stages if position.stage and stage.position <= position.stage.position]
+        force = next((stage for stage in reversed(reached) if stage.is_restricting), None)
+        if force is None or position.in_relief:
             state, channel = AccessState.normal(), 'any'
         else:
             plan = contract.plan
@@ -311,7 +311,7 @@ class EvaluateTestCase(TestCase):
         self.contracts[0].refresh_from_db()
         self.assertEqual(self.contracts[0].stage.after_days, 15)
 
-    def test_after_a_trust_unlock_the_contract_is_back_where_it_was_and_climbs_only_then(self):
+    def test_after_a_trust_unlock_the_contract_is_back_where_it_was_and_is_escalated_only_then(self):
         contract, line = self.contracts[0], self.contracts[0].lines.get()
         Contract.objects.filter(pk=contract.pk).update(
             oldest_due_date=TODAY - timedelta(days=29), policy=self.policies[0]
@@ -340,22 +340,22 @@ class EvaluateTestCase(TestCase):
         contract = make_contract(policy=policy, oldest_due_date=date(2026, 9, 1))
         line = make_line(contract=contract)
 
-        def stand_at(day):
+        def stage_on(day):
             evaluate(datetime(2026, 9, day, 12, tzinfo=UTC), [contract.pk])
             contract.refresh_from_db()
             return contract.stage.action, contract.took_effect_at and contract.took_effect_at.day
 
-        self.assertEqual(stand_at(15), ('throttle', None))
-        self.assertEqual(stand_at(29), ('throttle', None))  # never sent: it leads to no block
+        self.assertEqual(stage_on(15), ('throttle', None))
+        self.assertEqual(stage_on(29), ('throttle', None))  # never sent: it leads to no block
         self.assertEqual(contract.next_action_on, date(2026, 10, 2))
         line.refresh_from_db()
         line.advance(
             observed_mode='throttled', observed_down_kbps=line.intended_down_kbps,
             observed_up_kbps=line.intended_up_kbps, observed_at=NOW,
         )  # fmt: skip
-        self.assertEqual(stand_at(20), ('throttle', 20))
-        self.assertEqual(stand_at(22), ('throttle', 20))
-        self.assertEqual(stand_at(23), ('block', None))
+        self.assertEqual(stage_on(20), ('throttle', 20))
+        self.assertEqual(stage_on(22), ('throttle', 20))
+        self.assertEqual(stage_on(23), ('block', None))
 
     def test_a_hold_says_so_and_says_until_when(self):
         contract = self.contracts[0]

@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 
 from dev.preset_pages import page, path_of
 from netbox_delinquency.models import Calendar, DelinquencyPolicy
+from netbox_delinquency.policy.actions import is_restricting
 from netbox_delinquency.policy.apply_preset import create_policy, differences
 from netbox_delinquency.policy.calendar import Window, next_allowed, next_open_day, normal_days, public_holidays
-from netbox_delinquency.policy.ladder import (
+from netbox_delinquency.policy.presets import PresetError, load_preset, load_presets
+from netbox_delinquency.policy.stages import (
     NO_NOTICE,
-    RESTRICTING,
     TOO_LITTLE,
     ContractFacts,
-    LadderError,
     Rules,
     Stage,
-    check_ladder,
-    stand,
+    StageError,
+    check_stages,
+    dunning_position,
 )  # fmt: skip
-from netbox_delinquency.policy.presets import PresetError, load_preset, load_presets
 
 ZONE = 'America/Sao_Paulo'
 CASES = [
@@ -61,12 +61,12 @@ def rules_of(preset):
 
 
 def facts_of(preset, step=None, **values):
-    """A contract one rung below the step (below the first restriction, where none is named)."""
+    """A contract one stage below the step (below the first restriction, where none is named)."""
     stages = [
         Stage(number, raw['after_days'], raw['action'], raw['position'], raw['clock'])
         for number, raw in enumerate(preset.stages, 1)
     ]
-    first = next(stage for stage in stages if stage.action == step or (not step and stage.action in RESTRICTING))
+    first = next(stage for stage in stages if stage.action == step or (not step and is_restricting(stage.action)))
     before = [stage for stage in stages if stage.position < first.position]
     defaults = {'zone': ZONE, 'stage': before[-1] if before else None, 'open_balance': Decimal(500)}
     return ContractFacts(**{
@@ -94,19 +94,19 @@ def test_a_step_is_taken_on_the_day_of_the_case_and_not_a_second_before(preset, 
     rules, seen = rules_of(preset), at(since or told or due, zone=zone)
     if case['earliest'] == 'never':
         for days in range(0, 800, 7):
-            stage = stand(facts, rules, seen + timedelta(days=days)).stage
-            assert stage is None or stage.action not in RESTRICTING, case['why']
+            stage = dunning_position(facts, rules, seen + timedelta(days=days)).stage
+            assert stage is None or not is_restricting(stage.action), case['why']
         return
     first = next(stage for stage in preset.stages if stage['action'] == case.get('stage', 'throttle'))
-    opens = preset.rules.get('start_from' if first['action'] in RESTRICTING else 'contact_from') or time()
+    opens = preset.rules.get('start_from' if is_restricting(first['action']) else 'contact_from') or time()
     start = at(case['earliest'], opens.hour, opens.minute, zone=zone)
-    before = stand(facts, rules, start - timedelta(seconds=1))
+    before = dunning_position(facts, rules, start - timedelta(seconds=1))
     assert (before.next_stage.action, before.next_action_on) == (first['action'], case['earliest']), case['why']
-    assert weight(before.stage) < first['position'] <= weight(stand(facts, rules, start).stage)
+    assert weight(before.stage) < first['position'] <= weight(dunning_position(facts, rules, start).stage)
     if 'stage' not in case:
         # It is known from the notice on, and told.
         told = seen if told else seen + timedelta(days=8)
-        assert stand(facts, rules, told).next_action_on == case['earliest'], case['why']
+        assert dunning_position(facts, rules, told).next_action_on == case['earliest'], case['why']
 
 
 @pytest.mark.parametrize('preset', load_presets(), ids=lambda preset: preset.slug)
@@ -144,20 +144,21 @@ def test_the_next_allowed_moment_is_the_first_that_is_allowed(zone, closed, minu
 def test_without_a_delivered_notice_nothing_is_ever_restricted(preset):
     facts = facts_of(preset, oldest_due_date=date(2020, 1, 1))
     for moment in (at(date(2026, 8, 5)), at(date(2028, 8, 8))):
-        standing = stand(facts, rules_of(preset), moment)
-        assert standing.note == NO_NOTICE
-        assert standing.stage is None or standing.stage.action not in RESTRICTING
+        position = dunning_position(facts, rules_of(preset), moment)
+        assert position.note == NO_NOTICE
+        assert position.stage is None or not is_restricting(position.stage.action)
 
 
 def test_below_the_german_minimum_nothing_is_done():
     preset = load_preset('de')
     facts = {'oldest_due_date': date(2026, 7, 1), 'notice_at': at(date(2026, 7, 10))}
-    little = stand(facts_of(preset, **facts, open_balance=Decimal('99.99')), rules_of(preset), at(date(2026, 9, 1)))
+    rules, now = rules_of(preset), at(date(2026, 9, 1))
+    little = dunning_position(facts_of(preset, **facts, open_balance=Decimal('99.99')), rules, now)
     assert little.stage is None
-    enough = stand(facts_of(preset, **facts, open_balance=Decimal(100)), rules_of(preset), at(date(2026, 9, 1)))
+    enough = dunning_position(facts_of(preset, **facts, open_balance=Decimal(100)), rules, now)
     assert enough.stage.action == 'block'
-    rung = (Stage(1, 1, 'block', 1, min_arrears=Decimal(50)),)
-    assert stand(facts_of(preset, **facts) and ContractFacts(date(2026, 7, 1), False, False, rung, None,
+    stage = (Stage(1, 1, 'block', 1, min_arrears=Decimal(50)),)
+    assert dunning_position(facts_of(preset, **facts) and ContractFacts(date(2026, 7, 1), False, False, stage, None,
                  open_balance=Decimal(49)), Rules(), at(date(2026, 9, 1))).note == TOO_LITTLE  # fmt: skip
 
 
@@ -183,7 +184,7 @@ def test_the_next_allowed_moment_is_right_over_clock_changes_and_year_ends(zone,
     [
         (None, True, [(1, 'due', 15, 'throttle'), (2, 'due', 15, 'block')], 'already has a stage on that day'),
         (None, True, [(1, 'due', 30, 'throttle'), (2, 'due', 15, 'block')], 'out of order'),
-        (None, True, [(1, 'due', 10, 'block'), (2, 'due', 15, 'throttle')], 'softer'),
+        (None, True, [(1, 'due', 10, 'block'), (2, 'due', 15, 'throttle')], 'restricts less'),
         (None, True, [(1, 'previous', 10, 'block')], 'no previous'),
         (15, True, [(1, 'notice', 30, 'throttle'), (2, 'notice', 15, 'block')], 'out of order'),
         (15, True, [(1, 'notice', 15, 'throttle'), (2, 'notice', 15, 'block')], 'already has a stage on that day'),
@@ -191,10 +192,10 @@ def test_the_next_allowed_moment_is_right_over_clock_changes_and_year_ends(zone,
         (None, True, [(1, 'notice', 14, 'block')], 'asks for none'),
     ],
 )
-def test_a_ladder_that_is_none_is_refused_with_the_rule(days, suspension, stages, why):
-    rungs = [Stage(n, after, action, n, clock) for n, clock, after, action in stages]
-    with pytest.raises(LadderError, match=why):
-        check_ladder(days, suspension, rungs)
+def test_stages_that_contradict_each_other_are_refused_with_the_rule(days, suspension, stages, why):
+    given = [Stage(n, after, action, n, clock) for n, clock, after, action in stages]
+    with pytest.raises(StageError, match=why):
+        check_stages(days, suspension, given)
 
 
 def test_days_have_one_spelling_and_unknown_ones_are_refused():

@@ -1,50 +1,46 @@
-"""The ladder as a pure function of one contract's facts. `evaluate.py` is the same in SQL; a test holds them equal.
+"""The stages of a policy as a pure function of one contract's facts. `sql/` has the same rules; a test compares them.
 
-What binds it: law, calendar and holds only delay or soften; giving access back never waits for any of them.
+What binds it: law, calendar and holds only delay or relax; giving access back never waits for any of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from ..choices import StageActionChoices
+from ..errors import DelinquencyError
+from .actions import action_of, is_restricting, weight_of
 from .calendar import NextDay, Window, any_day, moment_of, next_allowed
 
-# Notes are kept as they stand here, whatever the language, and translated where they are shown.
-FEED_IS_LATE = gettext_noop('The billing feed is late: no step up is taken until it is heard again.')
-ON_HOLD = gettext_noop('A hold stands: no step up is taken while it does.')
-IN_REVIEW = gettext_noop('A person is asked to look at it: no step up is taken until then.')
+# Notes are kept in this wording, whatever the language, and translated where they are shown.
+FEED_IS_LATE = gettext_noop('The billing feed is late: no escalation until it is heard again.')
+ON_HOLD = gettext_noop('A hold is active: no escalation until it ends.')
+IN_REVIEW = gettext_noop('A person was asked to review it: no escalation until then.')
 IS_EXEMPT = gettext_noop('Exempt by a grace rule: nothing is restricted.')
 NO_NOTICE = gettext_noop('No valid notice is known to be delivered: nothing is restricted without one.')
 TOO_LITTLE = gettext_noop('Less is owed than the stage asks for.')
 NO_CALENDAR = gettext_noop('The calendar does not reach that day: nothing is restricted without it.')
 
-ACTIONS = ('remind', 'notice', 'warn', 'throttle', 'block', 'propose_termination')
-RESTRICTING = ('throttle', 'block', 'propose_termination')
 
-# These give access back while they last; the others only keep it from getting worse.
-RELIEVING = ('dispute', 'payment_agreement', 'trust_unlock', 'court_order', 'essential_service', 'awaiting_clearing')
-
-
-class LadderError(ValidationError):
-    """Stages that do not make a lawful ladder; the text names the rule and the remedy."""
+class StageError(DelinquencyError, ValidationError):
+    """Stages that overlap, are out of order, or skip a notice; the text names the rule and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A rung: from `after_days` whole days by its clock on."""
+    """From `after_days` whole days by its clock on, `action` is what a line should have."""
 
     pk: int
     after_days: int
-    action: str  # one of ACTIONS
+    action: str  # a name of `actions.STAGE_ACTIONS`
     position: int = 0
     clock: str = 'due'
     min_arrears: Decimal | None = None
@@ -69,7 +65,7 @@ class Rules:
     next_contact_day: NextDay = any_day
 
     def is_suspension(self, stage: Stage) -> bool:
-        return stage.action in RESTRICTING and (stage.action != 'throttle' or self.throttle_is_suspension)
+        return action_of(stage.action).is_suspension(self.throttle_is_suspension)
 
     def needs_notice(self, stage: Stage) -> bool:
         return self.min_notice_days is not None and self.is_suspension(stage)
@@ -83,68 +79,77 @@ class ContractFacts:
     awaiting_clearing: bool
     feed_is_late: bool
     stages: Sequence[Stage]
-    stage: Stage | None  # where the contract stands now
+    stage: Stage | None  # the one that the contract has reached so far
     stage_since: datetime | None = None
     took_effect_at: datetime | None = None  # None: some line is not as the stage wants it yet
-    relieved: bool = False
+    in_relief: bool = False
     open_balance: Decimal | None = None
     unpaid_invoices: int = 0
     notice_at: datetime | None = None  # the earliest delivered notice of suspension about this debt
     extra_days: int = 0
     exempt: bool = False
     in_review: bool = False
-    relief_until: datetime | None = None  # the end of the longest hold that stands and gives access back
+    relief_until: datetime | None = None  # the end of the longest active hold that gives access back
     freeze_until: datetime | None = None  # the same of those that only keep it from getting worse
     zone: str = 'UTC'
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where the contract belongs, and what comes next when nothing is paid."""
+class DunningPosition:
+    """The stage where a contract belongs, and what comes next when nothing is paid."""
 
     stage: Stage | None
     next_stage: Stage | None
     next_action_on: date | None
     note: str = ''
     next_action_at: datetime | None = None
-    relieved: bool = False
+    in_relief: bool = False
 
 
-def check_ladder(min_notice_days: int | None, throttle_is_suspension: bool, stages: Sequence) -> None:
-    """Raises `LadderError` where stages overlap, are out of order, or skip a notice the policy asks for."""
-    ladder = sorted(stages, key=lambda stage: stage.position)
-    labels = dict(StageActionChoices)
-    weight, days = '', {'due': 0, 'notice': 0}
-    for place, stage in enumerate(ladder):
+class AnyStage(Protocol):
+    """What `check_stages` reads: a `Stage`, or the model of one."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def clock(self) -> str: ...
+    @property
+    def after_days(self) -> int: ...
+    @property
+    def action(self) -> str: ...
+
+
+def check_stages(min_notice_days: int | None, throttle_is_suspension: bool, stages: Iterable[AnyStage]) -> None:
+    """Raises `StageError` where stages overlap, are out of order, or skip a notice the policy asks for."""
+    heaviest, days = '', {'due': 0, 'notice': 0}
+    for place, stage in enumerate(sorted(stages, key=lambda stage: stage.position)):
         if stage.clock == 'previous' and place == 0:
-            raise LadderError(_('The first stage has no previous one: count its days from the due date or the notice.'))
+            raise StageError(_('The first stage has no previous one: count its days from the due date or the notice.'))
         if stage.clock in days:
             last = days[stage.clock]
             if stage.after_days == last:
                 text = _('The policy already has a stage on that day ({days}): give one of them another.')
-                raise LadderError(text.format(days=last))
+                raise StageError(text.format(days=last))
             if stage.after_days < last:
                 text = _('Stages are out of order: {days} days come after {last}. Order them by their days.')
-                raise LadderError(text.format(days=stage.after_days, last=last))
+                raise StageError(text.format(days=stage.after_days, last=last))
             days[stage.clock] = stage.after_days
-        if stage.action in RESTRICTING:
-            if weight and ACTIONS.index(stage.action) < ACTIONS.index(weight):
-                text = _('Stages are out of order: "{action}" is softer than "{other}" before it. Swap them.')
-                raise LadderError(text.format(action=labels[stage.action], other=labels[weight]))
-            weight = stage.action
-        is_suspension = stage.action in RESTRICTING and (stage.action != 'throttle' or throttle_is_suspension)
-        if stage.clock == 'notice' and is_suspension:
+        action = action_of(stage.action)
+        if action.is_restricting:
+            if heaviest and weight_of(action.name) < weight_of(heaviest):
+                text = _('Stages are out of order: "{action}" restricts less than "{other}" before it. Swap them.')
+                raise StageError(text.format(action=action.label, other=action_of(heaviest).label))
+            heaviest = action.name
+        if stage.clock == 'notice' and action.is_suspension(throttle_is_suspension):
             if min_notice_days is None:
-                raise LadderError(
+                raise StageError(
                     _('A stage counts from the notice, but the policy asks for none: set its notice days.')
                 )
             if stage.after_days < min_notice_days:
                 text = _(
                     '"{action}" {days} days after the notice skips the lawful {lawful}: set {lawful} days or more.'
                 )
-                raise LadderError(
-                    text.format(action=labels[stage.action], days=stage.after_days, lawful=min_notice_days)
-                )
+                raise StageError(text.format(action=action.label, days=stage.after_days, lawful=min_notice_days))
 
 
 def local_day(moment: datetime, zone: str) -> date:
@@ -167,8 +172,8 @@ def enough(facts: ContractFacts, arrears: Decimal | None, invoices: int | None) 
 def clock_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, present: int, today: date) -> date | None:
     """The first day on which a stage may be taken by its clock and its notice; None where that is not known.
 
-    `rank` is the stage's place on the ladder, `present` that of the one where the contract stands (0: on none). What
-    counts from a stage that is taken only now, or has not taken effect yet, counts from today at the earliest.
+    `rank` is the stage's place in the policy, `present` that of the one reached so far (0: none). What counts from a
+    stage that is reached only now, or has not taken effect yet, counts from today at the earliest.
     """
     assert facts.oldest_due_date
     after = timedelta(days=stage.after_days)
@@ -180,7 +185,7 @@ def clock_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, prese
             return None
         day = max(day, notice + after)
     elif stage.clock == 'previous':
-        since = facts.took_effect_at if rank == present + 1 and not facts.relieved else None
+        since = facts.took_effect_at if rank == present + 1 and not facts.in_relief else None
         day = (local_day(since, facts.zone) if since else today) + after
     return _noticed(rules, stage, notice, day)
 
@@ -200,10 +205,12 @@ def _kept_day(facts: ContractFacts, rules: Rules, stage: Stage, rank: int, prese
 
 
 def window_of(facts: ContractFacts, rules: Rules, stage: Stage) -> tuple[Window, NextDay]:
-    start, until, next_day = None, None, any_day
+    start: time | None = None
+    until: time | None = None
+    next_day: NextDay = any_day
     if rules.is_suspension(stage):
         start, until, next_day = rules.start_from, rules.start_until, rules.next_start_day
-    elif stage.action not in RESTRICTING:
+    elif action_of(stage.action).is_contact:
         start, until, next_day = rules.contact_from, rules.contact_until, rules.next_contact_day
     starts = [moment for moment in (start, stage.start_from) if moment is not None]
     ends = [moment for moment in (until, stage.start_until) if moment is not None]
@@ -215,20 +222,20 @@ def is_frozen(facts: ContractFacts) -> bool:
     return facts.feed_is_late or facts.exempt or facts.in_review or on_hold
 
 
-def stand(facts: ContractFacts, rules: Rules, now: datetime) -> Standing:
-    """Where a contract stands at `now`.
+def dunning_position(facts: ContractFacts, rules: Rules, now: datetime) -> DunningPosition:
+    """Where a contract belongs at `now`.
 
-    It climbs rung by rung, over as many as are due at once, and never past one that is not. A rung above the present
-    one is only taken on an open day, within its hours, and while nothing freezes the contract; a rung that is kept, or
-    a step down, asks for none of that. A hold that gives access back leaves the stage as it is (`relieved`), so that
-    what follows it is fixed; taking the access away again is a step up like any other.
+    It is escalated stage by stage, over as many as are due at once, and never past one that is not. A stage above the
+    present one is only reached on an open day, within its hours, and while nothing freezes the contract; a stage that
+    is kept, or a lower one, asks for none of that. A hold that gives access back leaves the stage as it is
+    (`in_relief`), so that what comes after it is fixed; taking the access away again is an escalation like any other.
     """
-    ladder = sorted(facts.stages, key=lambda stage: stage.position)
-    if not owes(facts, rules) or not ladder:
-        return Standing(None, None, None)
-    present = next((rank for rank, stage in enumerate(ladder, 1) if stage == facts.stage), 0)
+    stages = sorted(facts.stages, key=lambda stage: stage.position)
+    if not owes(facts, rules) or not stages:
+        return DunningPosition(None, None, None)
+    present = next((rank for rank, stage in enumerate(stages, 1) if stage == facts.stage), 0)
     today = local_day(now, facts.zone)
-    may_climb = not is_frozen(facts) and not facts.relieved
+    may_escalate = not is_frozen(facts) and not facts.in_relief
 
     def is_open(stage: Stage) -> bool:
         return next_allowed(now, *window_of(facts, rules, stage)) == now
@@ -237,53 +244,53 @@ def stand(facts: ContractFacts, rules: Rules, now: datetime) -> Standing:
         day = _kept_day(facts, rules, stage, rank, present, today)
         if day is None or day > today or not enough(facts, stage.min_arrears, stage.min_invoices):
             return False
-        return rank <= present or (may_climb and is_open(stage))
+        return rank <= present or (may_escalate and is_open(stage))
 
-    first = next((rank for rank, stage in enumerate(ladder, 1) if not is_reached(rank, stage)), len(ladder) + 1)
-    target = ladder[first - 2] if first > 1 else None
-    restricted = any(stage.action in RESTRICTING for stage in ladder[: first - 1])
-    relieved = False
+    first = next((rank for rank, stage in enumerate(stages, 1) if not is_reached(rank, stage)), len(stages) + 1)
+    target = stages[first - 2] if first > 1 else None
+    restricted = any(is_restricting(stage.action) for stage in stages[: first - 1])
+    in_relief = False
     if target is not None and restricted:
         gives_back = facts.exempt or facts.relief_until is not None
-        relieved = gives_back or (facts.relieved and (is_frozen(facts) or not is_open(target)))
-    if relieved:
+        in_relief = gives_back or (facts.in_relief and (is_frozen(facts) or not is_open(target)))
+    if in_relief:
         assert target is not None
-        return _next(facts, rules, now, target, target, today, relieved=True)
-    if first > len(ladder):
-        return Standing(target, None, None)
-    following = ladder[first - 1]
+        return _next(facts, rules, now, target, target, today, in_relief=True)
+    if first > len(stages):
+        return DunningPosition(target, None, None)
+    following = stages[first - 1]
     return _next(facts, rules, now, target, following, clock_day(facts, rules, following, first, present, today))
 
 
 def _next(
     facts: ContractFacts, rules: Rules, now: datetime, target: Stage | None, following: Stage, day: date | None,
-    relieved: bool = False,
-) -> Standing:  # fmt: skip
-    """The standing with the earliest moment of what follows, or why it has none."""
+    in_relief: bool = False,
+) -> DunningPosition:  # fmt: skip
+    """The position with the earliest moment of the next stage, or why it has none."""
     today = local_day(now, facts.zone)
 
-    def standing(note: str, at: datetime | None = None) -> Standing:
-        on = local_day(at, facts.zone) if at else None if relieved else day
-        return Standing(target, following, on, note, at, relieved)
+    def position(note: str, at: datetime | None = None) -> DunningPosition:
+        on = local_day(at, facts.zone) if at else None if in_relief else day
+        return DunningPosition(target, following, on, note, at, in_relief)
 
-    if not relieved:
+    if not in_relief:
         if not enough(facts, following.min_arrears, following.min_invoices):
-            return standing(TOO_LITTLE)
+            return position(TOO_LITTLE)
         if (rules.needs_notice(following) or following.clock == 'notice') and facts.notice_at is None:
-            return standing(NO_NOTICE)
+            return position(NO_NOTICE)
         if day is None:
-            return standing('')
+            return position('')
     if facts.exempt:
-        return standing(IS_EXEMPT)
+        return position(IS_EXEMPT)
     if facts.in_review:
-        return standing(IN_REVIEW)
+        return position(IN_REVIEW)
     assert day is not None
     if facts.feed_is_late and day <= today:
-        return standing(FEED_IS_LATE)
+        return position(FEED_IS_LATE)
     ends = [end for end in (facts.relief_until, facts.freeze_until) if end is not None]
     moment = max(ends, default=now)
     if local_day(moment, facts.zone) < day:
         moment = moment_of(day, None, facts.zone)
     at = next_allowed(moment, *window_of(facts, rules, following))
     note = ON_HOLD if ends else NO_CALENDAR if at is None else ''
-    return standing(note, at)
+    return position(note, at)

@@ -36,7 +36,7 @@ def give_trust_unlock(contract: Contract, reason: str, user, now: datetime, days
 
 @transaction.atomic
 def set_review(contract: Contract, requested: bool, now: datetime) -> None:
-    """Send the automatic decision to a person; until that is ended nothing gets harder."""
+    """Send the automatic decision to a person; until that is ended there is no escalation."""
     contract.advance(review_requested_at=now if requested else None)
     reevaluate(contract.pk)
     contract.refresh_from_db()
@@ -44,7 +44,7 @@ def set_review(contract: Contract, requested: bool, now: datetime) -> None:
 
 @transaction.atomic
 def decide_plan_change(order: PlanChangeOrder, accepted: bool, now: datetime) -> None:
-    """Take an offered plan, or decline it. Raises `ValidationError` where the offer does not stand any more.
+    """Take an offered plan, or decline it. Raises `ValidationError` where the offer is not open any more.
 
     The contract's lines keep the state they are in; one that is throttled is throttled by its new plan.
     """
@@ -53,7 +53,7 @@ def decide_plan_change(order: PlanChangeOrder, accepted: bool, now: datetime) ->
     if order.status != PlanChangeStatusChoices.OFFERED:
         raise ValidationError(_('The order is decided, and is history now: make a new one.'))
     if accepted and timezone.localdate(now) > order.offered_until:
-        raise ValidationError(_('The offer stood until {day}: make a new one.').format(day=order.offered_until))
+        raise ValidationError(_('The offer was open until {day}: make a new one.').format(day=order.offered_until))
     if accepted and contract.plan_id != order.from_plan_id:
         raise ValidationError(_('The contract has another plan than when this was offered: make a new one.'))
     order.advance(
@@ -67,7 +67,7 @@ def decide_plan_change(order: PlanChangeOrder, accepted: bool, now: datetime) ->
 
 
 def end_hold(hold: Hold, reason: str, now: datetime) -> None:
-    """End a hold that stands; its contract is evaluated at once. Raises `ValidationError` for one that does not."""
+    """End an active hold; its contract is evaluated at once. Raises `ValidationError` for one that is not active."""
     if not hold.is_active(now):
-        raise ValidationError(_('Hold {hold} does not stand any more: there is nothing to end.').format(hold=hold))
+        raise ValidationError(_('Hold {hold} is not active any more: there is nothing to end.').format(hold=hold))
     hold.advance(ended_at=now, end_reason=reason)
