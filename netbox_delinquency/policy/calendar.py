@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 import holidays
 
+from ..errors import DelinquencyError
+
 WEEKDAYS = ('mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun')
 DAYS = (*WEEKDAYS, 'holiday', 'holiday_eve')
 DAY = timedelta(days=1)
@@ -17,7 +19,7 @@ DAY = timedelta(days=1)
 NextDay = Callable[[date], date | None]
 
 
-class UnknownRegionError(ValueError):
+class UnknownRegionError(DelinquencyError, ValueError):
     """There are no holidays for that country or state; `field` says which of the two is wrong."""
 
     def __init__(self, field: str, message: str) -> None:

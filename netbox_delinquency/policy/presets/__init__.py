@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from ...errors import DelinquencyError
+
 __all__ = ('DEFAULT', 'Preset', 'PresetError', 'load_preset', 'load_presets')
 
 DEFAULT = 'anatel_765'
@@ -21,7 +23,7 @@ RULES = (
 _ABOUT = {'name', 'version', 'title', 'stages', 'sources', 'unverified', 'cases'}
 
 
-class PresetError(ValueError):
+class PresetError(DelinquencyError, ValueError):
     """There is no such preset, or its file is not one; the text says what there is."""
 
 
