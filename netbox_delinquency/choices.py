@@ -1,8 +1,13 @@
+from __future__ import annotations
+
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from utilities.choices import Choice, ChoiceSet
 
 from .policy.actions import STAGE_ACTIONS
+from .text import Text
 
 __all__ = (
     'AccessModeChoices',
@@ -198,12 +203,14 @@ class HoldKind(Choice):
 
     gives_relief: bool
 
-    def __new__(cls, value, label, gives_relief, color=None, description=None):
+    def __new__(
+        cls, value: str, label: Text, gives_relief: bool, color: str | None = None, description: Text | None = None
+    ) -> HoldKind:
         kind = super().__new__(cls, value, label, color, description)
         kind.gives_relief = gives_relief
         return kind
 
-    def __getnewargs__(self):
+    def __getnewargs__(self) -> tuple[Any, ...]:
         return self.value, self.label, self.gives_relief, self.color, self.description
 
 

@@ -9,13 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 from netbox.events import EVENT_TYPE_KIND_DANGER, EVENT_TYPE_KIND_SUCCESS, EVENT_TYPE_KIND_WARNING, EventType
 from redis.exceptions import RedisError
 
 from .choices import AccessModeChoices, OutcomeChoices
+
+if TYPE_CHECKING:
+    from extras.events import EventContext
+
+    from .models import AccessLine, EnforcementChange, EnforcementRun
 
 logger = logging.getLogger('netbox_delinquency.events')
 
@@ -58,7 +65,7 @@ def register_event_types() -> None:
         event_type.register()
 
 
-def send_run_event(run, event_type: str) -> None:
+def send_run_event(run: EnforcementRun, event_type: str) -> None:
     """Tell of a run that was just advanced, once the transaction is through."""
     if _wanted(type(run), [event_type]):
         transaction.on_commit(partial(_flush, [_context(run, event_type)]), robust=True)
@@ -67,17 +74,17 @@ def send_run_event(run, event_type: str) -> None:
 class LineEvents:
     """What became of the lines of one batch: told once the batch is journaled, and for the types that rules ask for."""
 
-    def __init__(self, model) -> None:
+    def __init__(self, model: type[Model]) -> None:
         self.wanted = _wanted(model, [LINE_UNKNOWN, *BY_MODE.values()])
-        self._contexts: list = []
+        self._contexts: list[EventContext] = []
 
-    def before(self, lines: Iterable) -> None:
+    def before(self, lines: Iterable[AccessLine]) -> None:
         """Before anything is written onto these lines."""
         if self.wanted:
             for line in lines:
                 line.snapshot()
 
-    def add(self, line, row) -> None:
+    def add(self, line: AccessLine, row: EnforcementChange) -> None:
         """A line whose row has just been closed; one that already was as it should be is no news."""
         if row.outcome == OutcomeChoices.UNKNOWN:
             event_type = LINE_UNKNOWN
@@ -93,7 +100,7 @@ class LineEvents:
             transaction.on_commit(partial(_flush, self._contexts), robust=True)
 
 
-def _wanted(model, event_types: list[str]) -> set[str]:
+def _wanted(model: type[Model], event_types: list[str]) -> set[str]:
     """Which of these types some enabled rule for this model asks for."""
     from core.models import ObjectType
     from extras.models import EventRule
@@ -105,7 +112,7 @@ def _wanted(model, event_types: list[str]) -> set[str]:
     return asked & set(event_types)
 
 
-def _context(instance, event_type: str):
+def _context(instance: Model, event_type: str) -> EventContext:
     from core.models import ObjectType
     from extras.events import EventContext, get_snapshots
 
@@ -120,7 +127,7 @@ def _context(instance, event_type: str):
     )
 
 
-def _flush(contexts: list) -> None:
+def _flush(contexts: list[EventContext]) -> None:
     from extras.events import flush_events
 
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.api.serializers import JobSerializer
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -74,7 +74,13 @@ class ActionPermissions(TokenPermissions):
         self.perms_map = {**TokenPermissions.perms_map, 'POST': [permission]}
 
 
-class ActionsMixin:
+if TYPE_CHECKING:
+    from netbox.api.viewsets import NetBoxModelViewSet as _ViewSet
+else:
+    _ViewSet = object  # what it is mixed into is one already
+
+
+class ActionsMixin(_ViewSet):
     """A viewset some of whose POST actions ask for a permission of their own, by the name of the action.
 
     Each class that is mixed into a viewset names its own; an action without one asks for what NetBox would.

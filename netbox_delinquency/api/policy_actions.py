@@ -146,7 +146,7 @@ class PlanChangeActionsMixin(ActionsMixin):
         return Response(self.get_serializer(order).data)
 
 
-class PolicyActionsMixin:
+class PolicyActionsMixin(ActionsMixin):
     @extend_schema(responses=DayAnswer(many=True), parameters=[OpenApiParameter('until', date, required=True)])
     @action(detail=True, methods=['get'])
     def simulate(self, request, pk):

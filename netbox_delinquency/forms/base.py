@@ -4,6 +4,10 @@ A field of a model form is `choose`, of an import form `refer` or `choice`, of a
 form `filter_by`. What Django makes of a model field by itself is not declared anywhere.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from django import forms
 from django.db import models
 from django.utils.dateparse import parse_datetime
@@ -163,10 +167,16 @@ class ParametersField(JSONField):
         return {} if cleaned is None else cleaned
 
 
-class _DefaultsMixin:
+if TYPE_CHECKING:
+    from django.forms import ModelForm as _ModelForm
+else:
+    _ModelForm = object  # what it is mixed into is one already
+
+
+class _DefaultsMixin(_ModelForm):
     """A field that has a default may be left out of an imported record."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         named = ((name, field_of(self._meta.model, name)) for name in self._meta.fields)
         self._defaults = {name: field.get_default() for name, field in named if field.has_default()}

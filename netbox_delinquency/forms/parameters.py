@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 from django import forms
@@ -66,7 +66,7 @@ def form_field(path: tuple[str, ...], schema: Schema, required: bool) -> forms.F
         'initial': schema.get('default'),
     }
     if 'enum' in kind or 'enum' in schema:
-        return forms.ChoiceField(choices=[(value, value) for value in kind.get('enum', schema.get('enum'))], **options)
+        return forms.ChoiceField(choices=[(value, value) for value in kind.get('enum') or schema['enum']], **options)
     match kind.get('type'):
         case 'boolean':
             return forms.BooleanField(**{**options, 'required': False})
@@ -78,18 +78,24 @@ def form_field(path: tuple[str, ...], schema: Schema, required: bool) -> forms.F
     return JSONField(**options)
 
 
-class ParametersFormMixin:
+if TYPE_CHECKING:
+    from django.forms import ModelForm as _ModelForm
+else:
+    _ModelForm = object  # what it is mixed into is one already
+
+
+class ParametersFormMixin(_ModelForm):
     """For a model form with a `parameters` field. A subclass says which sections there are."""
 
-    fieldsets_before = ()
-    fieldsets_after = ()
+    fieldsets_before: tuple[FieldSet, ...] = ()
+    fieldsets_after: tuple[FieldSet, ...] = ()
 
     def sections(self) -> list[Section]:
         raise NotImplementedError
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.parameter_sections = []
+        self.parameter_sections: list[tuple[Section, list[str]]] = []
         stored = self.instance.parameters if isinstance(self.instance.parameters, dict) else {}
         for section in self.sections():
             try:
@@ -111,7 +117,7 @@ class ParametersFormMixin:
             self.fields['parameters'].widget = forms.HiddenInput()
 
     @property
-    def fieldsets(self):
+    def fieldsets(self) -> list[FieldSet]:
         shown = [
             FieldSet(*names, name=_('Parameters of driver {driver}').format(driver=section.driver))
             for section, names in self.parameter_sections
@@ -122,7 +128,7 @@ class ParametersFormMixin:
             *self.fieldsets_after,
         ]
 
-    def clean(self):
+    def clean(self) -> dict[str, Any]:
         super().clean()
         given = self.cleaned_data.get('parameters')
         if any(name.startswith(f'{PREFIX}__') for name in self.data):

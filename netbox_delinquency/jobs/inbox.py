@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.choices import JobNotificationChoices, JobStatusChoices
 from core.models import Job
 from django.utils import timezone
@@ -21,7 +23,7 @@ class WorkInbox(JobRunner):
     class Meta:
         name = 'Billing inbox'
 
-    def run(self, *args, **kwargs) -> None:
+    def run(self, *args: Any, **kwargs: Any) -> None:
         for runs in process_inbox():
             if runs:
                 # Their points are queued; where this worker is the only one, they are not to wait for the whole inbox.

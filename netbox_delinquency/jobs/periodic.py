@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from core.choices import JobStatusChoices
 from core.models import Job
@@ -25,7 +26,7 @@ class PeriodicJob(JobRunner):
     """A system job that a worker which starts schedules anew where it was lost, and not only where it has no row."""
 
     @classmethod
-    def enqueue_once(cls, *args, **kwargs):
+    def enqueue_once(cls, *args: Any, **kwargs: Any) -> Job:
         now = timezone.now()
         for row in Job.objects.filter(name=cls.name, status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES):
             if is_lost(row, now):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from core.exceptions import JobFailed
 from core.models import Job
@@ -21,6 +22,10 @@ from ..models import AccessLine, EnforcementPoint
 from ..runs.reconcile import points_to_read, reconcile_point
 from ..workflow import start_restores
 from .queues import enqueue_reading
+
+if TYPE_CHECKING:
+    from users.models import User
+
 
 __all__ = (
     'CheckPoint',
@@ -41,7 +46,7 @@ class CheckPoint(JobRunner):
     class Meta:
         name = 'Enforcement point check'
 
-    def run(self, point: int, **kwargs) -> None:
+    def run(self, point: int, **kwargs: Any) -> None:
         findings = check_point(EnforcementPoint.objects.get(pk=point).as_point(), timezone.now())
         for finding in findings:
             log = self.logger.info if finding.ok else self.logger.error if finding.required else self.logger.warning
@@ -57,7 +62,7 @@ class ReconcilePoint(JobRunner):
     class Meta:
         name = 'Reconcile'
 
-    def run(self, point: int, percent: int | None = None, lines: list[int] | None = None, **kwargs) -> None:
+    def run(self, point: int, percent: int | None = None, lines: list[int] | None = None, **kwargs: Any) -> None:
         try:
             report = reconcile_point(EnforcementPoint.objects.get(pk=point), percent=percent, lines=lines)
         except RunRefusedError as error:
@@ -65,8 +70,8 @@ class ReconcilePoint(JobRunner):
             raise JobFailed from None
         self.job.data = report.as_dict()
         self.logger.info('lines: %s', report)
-        for line, error in report.errors:
-            self.logger.warning('%s: %s', line, error)
+        for line, problem in report.errors:
+            self.logger.warning('%s: %s', line, problem)
         start_restores(report)
         if report.unreadable and not report.read:
             raise JobFailed
@@ -78,7 +83,7 @@ class LearnCpes(JobRunner):
     class Meta:
         name = 'Learn CPEs'
 
-    def run(self, point: int, **kwargs) -> None:
+    def run(self, point: int, **kwargs: Any) -> None:
         acs = EnforcementPoint.objects.get(pk=point)
         try:
             devices = list_cpes(acs.as_point())
@@ -100,7 +105,7 @@ class LookAtCpe(JobRunner):
     class Meta:
         name = 'CPE'
 
-    def run(self, line: int, **kwargs) -> None:
+    def run(self, line: int, **kwargs: Any) -> None:
         found = AccessLine.objects.select_related('acs').get(pk=line)
         try:
             self.job.data = look_at(found.acs.as_point(), found.cwmp_id).as_dict()
@@ -110,17 +115,23 @@ class LookAtCpe(JobRunner):
             raise JobFailed from None
 
 
-def enqueue_check(point: EnforcementPoint, user=None):
+def enqueue_check(point: EnforcementPoint, user: User | None = None) -> Job:
     """Have a worker check a point."""
     return enqueue_reading(CheckPoint, point, user, point=point.pk)
 
 
-def enqueue_reconcile(point: EnforcementPoint, user=None, *, percent: int | None = None, lines=None):
+def enqueue_reconcile(
+    point: EnforcementPoint,
+    user: User | None = None,
+    *,
+    percent: int | None = None,
+    lines: list[int] | None = None,
+) -> Job:
     """Have a worker read a point's lines back: these, by primary key, or the part of them longest unseen, or all."""
     return enqueue_reading(ReconcilePoint, point, user, point=point.pk, percent=percent, lines=lines)
 
 
-def enqueue_reconcile_of(lines: QuerySet[AccessLine], user=None) -> list[Job]:
+def enqueue_reconcile_of(lines: QuerySet[AccessLine], user: User | None = None) -> list[Job]:
     """Have these lines read back: a job for each active point that they have."""
     chosen = lines.order_by().values('pk')
     queued = []
@@ -131,11 +142,11 @@ def enqueue_reconcile_of(lines: QuerySet[AccessLine], user=None) -> list[Job]:
     return queued
 
 
-def enqueue_learn(point: EnforcementPoint, user=None):
+def enqueue_learn(point: EnforcementPoint, user: User | None = None) -> Job:
     """Have a worker learn an ACS's devices."""
     return enqueue_reading(LearnCpes, point, user, point=point.pk)
 
 
-def enqueue_look(line: AccessLine, user=None):
+def enqueue_look(line: AccessLine, user: User | None = None) -> Job:
     """Have a worker ask a line's CPE."""
     return enqueue_reading(LookAtCpe, line, user, line=line.pk)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from core.choices import JobNotificationChoices
 from netbox.jobs import JobRunner
 
 from ..models import EnforcementRun
 from ..runs.locks import RESTORE, lane_of
 from ..settings import get_settings
+
+if TYPE_CHECKING:
+    from core.models import Job
+    from django.db.models import Model
+    from users.models import User
+
 
 __all__ = ('ENFORCE_QUEUE', 'RESTORE_QUEUE', 'enqueue_reading', 'queue_of')
 
@@ -19,7 +27,7 @@ def queue_of(run: EnforcementRun) -> str:
     return RESTORE_QUEUE if lane_of(run.kind) == RESTORE else ENFORCE_QUEUE
 
 
-def enqueue_reading(job: type[JobRunner], instance, user, **arguments):
+def enqueue_reading(job: type[JobRunner], instance: Model, user: User | None, **arguments: Any) -> Job:
     """Queue what reads at a point: credentials, and the way to it, are the workers', not the web server's."""
     return job.enqueue(
         instance=instance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from core.choices import JobStatusChoices
 from django.utils import timezone
@@ -31,7 +32,7 @@ class Housekeeping(PeriodicJob):
     class Meta:
         name = 'Delinquency: housekeeping'
 
-    def run(self, *args, **kwargs) -> None:
+    def run(self, *args: Any, **kwargs: Any) -> None:
         for sentence in take_up(timezone.now()):
             self.logger.warning(sentence)
 

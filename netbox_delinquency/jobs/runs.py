@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from core.choices import JobNotificationChoices, JobStatusChoices
 from core.exceptions import JobFailed
@@ -23,6 +24,10 @@ from ..runs.worker import watch_points, work_point
 from ..settings import get_settings
 from .lost import bury, is_lost
 from .queues import queue_of
+
+if TYPE_CHECKING:
+    from users.models import User
+
 
 __all__ = (
     'ConductRun',
@@ -49,7 +54,7 @@ class ExecuteRun(JobRunner):
     class Meta:
         name = lifecycle.START
 
-    def run(self, run: int, **kwargs) -> None:
+    def run(self, run: int, **kwargs: Any) -> None:
         try:
             start_run(run)
         except RunRefusedError as error:
@@ -66,7 +71,7 @@ class WorkPoint(JobRunner):
     class Meta:
         name = 'Enforcement run at a point'
 
-    def run(self, run: int, point: int, **kwargs) -> None:
+    def run(self, run: int, point: int, **kwargs: Any) -> None:
         work = work_point(run, point)
         if work.taken:
             self.logger.info('another worker holds the point: it takes these rows up next')
@@ -95,7 +100,7 @@ class ConductRun(JobRunner):
     class Meta:
         name = 'Enforcement run: next wave'
 
-    def run(self, run: int, **kwargs) -> None:
+    def run(self, run: int, **kwargs: Any) -> None:
         watched = EnforcementRun.objects.get(pk=run)
         if watched.status == RunStatusChoices.RUNNING:
             watch_points(watched)
@@ -188,7 +193,7 @@ def jobs_of(run: EnforcementRun) -> QuerySet[Job]:
     return Job.objects.filter(object_type=ObjectType.objects.get_for_model(run), object_id=run.pk)
 
 
-def enqueue_run(run: EnforcementRun, user=None):
+def enqueue_run(run: EnforcementRun, user: User | None = None) -> Job:
     """Queue the start of an approved run, on the lane of its kind; of a running one, that it is looked after at once.
 
     Raises `RunRefusedError` for any other.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.choices import JobStatusChoices
 from django.utils import timezone
 from netbox.jobs import system_job
@@ -27,7 +29,7 @@ class Evaluate(PeriodicJob):
     class Meta:
         name = 'Delinquency: evaluate'
 
-    def run(self, *args, **kwargs) -> None:
+    def run(self, *args: Any, **kwargs: Any) -> None:
         for _ in process_inbox():
             pass  # a payment that lies there, because its own worker is dead or busy, comes before any debt
         now = timezone.now()
@@ -46,7 +48,7 @@ class Reconcile(PeriodicJob):
     class Meta:
         name = 'Delinquency: reconcile'
 
-    def run(self, *args, **kwargs) -> None:
+    def run(self, *args: Any, **kwargs: Any) -> None:
         now, percent = timezone.now(), EnforcementSettings.load().reconcile_percent
         for point in points_to_read():
             # While nobody works them off the jobs do not pile up; those that Redis lost are not waited for.
@@ -62,7 +64,7 @@ class RenewCalendars(PeriodicJob):
     class Meta:
         name = 'Delinquency: calendars'
 
-    def run(self, *args, **kwargs) -> None:
+    def run(self, *args: Any, **kwargs: Any) -> None:
         self.logger.info('%d days written', ensure_start_days(timezone.localdate(), anew=True))
 
 
@@ -73,6 +75,6 @@ class Retention(PeriodicJob):
     class Meta:
         name = 'Delinquency: retention'
 
-    def run(self, *args, **kwargs) -> None:
+    def run(self, *args: Any, **kwargs: Any) -> None:
         settings = get_settings()
         self.logger.info('purged: %s', purge(timezone.now(), settings.retention_days, settings.action_log_days))

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
@@ -11,14 +13,14 @@ from ..policy.calendar import UnknownRegionError, normal_days, public_holidays
 __all__ = ('Calendar', 'CalendarDate', 'StartDay', 'validate_days', 'validate_time_zone')
 
 
-def validate_days(value):
+def validate_days(value: str) -> None:
     try:
         normal_days(value)
     except ValueError as error:
         raise ValidationError(str(error)) from error
 
 
-def validate_time_zone(value):
+def validate_time_zone(value: str) -> None:
     if value not in available_timezones():
         raise ValidationError(
             _('There is no time zone "{value}": give one like America/Sao_Paulo.').format(value=value)
@@ -45,10 +47,10 @@ class Calendar(PrimaryModel):
         verbose_name = _('calendar')
         verbose_name_plural = _('calendars')
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         try:
             public_holidays(self.country, self.subdivision, [2026])
@@ -80,7 +82,7 @@ class CalendarDate(NetBoxModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'{self.date} {self.name}'
 
 
@@ -100,5 +102,5 @@ class StartDay(models.Model):
             models.UniqueConstraint(fields=('calendar', 'closed', 'day'), name='netbox_delinquency_startday_unique'),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'{self.day} → {self.next_day}'

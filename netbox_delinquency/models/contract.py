@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from django.db import models
 from django.db.models import Case, F, When
 from django.utils.translation import gettext
@@ -9,11 +13,15 @@ from ..choices import ContractStatusChoices
 from .calendar import validate_time_zone
 from .lifecycle import LifecycleModel
 
+if TYPE_CHECKING:
+    from users.models import User
+
+
 __all__ = ('Contract', 'Invoice')
 
 
 class ContractQuerySet(RestrictedQuerySet):
-    def with_visible_balance(self, user):
+    def with_visible_balance(self, user: User) -> ContractQuerySet:
         """Annotate `visible_balance`: empty where the user may not see it, so that ordering by it tells nothing."""
         allowed = self.model.objects.restrict(user, 'view_balance').order_by().values('pk')
         return self.annotate(visible_balance=Case(When(pk__in=allowed, then=F('open_balance'))))
@@ -147,10 +155,10 @@ class Contract(LifecycleModel, PrimaryModel):
             models.Index(fields=('oldest_due_date',), name='nbd_contract_due'),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.external_id
 
-    def get_status_color(self):
+    def get_status_color(self) -> str | None:
         return ContractStatusChoices.colors.get(self.status)
 
     @property
@@ -158,7 +166,7 @@ class Contract(LifecycleModel, PrimaryModel):
         """The standing note in the reader's language; `standing_note` is the same to every program."""
         return gettext(self.standing_note) if self.standing_note else ''
 
-    def serialize_object(self, exclude=None):
+    def serialize_object(self, exclude: list[str] | None = None) -> dict[str, Any]:
         """What the change log keeps: without the balance, whose readers are fewer than the log's."""
         return super().serialize_object(exclude=[*(exclude or ()), 'open_balance'])
 
@@ -191,5 +199,5 @@ class Invoice(models.Model):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.reference

@@ -1,4 +1,7 @@
-from datetime import timedelta
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -54,23 +57,23 @@ class Hold(LifecycleModel, PrimaryModel):
         ]
         indexes = [models.Index(fields=('ends_at',), name='nbd_hold_ends')]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'{self.get_kind_display()} {self.starts_at:%Y-%m-%d}'
 
-    def get_kind_color(self):
+    def get_kind_color(self) -> str | None:
         return HoldKindChoices.colors.get(self.kind)
 
-    def is_active(self, now) -> bool:
+    def is_active(self, now: datetime) -> bool:
         return self.starts_at <= now < min(self.ends_at, self.ended_at or self.ends_at)
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         if self.instalments and self.kind != HoldKindChoices.AGREEMENT:
             raise ValidationError({'instalments': _('Only a payment agreement has instalments.')})
         if self.kind == HoldKindChoices.TRUST and self.contract_id and self.starts_at and self.ends_at:
             self._clean_trust()
 
-    def _clean_trust(self):
+    def _clean_trust(self) -> None:
         policy = self.contract.policy
         if policy is None or not policy.trust_days:
             raise ValidationError({'kind': _("The contract's policy gives no trust unlock: set its days there.")})
@@ -92,7 +95,7 @@ class Hold(LifecycleModel, PrimaryModel):
         if self._state.adding and policy.in_force(self.contract.stage) is None:
             raise ValidationError({'contract': _('Nothing is restricted, so there is nothing to unlock.')})
 
-    def save(self, *args, **kwargs):
+    def save(self, *args: Any, **kwargs: Any) -> None:
         if self._state.adding and self.kind == HoldKindChoices.TRUST and self.successor_id is None:
             # Fixed when it is given: what follows a trust unlock is known to both sides from the start.
             self.successor = self.contract.stage

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 from django.db import models
 
 __all__ = ('LifecycleModel',)
@@ -14,7 +18,7 @@ class LifecycleModel(models.Model):
     class Meta:
         abstract = True
 
-    def save(self, *args, **kwargs):
+    def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding and kwargs.get('update_fields') is None:
             kwargs['update_fields'] = [
                 field.name
@@ -23,7 +27,7 @@ class LifecycleModel(models.Model):
             ]
         super().save(*args, **kwargs)
 
-    def advance(self, **values):
+    def advance(self, **values: Any) -> None:
         """Write these lifecycle columns and no others, with a row in the change log where one is kept."""
         if unknown := set(values) - set(self.lifecycle_fields):
             raise ValueError(f'not lifecycle fields of {type(self).__name__}: {", ".join(sorted(unknown))}')

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
@@ -53,10 +55,10 @@ class Notice(PrimaryModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.reference
 
-    def get_kind_color(self):
+    def get_kind_color(self) -> str | None:
         return NoticeKindChoices.colors.get(self.kind)
 
     @property
@@ -66,7 +68,7 @@ class Notice(PrimaryModel):
 
         return earliest_suspension(self)
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         for name in ('sent_at', 'delivered_at'):
             moment = getattr(self, name)

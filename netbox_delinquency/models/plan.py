@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -7,12 +9,13 @@ from netbox.models import PrimaryModel
 
 from nornir_tasks.change import AccessState
 
+from ..text import Text
 from .validation import validate_driver_parameters
 
 __all__ = ('ServicePlan',)
 
 
-def kbps(label, help_text):
+def kbps(label: Text, help_text: Text) -> models.PositiveIntegerField:
     return models.PositiveIntegerField(verbose_name=label, validators=[MinValueValidator(1)], help_text=help_text)
 
 
@@ -50,14 +53,14 @@ class ServicePlan(PrimaryModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
     @property
     def throttled_state(self) -> AccessState:
         return AccessState.throttled(self.throttled_down_kbps, self.throttled_up_kbps)
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         if not isinstance(self.parameters, dict):
             raise ValidationError({'parameters': _('Give an object with one entry a driver.')})

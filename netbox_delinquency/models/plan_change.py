@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -52,13 +56,13 @@ class PlanChangeOrder(LifecycleModel, PrimaryModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'{self.contract}: {self.to_plan}'
 
-    def get_status_color(self):
+    def get_status_color(self) -> str | None:
         return PlanChangeStatusChoices.colors.get(self.status)
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         if self.status != PlanChangeStatusChoices.OFFERED:
             raise ValidationError(_('The order is decided, and is history now: make a new one.'))
@@ -68,7 +72,7 @@ class PlanChangeOrder(LifecycleModel, PrimaryModel):
         if present == offered or offered.down_kbps > present.down_kbps or offered.up_kbps > present.up_kbps:
             raise ValidationError({'to_plan': _('Offer a smaller plan: this one is not, beside the present one.')})
 
-    def save(self, *args, **kwargs):
+    def save(self, *args: Any, **kwargs: Any) -> None:
         if self._state.adding:
             self.from_plan = self.contract.plan
         super().save(*args, **kwargs)

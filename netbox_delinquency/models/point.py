@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -94,10 +96,10 @@ class EnforcementPoint(JobsMixin, PrimaryModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
-    def get_status_color(self):
+    def get_status_color(self) -> str | None:
         return PointStatusChoices.colors.get(self.status)
 
     @property
@@ -108,7 +110,7 @@ class EnforcementPoint(JobsMixin, PrimaryModel):
         owner = self.device or self.virtual_machine
         return str(owner.primary_ip.address.ip) if owner and owner.primary_ip else ''
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         validate_driver_parameters('driver', self.driver, {}, 'LineParameters')
         validate_driver_parameters('parameters', self.driver, self.parameters, 'PointParameters')

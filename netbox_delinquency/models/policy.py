@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -9,27 +13,28 @@ from ..choices import ApprovalChoices, ChannelChoices, ClockChoices, StageAction
 from ..policy.actions import is_restricting
 from ..policy.calendar import normal_days
 from ..policy.stages import check_stages
+from ..text import Text
 from .calendar import validate_days
 
 __all__ = ('DelinquencyPolicy', 'GraceRule', 'PolicyStage')
 
 
-def days(label, help_text='', **options):
+def days(label: Text, help_text: Text = '', **options: Any) -> models.PositiveSmallIntegerField:
     return models.PositiveSmallIntegerField(verbose_name=label, help_text=help_text, **options)
 
 
-def closed_days(label):
+def closed_days(label: Text) -> models.CharField:
     return models.CharField(
         verbose_name=label, max_length=60, blank=True, validators=[validate_days],
         help_text=_('Of mon, tue, wed, thu, fri, sat, sun, holiday, holiday_eve; with commas between'),
     )  # fmt: skip
 
 
-def hour(label, help_text=''):
+def hour(label: Text, help_text: Text = '') -> models.TimeField:
     return models.TimeField(verbose_name=label, blank=True, null=True, help_text=help_text)
 
 
-def amount(label):
+def amount(label: Text) -> models.DecimalField:
     return models.DecimalField(
         verbose_name=label, max_digits=12, decimal_places=2, blank=True, null=True, validators=[MinValueValidator(0)],
         help_text=_('Below it nothing is done'),
@@ -104,10 +109,10 @@ class DelinquencyPolicy(PrimaryModel):
         verbose_name = _('delinquency policy')
         verbose_name_plural = _('delinquency policies')
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         self.no_start_days = normal_days(self.no_start_days)
         self.no_contact_days = normal_days(self.no_contact_days)
@@ -123,12 +128,12 @@ class DelinquencyPolicy(PrimaryModel):
         if self.pk:
             check_stages(self.min_notice_days, self.throttle_is_suspension, list(self.stages.all()))
 
-    def in_force(self, stage):
+    def in_force(self, stage: PolicyStage | None) -> PolicyStage | None:
         """The stage whose action is on the line of a contract at `stage`: the last one so far that restricts."""
         reached = [each for each in self.stages.all() if stage is not None and each.position <= stage.position]
         return next((each for each in reversed(reached) if each.is_restricting), None)
 
-    def delete(self, *args, **kwargs):
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         if count := self.contracts.count():
             text = _('{count} contracts have this policy: give them another one first, then delete it.')
             raise AbortRequest(text.format(count=count))
@@ -192,13 +197,13 @@ class PolicyStage(NetBoxModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'{self.policy}: {self.get_action_display()} ({self.after_days})'
 
-    def get_action_color(self):
+    def get_action_color(self) -> str | None:
         return StageActionChoices.colors.get(self.action)
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         if self.position is None:
             self.position = self.after_days
@@ -212,7 +217,7 @@ class PolicyStage(NetBoxModel):
             stages = [*self.policy.stages.exclude(pk=self.pk), self]
             check_stages(self.policy.min_notice_days, self.policy.throttle_is_suspension, stages)
 
-    def save(self, *args, **kwargs):
+    def save(self, *args: Any, **kwargs: Any) -> None:
         if self.position is None:
             self.position = self.after_days
         super().save(*args, **kwargs)
@@ -221,7 +226,7 @@ class PolicyStage(NetBoxModel):
     def is_restricting(self) -> bool:
         return is_restricting(self.action)
 
-    def delete(self, *args, **kwargs):
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         if count := self.policy.contracts.filter(stage=self).count():
             text = _('{count} contracts stand on this stage: move them to another policy first, then delete it.')
             raise AbortRequest(text.format(count=count))
@@ -259,5 +264,5 @@ class GraceRule(NetBoxModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'{self.policy}: {self.tier or self.for_tag}'

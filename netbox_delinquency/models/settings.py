@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -8,6 +12,7 @@ from netbox.models import PrimaryModel
 
 from nornir_tasks.engine.waves import Waves
 
+from ..text import Text
 from .lifecycle import LifecycleModel
 
 __all__ = ('EnforcementSettings',)
@@ -20,7 +25,7 @@ def validate_waves(value: str) -> None:
         raise ValidationError(str(error)) from error
 
 
-def percent(label, help_text, default=None):
+def percent(label: Text, help_text: Text, default: int | None = None) -> models.PositiveSmallIntegerField:
     optional = {} if default is not None else {'blank': True, 'null': True}
     return models.PositiveSmallIntegerField(
         verbose_name=label, help_text=help_text, default=default,
@@ -28,7 +33,7 @@ def percent(label, help_text, default=None):
     )  # fmt: skip
 
 
-def count(label, help_text, default=None):
+def count(label: Text, help_text: Text, default: int | None = None) -> models.PositiveIntegerField:
     optional = {} if default is not None else {'blank': True, 'null': True}
     return models.PositiveIntegerField(
         verbose_name=label, help_text=help_text, default=default, validators=[MinValueValidator(1)], **optional
@@ -92,21 +97,21 @@ class EnforcementSettings(LifecycleModel, PrimaryModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(_('Enforcement settings'))
 
     @classmethod
-    def load(cls) -> 'EnforcementSettings':
+    def load(cls) -> EnforcementSettings:
         """The settings as they stand; those by default where nobody has saved any."""
         return cls.objects.filter(pk=1).first() or cls(pk=1)
 
     @classmethod
-    def ensured(cls) -> 'EnforcementSettings':
+    def ensured(cls) -> EnforcementSettings:
         """The row, made with the defaults where nobody has saved any: pages and REST need one."""
         cls.objects.bulk_create([cls(pk=1)], ignore_conflicts=True)
         return cls.objects.get(pk=1)
 
-    def save(self, *args, **kwargs):
+    def save(self, *args: Any, **kwargs: Any) -> None:
         self.pk = 1
         super().save(*args, **kwargs)
 
@@ -117,5 +122,5 @@ class EnforcementSettings(LifecycleModel, PrimaryModel):
             raise ValidationError({'stop_reason': _('Say why it is stopped: those who wonder tonight will read it.')})
         self.advance(stopped=stopped, stop_reason=reason)
 
-    def get_absolute_url(self):
+    def get_absolute_url(self) -> str:
         return reverse('plugins:netbox_delinquency:enforcementsettings', args=[1])

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
@@ -25,5 +27,5 @@ class Subscriber(PrimaryModel):
         verbose_name = _('subscriber')
         verbose_name_plural = _('subscribers')
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name or self.external_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -13,11 +14,15 @@ from ..choices import HoldKindChoices, PlanChangeStatusChoices
 from ..models import Contract, Hold, PlanChangeOrder
 from ..workflow import reevaluate
 
+if TYPE_CHECKING:
+    from users.models import User
+
+
 __all__ = ('decide_plan_change', 'end_hold', 'give_trust_unlock', 'set_review')
 
 
 @transaction.atomic
-def give_trust_unlock(contract: Contract, reason: str, user, now: datetime, days: int | None = None) -> Hold:
+def give_trust_unlock(contract: Contract, reason: str, user: User, now: datetime, days: int | None = None) -> Hold:
     """Give access back for `days` (the policy's, where none are given); what follows is the stage of now.
 
     Raises `ValidationError` where the policy's days, gap or uses a year do not allow it, or nothing is restricted.

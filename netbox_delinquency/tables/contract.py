@@ -80,5 +80,5 @@ class ContractTable(PrimaryModelTable):
 
     def configure(self, request):
         if not request.user.has_perm('netbox_delinquency.view_balance_contract'):
-            self.exclude = (*self.exclude, 'open_balance')
+            self.exclude: tuple[str, ...] = (*self.exclude, 'open_balance')
         super().configure(request)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Count as CountRows
@@ -51,7 +52,7 @@ def _url(model, **params) -> str:
 def _active_lines(user, points: Iterable[EnforcementPoint] | None) -> tuple[QuerySet, dict]:
     """The active lines the user may see (those at `points`, where given), and the list's parameters for them."""
     lines = AccessLine.objects.restrict(user, 'view').filter(status=LineStatusChoices.ACTIVE)
-    params = {'status': LineStatusChoices.ACTIVE}
+    params: dict[str, Any] = {'status': LineStatusChoices.ACTIVE}
     if points is not None:
         points = list(points)
         lines = lines.filter(Q(bras__in=points) | Q(acs__in=points))

@@ -84,7 +84,7 @@ def _bar(counts: Counter[str], **values) -> Bar:
         Part(
             str(label), OutcomeChoices.colors.get(outcome, 'secondary'), counts[outcome], counts[outcome] * 100 / total
         )
-        for outcome, label in OutcomeChoices
+        for outcome, label in OutcomeChoices()
         if counts[outcome]
     ]
     return Bar(rows=total, done=total - counts[''], parts=parts, **values)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from django.db.models import Model, QuerySet
 from django.views import View
-from netbox.object_actions import AddObject, BulkDelete, BulkEdit, BulkExport, BulkImport
+from netbox.object_actions import AddObject, BulkDelete, BulkEdit, BulkExport, BulkImport, ObjectAction
 from netbox.views import generic
 from utilities.permissions import get_permission_for_model
 from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, register_model_view
@@ -17,7 +17,7 @@ __all__ = ('DetailView', 'ListView', 'SelectionView', 'named_devices', 'register
 
 class ListView(generic.ObjectListView):
     # No bulk rename: what identifies these objects is agreed with other systems.
-    actions = (AddObject, BulkImport, BulkExport, BulkEdit, BulkDelete)
+    actions: tuple[type[ObjectAction], ...] = (AddObject, BulkImport, BulkExport, BulkEdit, BulkDelete)
 
 
 class DetailView(generic.ObjectView):

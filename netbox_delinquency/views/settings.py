@@ -1,5 +1,7 @@
 """The one row of enforcement settings, and its switch."""
 
+from typing import TYPE_CHECKING
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.shortcuts import redirect
@@ -25,7 +27,13 @@ __all__ = (
 )
 
 
-class Ensured:
+if TYPE_CHECKING:
+    from netbox.views.generic import ObjectView as _View
+else:
+    _View = object  # what it is mixed into is one already
+
+
+class Ensured(_View):
     """Its row is there, even where nobody has saved any settings."""
 
     def get_object(self, **kwargs):

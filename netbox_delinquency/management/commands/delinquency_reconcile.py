@@ -34,8 +34,8 @@ class Command(BaseCommand):
                 self.stderr.write(str(error))
                 continue
             self.stdout.write(f'{point}: {report}')
-            for line, error in report.errors:
-                self.stderr.write(f'  {line}: {error}')
+            for line, problem in report.errors:
+                self.stderr.write(f'  {line}: {problem}')
             total += report
         self.stdout.write(f'all: {total}')
         for run in start_restores(total):
