@@ -203,6 +203,9 @@ class PointWork:
                 self._look(driver)
             before = driver.read([change.target for change in changes])
         except EnforcementError as error:
+            if not self.dead and self._must_stop():  # it broke off its reading for that
+                self._give_back(changes)
+                return
             # A point that cannot be read now would cost every further batch the same timeout.
             self.dead = error
             text = f'nothing was sent: {error}'
@@ -301,7 +304,7 @@ class PointWork:
     def _look(self, driver: Driver) -> None:
         """Before the first row, and after each batch: what is lost beside our own rows must be seen at once."""
         self._looked = True
-        vitals = None if self.dry_run else take_vitals(driver)
+        vitals = None if self.dry_run or self.halted else take_vitals(driver)
         if vitals is not None:
             self.journal.vitals(self.name, vitals)
 

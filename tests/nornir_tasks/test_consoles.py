@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import threading
+import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +23,7 @@ from nornir_tasks.drivers.consoles.huawei_vrp import HuaweiVRPDriver
 from nornir_tasks.drivers.consoles.junos import JunosDriver
 from nornir_tasks.drivers.consoles.nokia_sros import NokiaSROSDriver
 from nornir_tasks.drivers.consoles.session import NotSentError, Session, check_username
+from nornir_tasks.engine.cancellation import Stop
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.errors import LoginRefusedError, PointTimeoutError
@@ -214,7 +219,164 @@ class TestEveryVendor:
         assert bench.box.cleared == []
 
 
+def unmonitored(vendor):
+    """The same vendor's box, of a release that prints its log to every terminal whatever it is told."""
+    return with_terminal(vendor, monitor_off=None)
+
+
+def with_terminal(vendor, **looks):
+    terminal = type('Terminal', (vendor.terminal,), looks)
+    return Vendor(vendor.driver, terminal, *vendor.names.values(), **vendor.parameters)
+
+
+def wait_for(condition, seconds=3.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 HUAWEI = VENDORS[0]
+ENDLESS = ['flood', 'river', 'drip', 'more']
+
+
+class TestWhatTerminalsDo:
+    @pytest.mark.parametrize('vendor', VENDORS, ids=repr)
+    @pytest.mark.parametrize('logs', ['behind', 'below', 'twice'])
+    def test_log_lines_behind_the_prompt_are_read_through(self, vendor, logs):
+        with console(unmonitored(vendor), timeout=2.0, logs=logs) as bench:
+            assert bench.read('ana@isp').live == NORMAL
+            assert bench.read('nobody@isp').live is None
+            bench.radius('ana@isp', BLOCKED)
+            result = bench.enforce(BLOCKED, 'ana@isp')['ana@isp']
+            assert (result.outcome, result.message) == (Outcome.APPLIED, '')
+            assert bench.box.cleared == ['ana@isp']
+
+    @pytest.mark.parametrize('vendor', VENDORS[:2], ids=repr)
+    def test_a_box_that_can_is_told_to_keep_its_log_to_itself(self, vendor):
+        with console(vendor, logs='below') as bench:
+            bench.read('ana@isp')
+            quiet = vendor.terminal.monitor_off
+            assert any(quiet.match(line) for line in bench.box.commands)
+
+    @pytest.mark.parametrize(
+        ('vendor', 'values', 'looks'),
+        [
+            (0, {}, {'role': 'HRP_M'}),
+            (0, {'host': 'BRAS Sao Paulo 1'}, {}),
+            (1, {}, {'node': 'RP/B0/CB0/CPU0:'}),
+            (2, {'host': '-'}, {}),
+            (2, {'host': 'mx 480.centro'}, {}),
+            (3, {'host': 'bng centro 1'}, {}),
+        ],
+    )
+    def test_prompts_of_all_kinds_are_known(self, vendor, values, looks):
+        with console(with_terminal(VENDORS[vendor], **looks), timeout=2.0, logs='below', **values) as bench:
+            bench.radius('ana@isp', BLOCKED)
+            assert bench.enforce(BLOCKED, 'ana@isp')['ana@isp'].outcome is Outcome.APPLIED
+
+    def test_a_prompt_that_no_driver_knows_is_a_parameter_of_the_point(self):
+        odd = with_terminal(VENDORS[2], prompt=lambda self: '[centro] % ')
+        with console(odd, timeout=1.0) as bench, pytest.raises(PointTimeoutError):
+            bench.read('ana@isp')
+        with console(odd, parameters={'prompt': r'\[[a-z]+\] % '}) as bench:
+            assert bench.read('ana@isp').live == NORMAL
+
+    @pytest.mark.parametrize('prompt', ['(', 'x*', '(a+)+> ', '(?:a|b)*> ', r'(.)\1+> ', '.*.*.*.*> ', '(?=a)a> '])
+    def test_a_prompt_that_is_none_or_could_take_for_ever_is_refused(self, prompt):
+        with pytest.raises(ValidationError):
+            JunosDriver(None, {'prompt': prompt})
+
+    def test_a_banner_that_looks_like_a_prompt_is_not_taken_for_one(self):
+        banner = '\r\n<WARNING>\r\nAuthorized access only\r\n<END>\r\n'
+        with console(with_terminal(HUAWEI, banner=banner)) as bench:
+            assert bench.read('ana@isp').live == NORMAL
+
+    def test_a_line_of_an_answer_that_looks_like_another_boxs_prompt_is_part_of_it(self):
+        text = 'Basic:\r\n<other>\r\n  User access index : 16\r\n  User name : ana@isp'
+        with console(HUAWEI) as bench:
+            bench.box.faults = [Fault('error', 'ana@isp', text=text)]
+            assert bench.read('ana@isp').live == NORMAL
+
+
+class TestNoEnd:
+    """Whatever a box prints, a row comes to its end within the point's timeout, and as unknown."""
+
+    @pytest.mark.parametrize('vendor', VENDORS, ids=repr)
+    @pytest.mark.parametrize('action', ENDLESS)
+    def test_an_answer_without_an_end_leaves_its_row_unknown_in_time(self, vendor, action):
+        with console(vendor, timeout=1.0) as bench:
+            targets = [bench.target(name) for name in ('ana@isp', 'bob@isp')]
+            for target in targets:
+                bench.radius(target.key, BLOCKED)
+            before = bench.driver.read(targets)
+            bench.box.faults = [Fault(action, '^(clear|cut) ')]
+            started = time.monotonic()
+            replies = bench.driver.apply([AccessChange(item.key, item, BLOCKED) for item in targets], before)
+            assert time.monotonic() - started < 4
+            assert [replies[item.key].accepted for item in targets] == [None, False]
+            assert 'no end' in replies['ana@isp'].message
+            wait_for(lambda: bench.box.babbling == 0)  # the connection was given up, not left to run
+
+    @pytest.mark.parametrize('action', ENDLESS)
+    def test_a_reading_without_an_end_is_a_failed_point_in_time(self, action):
+        with console(HUAWEI, timeout=1.0) as bench:
+            bench.box.faults = [Fault(action, 'display access-user')]
+            started = time.monotonic()
+            with pytest.raises(PointTimeoutError):
+                bench.read('ana@isp')
+            assert time.monotonic() - started < 2.5
+
+    @pytest.mark.parametrize('action', ENDLESS)
+    def test_a_greeting_without_an_end_is_a_failed_point_in_time(self, action):
+        with console(HUAWEI, timeout=1.0, faults=[Fault(action, '^$')]) as bench:
+            started = time.monotonic()
+            with pytest.raises(PointTimeoutError):
+                bench.read('ana@isp')
+            assert time.monotonic() - started < 2.5
+
+    @pytest.mark.parametrize('action', ['flood', 'river'])
+    def test_memory_stays_flat(self, action):
+        with console(HUAWEI, timeout=3.0) as bench:
+            bench.read('ana@isp')
+            bench.box.faults = [Fault(action, 'display access-user')]
+            tracemalloc.start()
+            try:
+                with pytest.raises(PointTimeoutError):
+                    bench.read('ana@isp')
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert peak < 30_000_000
+
+    @pytest.mark.parametrize('action', ['hang', 'drip'])
+    def test_a_stop_is_heard_while_an_answer_is_waited_for(self, action):
+        with console(HUAWEI, timeout=60) as bench:
+            targets = [bench.target(name) for name in ('ana@isp', 'bob@isp')]
+            before = bench.driver.read(targets)
+            for target in targets:
+                bench.radius(target.key, BLOCKED)
+            bench.box.faults = [Fault(action, '^cut ')]
+            started = time.monotonic()
+            bench.driver.stop = lambda: any(line.startswith('cut') for line in bench.box.commands)
+            replies = bench.driver.apply([AccessChange(item.key, item, BLOCKED) for item in targets], before)
+            assert time.monotonic() - started < 5
+            assert replies['ana@isp'].accepted is None
+            assert 'told to stop' in replies['ana@isp'].message
+
+    def test_rows_whose_reading_was_broken_off_by_a_stop_stay_open(self):
+        with console(HUAWEI, timeout=60) as bench:
+            bench.box.faults = [Fault('hang', 'display access-user username')]
+            stop = Stop()
+            threading.Timer(0.5, stop.pull, ('a person stopped it',)).start()
+            work = PointWork(lambda: bench.driver, 100, MemoryJournal(), stop=stop)
+            started = time.monotonic()
+            work.run([AccessChange('row', bench.target('ana@isp'), BLOCKED)])
+            assert time.monotonic() - started < 5
+            assert work.results == []
+            assert work.halted == 'a person stopped it'
+
+
 LOCAL = {
     'users': 'local',
     'policies': {
@@ -247,6 +409,19 @@ class TestHuawei:
             result = bench.enforce(NORMAL, 'ana@isp', parameters={'qos_profile': 'gone'})['ana@isp']
             assert 'no qos-profile "gone"' in result.message
             assert bench.got('ana@isp') == [('walled',)]
+
+    def test_a_restore_does_not_need_the_box_to_know_our_question(self):
+        with console(HUAWEI) as bench:
+            bench.radius('ana@isp', BLOCKED)
+            bench.enforce(BLOCKED, 'ana@isp')
+            bench.radius('ana@isp', NORMAL)
+            bench.box.faults = [Fault('error', 'display qos-profile', text='Error: Unrecognized command found')]
+            plan = {'qos_profile': 'fast'}
+            assert bench.enforce(NORMAL, 'ana@isp', parameters=plan)['ana@isp'].outcome is Outcome.APPLIED
+            bench.radius('ana@isp', SLOW)
+            result = bench.enforce(SLOW, 'ana@isp', parameters=plan)['ana@isp']
+            assert (result.outcome, 'no qos-profile' in result.message) == (Outcome.FAILED, True)
+            assert bench.got('ana@isp') == [('fast',)]
 
     def test_a_domain_is_never_cut(self):
         with console(HUAWEI) as bench:
@@ -286,6 +461,26 @@ class TestHuawei:
             assert bench.enforce(NORMAL, 'bob@isp')['bob@isp'].outcome is Outcome.APPLIED
             assert bench.box.local_groups == groups
             assert ('commit' in bench.box.commands) is two_stage
+
+    def test_a_group_whose_name_is_latin_1_is_put_back_to_the_byte(self):
+        group = b'ug-padr\xe3o'.decode('utf-8', 'surrogateescape')
+        groups = {'ana@isp': group}
+        with console(HUAWEI, (), 5, LOCAL, local_groups=groups, profiles={group, 'ug-slow', 'ug-wall'}) as bench:
+            baseline = json.loads(json.dumps(bench.read('ana@isp').detail))
+            assert baseline['group'] == 'ug-padr␛DCE3o'
+            for state in (BLOCKED, NORMAL):
+                result = bench.enforce(state, 'ana@isp', baseline=baseline)['ana@isp']
+                assert (result.outcome, result.message) == (Outcome.APPLIED, '')
+            assert bench.box.local_groups == {'ana@isp': group}
+
+    @pytest.mark.parametrize('group', ['a b', 'a|b', 'a␛0000b', 'a\rreboot', '?'])
+    def test_a_recorded_group_that_is_a_command_is_not_sent(self, group):
+        with console(HUAWEI, (), 5, LOCAL, local_groups={'ana@isp': ''}, profiles={'ug-slow', 'ug-wall'}) as bench:
+            bench.enforce(BLOCKED, 'ana@isp')
+            seen = [line for line in bench.box.commands if line.startswith('local-user')]
+            result = bench.enforce(NORMAL, 'ana@isp', baseline={'group': group})['ana@isp']
+            assert result.outcome is Outcome.FAILED
+            assert [line for line in bench.box.commands if line.startswith('local-user')] == seen
 
     def test_an_offline_local_user_keeps_the_policy_for_the_next_session(self):
         with console(HUAWEI, (), 5, LOCAL, local_groups={'ana@isp': ''}, profiles={'ug-slow', 'ug-wall'}) as bench:

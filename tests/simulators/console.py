@@ -55,6 +55,9 @@ class Box:
     cleared: list[str] = field(default_factory=list)
     logins: int = 0
     connected: int = 0
+    logs: str = ''  # where it prints a log line at every prompt (`LOGS`), until it is told not to
+    host: str = ''  # what it calls itself, if not by its name
+    babbling: int = 0  # terminals that print without an end
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(16))
     ended: Callable[[str], None] | None = None  # told of a cleared session in place of dialling again by itself
 
@@ -78,11 +81,21 @@ class Box:
             else:
                 self.dial(session.username)
 
+    @property
+    def called(self) -> str:
+        return self.host or self.name
+
     def of(self, username: str) -> list[Session]:
         return [session for session in self.sessions if session.username == username]
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.clock_skew
+
+
+# Faults of a command that come to no end: lines, one line, a byte now and then, a pager that asks again and again.
+BABBLE = {'flood': 'all work and no play\r\n' * 50, 'river': 'x' * 4000, 'drip': '.', 'more': ''}
+# Where a log line stands: on the prompt's own line, or below it; no new prompt follows.
+LOGS = {'behind': '{log}\r\n', 'below': '\r\n{log}\r\n', 'twice': '{log}\r\n{log}\r\n'}
 
 
 class DroppedError(Exception):
@@ -95,12 +108,15 @@ class Terminal:
     banner: ClassVar[str] = '\r\n'
     more: ClassVar[str] = '---- More ----'
     erase: ClassVar[str] = '\r                    \r'
+    log: ClassVar[str] = 'a line of the log'  # as this vendor prints it to a terminal
+    monitor_off: ClassVar[re.Pattern[str] | None] = None  # the command that keeps the log from a terminal
     paging_off: ClassVar[re.Pattern[str]]
 
     def __init__(self, box: Box, process: asyncssh.SSHServerProcess[bytes]) -> None:
         self.box = box
         self.process = process
         self.paging = True
+        self.monitored = True
 
     # --- what a vendor says ---
 
@@ -115,19 +131,22 @@ class Terminal:
 
     def write(self, text: str) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionError):
-            self.process.stdout.write(text.encode())
+            self.process.stdout.write(text.encode('utf-8', 'surrogateescape'))
 
     async def run(self) -> None:
-        self.write(self.banner + self.prompt())
+        self.write(self.banner)
+        if fault := next((fault for fault in self.box.faults if fault.action in BABBLE and fault.strikes('')), None):
+            await self._babble(fault)
+        self._show_prompt()
         typed = bytearray()
         with contextlib.suppress(asyncssh.TerminalSizeChanged, asyncssh.BreakReceived, ConnectionError):
             while data := await self.process.stdin.read(1):
                 if data in b'\r\n':
-                    await self._enter(typed.decode(errors='replace'))
+                    await self._enter(typed.decode(errors='surrogateescape'))
                     typed.clear()
                 else:
                     typed += data
-                    self.write(data.decode(errors='replace'))
+                    self.write(data.decode(errors='surrogateescape'))
 
     async def _enter(self, line: str) -> None:
         self.write('\r\n')
@@ -138,13 +157,41 @@ class Terminal:
                 await asyncio.Event().wait()
             if fault.action == 'drop':
                 raise DroppedError
+            if self.monitor_off and self.monitor_off.match(line):
+                self.monitored = False
+                self._show_prompt()
+                return
             if self.paging_off.match(line):
                 self.paging = self.box.always_pages
                 printed: list[str] = []
             else:
                 printed = [fault.text] if fault.action == 'error' else self.execute(line)
+            if fault.action in BABBLE:
+                await self._babble(fault)
             await self._print(printed)
-        self.write(self.prompt())
+        self._show_prompt()
+
+    def _show_prompt(self) -> None:
+        self.write(
+            self.prompt() + (LOGS[self.box.logs].format(log=self.log) if self.box.logs and self.monitored else '')
+        )
+
+    async def _babble(self, fault: Fault) -> None:
+        """Print for ever what has no end, as fast as it is taken."""
+        self.box.babbling += 1
+        try:
+            while not self.process.is_closing():
+                if fault.action == 'more':
+                    self.write('one line\r\n' + self.more)
+                    if not await self.process.stdin.read(1):
+                        return
+                    self.write(self.erase)
+                else:
+                    self.write(BABBLE[fault.action])
+                    await self.process.stdout.drain()
+                    await asyncio.sleep(0.02 if fault.action == 'drip' else 0)
+        finally:
+            self.box.babbling -= 1
 
     async def _print(self, lines: list[str]) -> None:
         for number, line in enumerate(lines, 1):

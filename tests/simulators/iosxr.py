@@ -12,10 +12,13 @@ INVALID = ['           ^', "% Invalid input detected at '^' marker."]
 class IOSXRTerminal(Terminal):
     more = ' --More-- '
     erase = '\x08' * 10 + '          ' + '\x08' * 10
+    log = 'RP/0/RSP0/CPU0:Nov 23 10:00:00.123 : ifmgr[214]: %PKT_INFRA-LINK-3-UPDOWN : Interface Bundle-Ether1 is Down'
+    monitor_off = re.compile(r'terminal monitor disable$')
+    node = 'RP/0/RSP0/CPU0:'
     paging_off = re.compile(r'terminal length 0$')
 
     def prompt(self) -> str:
-        return f'RP/0/RSP0/CPU0:{self.box.name}#'
+        return f'{self.node}{self.box.called}#'
 
     def execute(self, line: str) -> list[str]:
         stamp = self.box.now().strftime('%a %b %d %H:%M:%S.123 UTC')

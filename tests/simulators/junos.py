@@ -10,10 +10,11 @@ from tests.simulators.console import Session, Terminal
 class JunosTerminal(Terminal):
     banner = '--- JUNOS 21.4R3 Kernel 64-bit\r\n\x1b[0m{master}\r\n'
     more = '---(more)---'
+    log = 'Nov 23 10:00:00  bras-1 rpd[1234]: RPD_BGP_NEIGHBOR_STATE_CHANGED: BGP peer 10.0.0.1 changed state'
     paging_off = re.compile(r'set cli screen-length 0$')
 
     def prompt(self) -> str:
-        return f'admin@{self.box.name}> '
+        return f'admin@{self.box.called}> ' if self.box.called != '-' else 'admin> '
 
     def execute(self, line: str) -> list[str]:
         return [*self._execute(line.strip()), '', '{master}']

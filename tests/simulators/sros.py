@@ -13,11 +13,12 @@ class SROSTerminal(Terminal):
     banner = '\r\nTiMOS-C-23.10.R1 cpm/hops64 Nokia 7750 SR\r\n\r\n'
     more = 'Press any key to continue (Q to quit)'
     erase = '\r                                      \r'
+    log = '35 2026/11/23 10:00:00.10 UTC MINOR: SVCMGR #2103 Base "Status of SAP changed"'
     paging_off = re.compile(r'environment no more$')
     service = 100
 
     def prompt(self) -> str:
-        return f'*A:{self.box.name}# '
+        return f'*A:{self.box.called}# '
 
     def execute(self, line: str) -> list[str]:
         if line == 'environment more false':

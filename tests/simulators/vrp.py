@@ -15,14 +15,17 @@ class VRPTerminal(Terminal):
     more = '  ---- More ----'
     erase = '\x1b[16D                \x1b[16D'
     paging_off = re.compile(r'screen-length 0 temporary$')
+    log = 'Nov 23 2026 10:00:00-03:00 bras-1 %%01IFNET/4/IF_STATE(l)[12]:Interface GigabitEthernet0/1/0 is DOWN.'
+    monitor_off = re.compile(r'undo terminal monitor$')
+    role = ''
     views: tuple[str, ...] = ()
     uncommitted = False
 
     def prompt(self) -> str:
         if not self.views:
-            return f'<{self.box.name}>'
+            return f'{self.role}<{self.box.called}>'
         mark = '*' if self.uncommitted else '~'
-        return f'[{mark}{self.box.name}{"".join(self.views[1:])}]'
+        return f'{self.role}[{mark}{self.box.called}{"".join(self.views[1:])}]'
 
     def execute(self, line: str) -> list[str]:
         words = line.split()

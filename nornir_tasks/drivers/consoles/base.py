@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar, cast
 
@@ -29,6 +30,7 @@ from nornir_tasks.drivers.consoles.session import (
     state_of,
 )
 from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
+from nornir_tasks.storable import escape, unescape
 
 
 class ConsoleDriver(Driver):
@@ -189,7 +191,8 @@ class ConsoleDriver(Driver):
 
     def _send_row(self, lines: Sequence[str]) -> Reply:
         for line in lines:
-            (answer,) = self.shell().run([line], self.connection.timeout)
+            # Once begun, a row is sent to its end: half of one would leave its line in between.
+            (answer,) = self._run([line], hurry=self.stop)
             if said := self.complaint(answer):
                 return Reply(False, f'the box said to "{line}": {said}')
         return Reply(True)
@@ -202,7 +205,9 @@ class ConsoleDriver(Driver):
     # --- talking ---
 
     def shell(self) -> Shell:
-        shell: Shell = self.connection.shell(self.prompt)
+        own = self.point.prompt
+        prompt = replace(self.prompt, pattern=re.compile(own)) if own else self.prompt
+        shell: Shell = self.connection.shell(prompt)
         return shell
 
     def _ask(self, commands: Sequence[str]) -> list[str]:
@@ -210,9 +215,23 @@ class ConsoleDriver(Driver):
         if not commands:
             return []
         try:
-            return self.shell().run(commands, self.connection.timeout)
+            answers = self._run(commands, stop=self.stop)
         except ShellClosedError:
-            return self.shell().run(commands, self.connection.timeout)
+            answers = self._run(commands, stop=self.stop)
+        if len(answers) < len(commands):
+            raise PointTimeoutError(f'{self.connection.where}: told to stop while its lines were read')
+        return answers
+
+    def _run(
+        self,
+        commands: Sequence[str],
+        stop: Callable[[], bool] = lambda: False,
+        hurry: Callable[[], bool] | None = None,
+    ) -> list[str]:
+        """What was answered, and is sent, in the form that names are kept in (`nornir_tasks.storable`)."""
+        sent = [unescape(command) for command in commands]
+        answers = self.shell().run(sent, self.connection.timeout, stop, hurry=hurry)
+        return [escape(answer) for answer in answers]
 
     def complaint(self, answer: str) -> str:
         """The box's own words where it refused a command, else nothing."""

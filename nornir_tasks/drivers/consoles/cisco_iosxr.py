@@ -31,9 +31,12 @@ class CiscoIOSXRDriver(ConsoleDriver):
     name = 'cisco_iosxr'
     abilities = Abilities(throttle=False, block=False, stored=False, live=False, ipv6=True, check=True, clear=True)
     prompt: ClassVar[Prompt] = Prompt(
-        re.compile(r'RP/\d+/\w+/CPU\d+:[^\s#]+#\s?$'),
-        setup=('terminal length 0', 'terminal width 0'),
+        # Racks are numbers, or letters where several chassis are one router (RP/B0/CB0/…).
+        re.compile(r'RP/\w+/\w+/\w+:(?P<host>[^#\r\n]+)#'),
+        # The log goes to terminals that ask for it; each release knows one of the two words that end it.
+        setup=('terminal length 0', 'terminal width 0', 'terminal monitor disable', 'terminal no monitor'),
         more=re.compile(r'-{2,}More-{2,}'),
+        noise=re.compile(r'\w+/\w+/\w+(?:/\w+)?:\s?(?:\d{4} )?[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d.*%[A-Z0-9_]+-'),
     )
     failure: ClassVar[re.Pattern[str]] = re.compile(r'^\s*% ?(?!No )')
     clock_command = 'show clock'

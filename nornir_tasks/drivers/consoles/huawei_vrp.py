@@ -22,7 +22,7 @@ from pydantic import Field
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.ssh.shell import Prompt
-from nornir_tasks.drivers.base import Abilities, Finding
+from nornir_tasks.drivers.base import Abilities, Finding, unsent
 from nornir_tasks.drivers.clock import clock_of
 from nornir_tasks.drivers.consoles.base import ConsoleDriver
 from nornir_tasks.drivers.consoles.session import (
@@ -32,11 +32,13 @@ from nornir_tasks.drivers.consoles.session import (
     NotSentError,
     PolicyMeaning,
     Session,
+    check_recorded,
     check_username,
     require_shell_text,
     session_of,
     state_of,
 )
+from nornir_tasks.errors import EnforcementError
 
 Kind = Literal['qos-profile', 'user-group']
 SHOW_KIND: Mapping[str, str] = {
@@ -47,6 +49,7 @@ SHOW_KIND: Mapping[str, str] = {
 STARTS = ('user access index', 'user id')
 USERNAME, DOMAIN, ADDRESS, GROUP = 'user name', 'domain name', 'user ip address', ('user group', 'user group name')
 NO_USER = re.compile(r'no online user|user does not exist|no such user|total users\s*:\s*0\b', re.IGNORECASE)
+NO_NAME = re.compile(r'does not exist|no such|not found|not configured', re.IGNORECASE)
 CLOCK = re.compile(r'(\d{4})-(\d\d)-(\d\d) (\d\d:\d\d:\d\d)')
 ZONE = re.compile(r'Time Zone\s*\([^)]*\)\s*:\s*UTC(?:([+-])(\d\d):(\d\d))?')
 
@@ -87,9 +90,11 @@ class HuaweiVRPDriver(ConsoleDriver):
         throttle=True, block=True, stored=True, live=False, redirect=True, ipv6=True, check=True, clear=True
     )
     prompt: ClassVar[Prompt] = Prompt(
-        re.compile(r'(?:<[^\s<>]+>|\[[~*]?[^\s\[\]]+\])\s?$'),
-        setup=('screen-length 0 temporary', 'screen-width 511'),
+        # HRP_M and HRP_S stand before the name of one of two boxes that back each other up.
+        re.compile(r'(?:HRP_[A-Z]+)?(?:<|\[[~*]?)(?P<host>[^<>\[\]\r\n]+)[>\]]'),
+        setup=('screen-length 0 temporary', 'screen-width 511', 'undo terminal monitor'),
         more=re.compile(r'-{2,} ?More ?-{2,}'),
+        noise=re.compile(r'#?[A-Z][a-z]{2} +\d+ \d{4} \d\d:\d\d:\d\d.* (?:%%\d\d|\S+/\d/)'),
     )
     failure: ClassVar[re.Pattern[str]] = re.compile(r'^\s*Error:(?!.*(?:[Nn]o online user|user does not exist))')
     enter = ('system-view', 'aaa')
@@ -173,12 +178,30 @@ class HuaweiVRPDriver(ConsoleDriver):
     # --- changing ---
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
-        """Rows whose profile or group is not on the box are refused before anything is sent."""
-        wanted = {change.key: self._names(change) for change in changes}
-        missing = self._missing({pair for pairs in wanted.values() for pair in pairs})
+        """Rows whose profile or group is not on the box are refused before anything is sent.
+
+        What takes access away needs to find it there. What gives back is refused only where the box says that it is
+        not: a release that has other words for the question must not keep anybody blocked.
+        """
+        wanted: dict[str, list[tuple[str, str]]] = {}
         replies: dict[str, Reply] = {}
         for change in changes:
-            lacking = [f'{kind} "{name}"' for kind, name in wanted[change.key] if (kind, name) in missing]
+            try:
+                wanted[change.key] = [(kind, check_recorded(name)) for kind, name in self._names(change)]
+            except NotSentError as error:
+                replies[change.key] = Reply(False, f'nothing was sent: {error}')
+        try:
+            there = self._look_up({pair for pairs in wanted.values() for pair in pairs})
+        except EnforcementError:
+            if self.stop():  # it broke off its looking for that
+                return unsent(changes)
+            raise
+        for change in changes:
+            if change.key in replies:
+                continue
+            gives_back = change.desired.mode is Mode.NORMAL
+            fine = (True, None) if gives_back else (True,)
+            lacking = [f'{kind} "{name}"' for kind, name in wanted[change.key] if there[kind, name] not in fine]
             if lacking:
                 text = f'nothing was sent: the box has no {", no ".join(lacking)}, and puts users with such one offline'
                 replies[change.key] = Reply(False, text)
@@ -214,9 +237,16 @@ class HuaweiVRPDriver(ConsoleDriver):
         return {name for _, name in self._missing(pairs)}
 
     def _missing(self, names: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        return {pair for pair, there in self._look_up(names).items() if not there}
+
+    def _look_up(self, names: set[tuple[str, str]]) -> dict[tuple[str, str], bool | None]:
+        """Whether the box has each; `None` where its answer does not tell."""
         wanted = sorted(names)
         answers = self._ask([SHOW_KIND[kind].format(name=name) for kind, name in wanted])
-        return {pair for pair, answer in zip(wanted, answers, strict=True) if not self._is_there(pair[1], answer)}
+        return {
+            pair: True if self._is_there(pair[1], answer) else False if NO_NAME.search(answer) else None
+            for pair, answer in zip(wanted, answers, strict=True)
+        }
 
     def _is_there(self, name: str, answer: str) -> bool:
         said = '\n'.join(line for line in answer.split('\n') if not re.match(r'\s*(?:Error|Info|Warning):', line))
@@ -239,10 +269,13 @@ class HuaweiVRPDriver(ConsoleDriver):
         return tuple(commands)
 
     def _wanted_group(self, change: AccessChange) -> str:
+        recorded: str | None = None
         if 'group' in change.exact:
-            return str(change.exact['group'])
-        if change.desired.mode is Mode.NORMAL:
-            return self._normal_group(change)
+            recorded = str(change.exact['group'])
+        elif change.desired.mode is Mode.NORMAL:
+            recorded = self._normal_group(change)
+        if recorded is not None:
+            return check_recorded(recorded) if recorded else ''
         groups = [name for name, kind in self._policies_for(change.desired).items() if kind == 'user-group']
         if len(groups) != 1:
             raise NotSentError(

@@ -33,9 +33,12 @@ class JunosDriver(ConsoleDriver):
     name = 'junos'
     abilities = Abilities(throttle=False, block=False, stored=False, live=False, ipv6=True, check=True, clear=True)
     prompt: ClassVar[Prompt] = Prompt(
-        re.compile(r'[A-Za-z0-9._-]+@[A-Za-z0-9._-]+> ?$'),
+        # A router without a host name has no more than the login's.
+        re.compile(r'(?P<host>[A-Za-z0-9._-]+(?:@[^@>#%\r\n]+)?)> ?'),
         setup=('set cli screen-length 0', 'set cli screen-width 0', 'set cli complete-on-space off'),
         more=re.compile(r'---\(more(?: \d+%)?\)---'),
+        # Syslog to a user's terminal is configured on the box (`system syslog user`); no command of ours can end it.
+        noise=re.compile(r'Message from syslogd@|[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d +\S+ [\w./-]+(?:\[\d+\])?: '),
     )
     failure: ClassVar[re.Pattern[str]] = re.compile(r'^\s*(?:error:|syntax error|unknown command|missing argument)')
     clock_command = 'show system uptime | no-more'

@@ -38,10 +38,12 @@ class NokiaSROSDriver(ConsoleDriver):
     name = 'nokia_sros'
     abilities = Abilities(throttle=False, block=False, stored=False, live=False, ipv6=True, check=True, clear=True)
     prompt: ClassVar[Prompt] = Prompt(
-        re.compile(r'[*!]?\(?[A-D]:[A-Za-z0-9._@-]+(?:>[\w>-]+)?[#$] ?$'),
+        re.compile(r'[*!]?\(?[A-D]:(?P<host>[^#$>\r\n]+)(?:>[\w>-]+)?[#$] ?'),
         # The first is the classic CLI's, the second MD-CLI's; the other one refuses it, which does no harm.
         setup=('environment no more', 'environment more false'),
         more=re.compile(r'Press any key to continue'),
+        # Only a log that was configured to go to this very session is printed there; none is asked for.
+        noise=re.compile(r'\d+ \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+ \S+ [A-Z]+: '),
     )
     failure: ClassVar[re.Pattern[str]] = re.compile(r'^\s*(?:Error:|(?:MINOR|MAJOR|CRITICAL): )')
     clock_command = 'show system time'

@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nornir_tasks.change import AccessState, Mode, Reading
 from nornir_tasks.drivers.base import DriverParameters, SSHPointParameters
+from nornir_tasks.storable import unescape
 
 # Whatever is put into a command is made of these. Consoles give a meaning to `| ; ? ! # * " \\` and to spaces, and do
 # not agree on how to quote them: a name that has them is refused, never escaped.
 USERNAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._@:/+=-]{0,252}')
+RECORDED = re.compile(r'[A-Za-z0-9\u0080-\uffff][A-Za-z0-9._:/+=,()\u0080-\uffff-]{0,126}')
+MOST_REPEATS = 3  # in a prompt: with more, one long line could keep a worker busy for hours
 POLICY_NAME = r'^[A-Za-z0-9][A-Za-z0-9._:/+=,()-]{0,126}$'
 
 
@@ -47,6 +50,17 @@ class ConsolePoint(SSHPointParameters):
         description='End a session that is not as wanted, so that it comes back with the policy RADIUS holds. Only '
         'where RADIUS is written first: it would come back as it was',
     )
+    prompt: str = Field(
+        '',
+        max_length=200,
+        description='What the prompt looks like, as a regular expression from the start of the line, where it is not '
+        'one that the driver knows; all views that commands are sent in',
+    )
+
+    @field_validator('prompt')
+    @classmethod
+    def _is_a_prompt(cls, text: str) -> str:
+        return check_prompt(text)
 
     @model_validator(mode='after')
     def _names_can_be_sent(self) -> Self:
@@ -75,6 +89,24 @@ class NotSentError(Exception):
     """A line is left alone; `str()` says why and what to do."""
 
 
+def check_prompt(text: str) -> str:
+    """The pattern itself. Raises `ValueError` for one that is none, matches nothing at all, or could take for ever."""
+    if not text:
+        return text
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise ValueError(f'it is no regular expression: {error}') from None
+    if pattern.match(''):
+        raise ValueError('it also matches an empty line: every answer would end at once')
+    plain = re.sub(r'\\.|\[\^?\]?(?:\\.|[^\]\\])*\]', 'x', text)
+    if re.search(r'\)[*+{?]|\(\?[^:P]|\(\?P[=>]', plain) or re.search(r'\\[1-9]', text):
+        raise ValueError('it may repeat characters and sets, but no groups, and refer to nothing')
+    if len(re.findall(r'[*+]|\{\d*,\}', plain)) > MOST_REPEATS:
+        raise ValueError(f'it may hold * and + {MOST_REPEATS} times together')
+    return text
+
+
 def check_username(name: str) -> str:
     """The name itself. Raises `NotSentError` for one that a console would not take as one word of text."""
     if not name:
@@ -83,6 +115,16 @@ def check_username(name: str) -> str:
         raise NotSentError(
             f'its user name {name!r} holds what a console would act upon: only letters, digits and ._@:/+=- are sent'
         )
+    return name
+
+
+def check_recorded(name: str) -> str:
+    """A name that was read from the box, to be put back there as one word: letters of any character set may be in it.
+
+    Raises `NotSentError` for one that holds what a console would act upon.
+    """
+    if not RECORDED.fullmatch(unescape(name)):
+        raise NotSentError(f'the name {name!r}, as it was read before, holds what a console would act upon')
     return name
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 from nornir_tasks.connections.ssh.shell import Shell, ShellClosedError, ShellTimeoutError
-from nornir_tasks.drivers.base import Abilities, Driver, Finding, lines_of
+from nornir_tasks.drivers.base import Abilities, Driver, Finding, lines_of, unsent
 from nornir_tasks.drivers.routeros.box import Profile, read_box, read_profiles
 from nornir_tasks.drivers.routeros.check import check_router
 from nornir_tasks.drivers.routeros.line import Line, RefusedError, RouterOSLine, RouterOSPoint
@@ -24,6 +24,7 @@ from nornir_tasks.drivers.routeros.steps import plan_steps
 from nornir_tasks.drivers.routeros.syntax import DONE, PROMPT, SAY_DONE, plain, quote
 from nornir_tasks.errors import EnforcementError, PointTimeoutError, PointUnreachableError
 
+READ_PATIENCE = 6  # times the point's timeout: a small router takes its time to print thousands of rows
 SECOND_TRIES = 3  # each costs a time-out where it meets another command that hangs
 
 
@@ -79,6 +80,8 @@ class RouterOSDriver(Driver):
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """Each change is one console line: the box counts what it matches, and stops at the first thing amiss."""
+        if self.stop():
+            return unsent(changes)
         # Those that `before` was read with; a driver that has read nothing yet asks now.
         profiles = self._profiles if self._profiles is not None else read_profiles(self._read_rows)
         replies: dict[str, Reply] = {}
@@ -142,9 +145,16 @@ class RouterOSDriver(Driver):
     def _read_rows(self, commands: Sequence[str]) -> list[str]:
         """Reading changes nothing, so it is done again where the shell died on us; once."""
         try:
-            return self._shell().run(commands, self.connection.timeout)
+            return self._read_once(commands)
         except ShellClosedError:
-            return self._shell().run(commands, self.connection.timeout)
+            return self._read_once(commands)
+
+    def _read_once(self, commands: Sequence[str]) -> list[str]:
+        timeout = self.connection.timeout
+        answers = self._shell().run(commands, timeout, self.stop, total=timeout * READ_PATIENCE)
+        if len(answers) < len(commands):
+            raise PointTimeoutError(f'{self.connection.where}: told to stop while its lines were read')
+        return answers
 
     def _send(self, commands: Mapping[str, str], behind: list[str]) -> dict[str, Reply]:
         """Rows that were under way when a shell broke are unknown; later ones go on in a new one. To `behind` are added

@@ -21,6 +21,7 @@ from nornir_tasks.storable import ESCAPED, escape, unescape
 PROMPT = Prompt(
     re.compile(r'\[[^\]\r\n]*@[^\]\r\n]*\] ?(?:<SAFE> ?)?(?:/[^>\r\n]*)?> '),
     marked=lambda command, a, b: f'{command}; :put ("{a}"."{b}")' if command else f':put ("{a}"."{b}")',
+    most=32_000_000,  # all rows of a large router's menu
 )
 # Values that RouterOS itself writes, never with a semicolon in them; every other one may hold anything.
 PLAIN = frozenset({
