@@ -31,8 +31,8 @@ SELECT now(), now(), '{}', '', '', 'C-' || n, 'active', date '2026-11-18' - (n::
        (%(policies)s)[1 + n %% 3], (%(calendars)s)[1 + n / 3 %% 3]
   FROM generate_series(1, %(n)s) n;
 INSERT INTO netbox_delinquency_accessline (created, last_updated, custom_field_data, description, comments, contract_id,
-    status, username, circuit_id, ipv6, cwmp_id, intended_mode, channel, pinned, observed_mode, in_doubt, baseline,
-    cpe_observed_mode, cpe_in_doubt, cpe_baseline, bras_id)
+    status, username, circuit_id, ipv6, cwmp_id, intended_mode, channel, pinned, observed_mode, unverified, baseline,
+    cpe_observed_mode, cpe_unverified, cpe_baseline, bras_id)
 SELECT now(), now(), '{}', '', '', id, 'active', external_id, '', '', '', 'normal', 'bras', false, '', false, '{}',
        '', false, '{}', %(bras)s
   FROM netbox_delinquency_contract;

@@ -118,7 +118,7 @@ class Bench:
         started = time.monotonic()
         self.stack.post_event('invoice.paid', f'C-{number}').raise_for_status()
         sql = (
-            "SELECT observed_mode = 'normal' AND NOT in_doubt FROM netbox_delinquency_accessline line "
+            "SELECT observed_mode = 'normal' AND NOT unverified FROM netbox_delinquency_accessline line "
             'JOIN netbox_delinquency_contract contract ON contract.id = contract_id WHERE external_id = %s'
         )
         with psycopg.connect(self.url, autocommit=True) as connection:

@@ -233,8 +233,8 @@ def stack(
             redis=redis, log_file=log, open_=open_, worker_command=worker_command,
             postgres=postgres,
         )  # fmt: skip
-        for lane in LANES:
-            running.start_worker(lane)
+        for queue in LANES:
+            running.start_worker(queue)
         running.token = _seed(Path(folder), env, lab, simulator['routers'], running.password)
         wait_until('NetBox answers', lambda: _answers(running.url), 300)
         yield running

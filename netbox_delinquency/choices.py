@@ -330,4 +330,4 @@ class EventStatusChoices(ChoiceSet):
         Choice(FAILED, _('Failed'), color='red', description=_('Its data cannot be used; the message says why')),
     ]
 
-    CAME_TO_NOTHING = (UNMATCHED, FAILED)
+    RETRYABLE = (UNMATCHED, FAILED)

@@ -50,7 +50,7 @@ TYPES = (
     EventType(LINE_BLOCKED, _('Access line blocked'), kind=EVENT_TYPE_KIND_WARNING),
     EventType(LINE_THROTTLED, _('Access line throttled'), kind=EVENT_TYPE_KIND_WARNING),
     EventType(LINE_RESTORED, _('Access line restored'), kind=EVENT_TYPE_KIND_SUCCESS),
-    EventType(LINE_UNKNOWN, _('Access line in doubt'), kind=EVENT_TYPE_KIND_DANGER),
+    EventType(LINE_UNKNOWN, _('Access line unverified'), kind=EVENT_TYPE_KIND_DANGER),
 )
 BY_MODE = {
     AccessModeChoices.BLOCKED: LINE_BLOCKED,
@@ -66,13 +66,13 @@ def register_event_types() -> None:
 
 
 def send_run_event(run: EnforcementRun, event_type: str) -> None:
-    """Tell of a run that was just advanced, once the transaction is through."""
+    """Send the event of a run that was just changed, once the transaction is through."""
     if _wanted(type(run), [event_type]):
         transaction.on_commit(partial(_flush, [_context(run, event_type)]), robust=True)
 
 
 class LineEvents:
-    """What became of the lines of one batch: told once the batch is journaled, and for the types that rules ask for."""
+    """What became of the lines of one batch: sent once the batch is journaled, for the types that rules ask for."""
 
     def __init__(self, model: type[Model]) -> None:
         self.wanted = _wanted(model, [LINE_UNKNOWN, *BY_MODE.values()])
@@ -133,5 +133,5 @@ def _flush(contexts: list[EventContext]) -> None:
     try:
         flush_events(contexts)
     except RedisError:
-        # What was done to lines is in the journal, whoever was not told of it; the run goes on.
+        # What was done to lines is in the journal, whoever did not get the event; the run goes on.
         logger.exception('%d events were lost: they could not be queued', len(contexts))

@@ -17,7 +17,7 @@ __all__ = (
     'CheckPoint',
     'DeclineOrder',
     'EndHold',
-    'LearnCpes',
+    'MatchCpes',
     'PauseRun',
     'PlanLines',
     'ProcessEvent',
@@ -136,7 +136,7 @@ class RevertRows(SelectionAction):
 
 
 class ProcessEvents(SelectionAction):
-    """Work the selected events off once more, where they came to nothing."""
+    """Process the selected events once more, where they are retryable."""
 
     name = 'bulk_process'
     label = _('Process Selected Again')
@@ -146,7 +146,7 @@ class ProcessEvents(SelectionAction):
 
 
 class ProcessEvent(PostAction):
-    """Shown for an event that came to nothing."""
+    """Shown for a retryable event."""
 
     name = 'process'
     label = _('Process again')
@@ -155,7 +155,7 @@ class ProcessEvent(PostAction):
 
     @classmethod
     def applies(cls, obj):
-        return obj.status in EventStatusChoices.CAME_TO_NOTHING
+        return obj.status in EventStatusChoices.RETRYABLE
 
 
 class CheckPoint(PostAction):
@@ -172,11 +172,11 @@ class ReconcilePoint(PostAction):
     icon = 'magnify-scan'
 
 
-class LearnCpes(PostAction):
+class MatchCpes(PostAction):
     """Shown on an ACS."""
 
-    name = 'learn'
-    label = _('Learn CPEs')
+    name = 'match_cpes'
+    label = _('Match CPEs')
     permissions_required = {'check'}
     color = 'teal'
     icon = 'router-wireless'
@@ -289,7 +289,7 @@ class ResumeRun(RunAction):
 
 
 class RevertRun(RunAction):
-    """Shown for a run that sent something and stands still, to those who may change lines."""
+    """Shown for a run that sent something and is not running, to those who may change lines."""
 
     name = 'revert'
     label = _('Revert')

@@ -5,7 +5,7 @@ from netbox.plugins import PluginTemplateExtension
 from netbox.ui.panels import ObjectsTablePanel
 
 from .choices import LineStatusChoices
-from .jobs.points import LookAtCpe
+from .jobs.points import RefreshCpe
 from .models import AccessLine, EnforcementPoint
 from .ui import counts, panels
 from .ui.banner import stopped_banner
@@ -15,7 +15,7 @@ CHECK = 'netbox_delinquency.check_enforcementpoint'
 
 
 class HostContent(PluginTemplateExtension):
-    """On the host of an enforcement point: how its lines stand, and which they are."""
+    """On the host of an enforcement point: the state of its lines, and which they are."""
 
     host_field: str
 
@@ -61,7 +61,7 @@ class VirtualMachineContent(HostContent):
 
 
 class DeviceContent(HostContent):
-    """A device may also be a CPE: then whose line it is, and how that stands."""
+    """A device may also be a CPE: then whose line it is, and its state."""
 
     models = ('dcim.device',)
     host_field = 'device'
@@ -79,13 +79,13 @@ class DeviceContent(HostContent):
         """What a worker last heard of the CPE; asking it anew is a button, for an ACS may take its time, or be dead."""
         if line.acs is None:
             return ''
-        job = line.jobs.filter(name=LookAtCpe.name).order_by('-created').first()
-        answered = line.jobs.filter(name=LookAtCpe.name, data__isnull=False).order_by('-created').first()
+        job = line.jobs.filter(name=RefreshCpe.name).order_by('-created').first()
+        answered = line.jobs.filter(name=RefreshCpe.name, data__isnull=False).order_by('-created').first()
         context = {
             'line': line,
             'job': job,
-            'look': answered.data if answered else None,
-            'may_look': bool(line.cwmp_id)
+            'cpe': answered.data if answered else None,
+            'may_refresh': bool(line.cwmp_id)
             and self.user.has_perm('netbox_delinquency.check_enforcementpoint', line.acs),
         }
         return self.render('netbox_delinquency/panels/cpe.html', extra_context=context)

@@ -137,7 +137,7 @@ class NetBox:
         return self.act(pk, 'finish', {'reason': told[:REASON]} if told else {})
 
     def progress(self, pk: int) -> dict[str, Any]:
-        """How far a run is: status, wave, waves, rows, done, outcomes, rate_per_s, eta_s (seconds), halt_reason,
+        """How far a run is: status, wave, waves, rows, done, outcomes, rate_per_s, eta_s (seconds), stop_reason,
         soak_seconds (between two waves)."""
         return next(self.rows(f'runs/{pk}/progress'))
 

@@ -1,4 +1,4 @@
-"""CPEs over REST: plan a mass update, learn an ACS's devices, have a worker ask one. No ACS is spoken to from here."""
+"""CPEs over REST: plan a mass update, match an ACS's devices to lines, refresh one. No ACS is spoken to from here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 from nornir_tasks.cpes import parse_values
 
 from ..cpe.parameters import acs_drivers, plan_profile
-from ..jobs.points import enqueue_learn, enqueue_look
+from ..jobs.points import enqueue_match_cpes, enqueue_refresh_cpe
 from ..models import AccessLine, EnforcementPoint
 from .actions import PLAN, ActionsMixin, Refused, chosen_lines, document, permission_on, refusals
 from .run_actions import RunAnswerMixin
@@ -62,31 +62,31 @@ class ProfileActionsMixin(RunAnswerMixin):
 class PointCpesMixin(ActionsMixin):
     """Mixed into the viewset of enforcement points."""
 
-    action_permissions = {'learn': CHECK}
+    action_permissions = {'match_cpes': CHECK}
 
     @extend_schema(request=None, responses={HTTP_202_ACCEPTED: JobSerializer})
-    @action(detail=True, methods=['post'])
-    def learn(self, request, pk):
+    @action(detail=True, methods=['post'], url_path='match-cpes')
+    def match_cpes(self, request, pk):
         """Queue a worker that matches the devices of this ACS to lines by serial number; the job's data says which."""
         point = self.acted_on(pk)
         if not request.user.has_perm(permission_on(AccessLine, 'change')):
             raise PermissionDenied('You need change_accessline, too.')
         if point.driver not in acs_drivers():
             raise Refused(f'{point} is no ACS: its driver is "{point.driver}"')
-        return self.queued(enqueue_learn(point, user=request.user))
+        return self.queued(enqueue_match_cpes(point, user=request.user))
 
 
 class CpeLineActionsMixin(ActionsMixin):
     """Mixed into the viewset of access lines."""
 
-    action_permissions = {'look': CHECK}
+    action_permissions = {'refresh_cpe': CHECK}
 
     @extend_schema(request=None, responses={HTTP_202_ACCEPTED: JobSerializer})
-    @action(detail=True, methods=['post'])
-    def look(self, request, pk):
-        """Queue a worker that asks the line's ACS how its CPE is: last Inform, model, software, levers, in `data`."""
+    @action(detail=True, methods=['post'], url_path='refresh-cpe')
+    def refresh_cpe(self, request, pk):
+        """Queue a worker that asks the line's ACS for last Inform, model, software and capabilities, in `data`."""
         line = get_object_or_404(AccessLine.objects.restrict(request.user, 'view'), pk=pk)
         if line.acs is None or not line.cwmp_id:
             raise Refused(f'{line} has no ACS, or no CWMP ID')
         self.ask_for(CHECK, line.acs)
-        return self.queued(enqueue_look(line, user=request.user))
+        return self.queued(enqueue_refresh_cpe(line, user=request.user))

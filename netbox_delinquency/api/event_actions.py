@@ -1,4 +1,4 @@
-"""What can be done with billing events over REST: work those off once more that came to nothing."""
+"""What can be done with billing events over REST: process those once more that were not applied."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EventActionsMixin(ActionsMixin):
     @extend_schema(request=FiltersRequest, responses={HTTP_202_ACCEPTED: ProcessAnswer})
     @action(detail=False, methods=['post'])
     def process(self, request):
-        """Put those of these events that came to nothing (unmatched, failed) back into the inbox."""
+        """Put those of these events that are retryable (unmatched, failed) back into the inbox."""
         filters = self.body(FiltersRequest)['filters']
         allowed = BillingEvent.objects.restrict(request.user, 'process')
         chosen = chosen_by(request, filters, BillingEventFilterSet, allowed)

@@ -58,7 +58,7 @@ class RunActionsMixin(RunAnswerMixin):
     @document(ApproveRequest, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def approve(self, request, pk):
-        """Approve the rows that were looked at, by the hash over them."""
+        """Approve the rows that were reviewed, by the hash over them."""
         run = self.acted_on(pk)
         with refusals():
             approve_run(run, self.body(ApproveRequest)['plan_hash'], timezone.now(), approver=request.user)
@@ -94,7 +94,7 @@ class RunActionsMixin(RunAnswerMixin):
     @document(None, EnforcementRunSerializer)
     @action(detail=True, methods=['post'])
     def resume(self, request, pk):
-        """Go on with a paused run, by the workers."""
+        """Resume a paused run, by the workers."""
         with refusals():
             run = resume_run(self.acted_on(pk), timezone.now())
         return self.answer(run)

@@ -1,4 +1,4 @@
-"""Looking at a plan before it is approved, and planning the way back, over REST."""
+"""The preview of a plan before it is approved, and the plan of the way back, over REST."""
 
 from __future__ import annotations
 

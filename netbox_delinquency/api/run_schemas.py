@@ -25,7 +25,7 @@ class PlanRequest(serializers.Serializer):
 
 
 class ApproveRequest(serializers.Serializer):
-    plan_hash = serializers.CharField(min_length=64, max_length=64, help_text='Of the plan that was looked at')
+    plan_hash = serializers.CharField(min_length=64, max_length=64, help_text='Of the plan that was reviewed')
 
 
 class ClaimRequest(serializers.Serializer):
@@ -95,7 +95,7 @@ class ProgressAnswer(serializers.Serializer):
     by_wave = WaveAnswer(many=True)
     rate_per_s = serializers.FloatField(allow_null=True)
     eta_s = serializers.IntegerField(allow_null=True)
-    halt_reason = serializers.CharField(allow_blank=True)
+    stop_reason = serializers.CharField(allow_blank=True)
     soak_seconds = serializers.IntegerField()
 
 

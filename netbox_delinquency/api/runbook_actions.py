@@ -14,7 +14,7 @@ from nornir_tasks.change import ChangeResult, Outcome
 from nornir_tasks.engine.breaker import Vitals
 
 from ..choices import RunStatusChoices
-from ..jobs.runs import leave_run
+from ..jobs.runs import release_run
 from ..models import EnforcementPoint, EnforcementRun
 from ..runs import lifecycle
 from ..runs.journal import DatabaseJournal
@@ -122,4 +122,4 @@ class RunbookActionsMixin(RunAnswerMixin):
         run = self.acted_on(pk)
         if run.executor != self._executor():
             raise Refused(run.being_worked_on)
-        return self.answer(leave_run(run, self.body(FinishRequest)['reason'], timezone.now()))
+        return self.answer(release_run(run, self.body(FinishRequest)['reason'], timezone.now()))

@@ -59,7 +59,7 @@ class WebhookView(View):
             logger.exception('billing source %s: its signing key is missing', source.slug)
             return answer(503, 'This source cannot be verified at the moment.')
         except SignatureRefusedError as error:
-            # The sender learns nothing; the operator does.
+            # The sender is not told why; the log says it.
             logger.warning('billing source %s: event refused: %s', source.slug, error)
             return answer(401, 'The signature was refused.')
         if len(event_id) > 200:
@@ -69,11 +69,11 @@ class WebhookView(View):
         except EventRefusedError as error:
             return answer(400, str(error))
         if event.status == EventStatusChoices.RECEIVED:
-            # A duplicate that was never worked off is queued once more.
+            # A duplicate that was never processed is queued once more.
             try:
                 enqueue_inbox()
                 ensure_now_and_then()
             except RedisError:
-                # It is stored, and that is what the sender asked for: it is worked off as soon as there is a queue.
+                # It is stored, and that is what the sender asked for: it is processed as soon as there is a queue.
                 logger.exception('billing source %s: event %s is stored, but there is no queue', source.slug, event_id)
         return answer(200, 'stored' if is_new else 'known already')

@@ -41,7 +41,7 @@ def store_event(source: BillingSource, event_id: str, body: str, now: datetime) 
         is_new = not BillingEvent.objects.filter(**mine).exists()
         # In bulk: NetBox's change log wants a user, and a billing system is none. Conflicts are duplicates.
         BillingEvent.objects.bulk_create([BillingEvent(**mine, event_type=kind, body=body)], ignore_conflicts=True)
-        again = BillingEvent.objects.filter(**mine, status__in=EventStatusChoices.CAME_TO_NOTHING)
+        again = BillingEvent.objects.filter(**mine, status__in=EventStatusChoices.RETRYABLE)
         again.update(event_type=kind, body=body)
         process_again(again, now)
         BillingSource.objects.filter(pk=source.pk).update(last_event_at=now)
@@ -54,7 +54,7 @@ def process_again(events: QuerySet[BillingEvent], now: datetime) -> int:
     Their contract may be known by now. What took effect is never worked twice. They count as received `now`: a source
     is late by what has lain unread since, not by how old that is.
     """
-    nothing = events.filter(status__in=EventStatusChoices.CAME_TO_NOTHING)
+    nothing = events.filter(status__in=EventStatusChoices.RETRYABLE)
     return nothing.update(status=EventStatusChoices.RECEIVED, received_at=now, message='', processed_at=None)
 
 

@@ -17,7 +17,7 @@ from nornir_tasks.cpes import CpeInfo
 from ..choices import LineStatusChoices
 from ..models import AccessLine, EnforcementPoint
 
-__all__ = ('Learned', 'Match', 'learn_cpes', 'match_serials')
+__all__ = ('Match', 'MatchReport', 'match_cpes', 'match_serials')
 
 SHOWN = 500  # rows of each kind that a report names; the counts are of all
 
@@ -34,7 +34,7 @@ class Match:
 
 
 @dataclass
-class Learned:
+class MatchReport:
     """`filled` lines have a CWMP ID now, `known` had it. What is `ambiguous` or `unmatched` was left alone."""
 
     devices: int = 0
@@ -58,44 +58,44 @@ def normal(serial: str) -> str:
     return serial.strip().upper()
 
 
-def match_serials(devices: Sequence[CpeInfo], lines: Iterable[AccessLine], taken: frozenset[str]) -> Learned:
+def match_serials(devices: Sequence[CpeInfo], lines: Iterable[AccessLine], taken: frozenset[str]) -> MatchReport:
     """Pure: `lines` (with their CPE) of one ACS against its `devices`; `taken` are CWMP IDs that lines have already.
 
     `filled` are the matches to be written.
     """
-    learned = Learned(devices=len(devices))
+    report = MatchReport(devices=len(devices))
     by_serial: dict[str, list[CpeInfo]] = defaultdict(list)
     for device in devices:
         by_serial[normal(device.serial)].append(device)
     lines_of: dict[str, list[AccessLine]] = defaultdict(list)
     for line in lines:
         if line.cwmp_id:
-            learned.known += 1
+            report.known += 1
         elif line.cpe.serial.strip():
             lines_of[normal(line.cpe.serial)].append(line)
         else:
-            learned.unmatched.append(_match('', line, reason='the device in NetBox has no serial number'))
+            report.unmatched.append(_match('', line, reason='the device in NetBox has no serial number'))
     for serial, wanting in sorted(lines_of.items()):
         found = by_serial.get(serial, [])
         if len(wanting) > 1:
             text = f'{len(wanting)} devices in NetBox have this serial number'
-            learned.ambiguous.extend(_match(serial, line, reason=text) for line in wanting)
+            report.ambiguous.extend(_match(serial, line, reason=text) for line in wanting)
         elif not found:
-            learned.unmatched.append(_match(serial, wanting[0], reason='the ACS has no device of this serial number'))
+            report.unmatched.append(_match(serial, wanting[0], reason='the ACS has no device of this serial number'))
         elif len(found) > 1:
             text = f'{len(found)} devices of the ACS have this serial number: {", ".join(item.id for item in found)}'
-            learned.ambiguous.append(_match(serial, wanting[0], reason=text[:500]))
+            report.ambiguous.append(_match(serial, wanting[0], reason=text[:500]))
         elif found[0].id in taken:
-            learned.ambiguous.append(_match(serial, wanting[0], found[0].id, 'another line has this device'))
+            report.ambiguous.append(_match(serial, wanting[0], found[0].id, 'another line has this device'))
         else:
-            learned.filled.append(_match(serial, wanting[0], found[0].id))
-    spoken_for = taken | {match.device for match in (*learned.filled, *learned.ambiguous)}
-    learned.unmatched.extend(
+            report.filled.append(_match(serial, wanting[0], found[0].id))
+    spoken_for = taken | {match.device for match in (*report.filled, *report.ambiguous)}
+    report.unmatched.extend(
         Match(device.serial, device.id, reason='no line of this ACS has a CPE of this serial number')
         for device in devices
         if device.id not in spoken_for and normal(device.serial) not in lines_of
     )
-    return learned
+    return report
 
 
 def _match(serial: str, line: AccessLine, device: str = '', reason: str = '') -> Match:
@@ -103,7 +103,7 @@ def _match(serial: str, line: AccessLine, device: str = '', reason: str = '') ->
 
 
 @transaction.atomic
-def learn_cpes(point: EnforcementPoint, devices: Sequence[CpeInfo], lines=None) -> Learned:
+def match_cpes(point: EnforcementPoint, devices: Sequence[CpeInfo], lines=None) -> MatchReport:
     """Match the ACS's devices to its lines' CPEs, and fill in the CWMP IDs that are missing.
 
     `lines` restricts it to these (those a user may change).
@@ -114,10 +114,10 @@ def learn_cpes(point: EnforcementPoint, devices: Sequence[CpeInfo], lines=None) 
     if lines is not None:
         wanting = wanting.filter(pk__in=lines.order_by().values('pk'))
     by_key = {line.pk: line for line in wanting.select_related('cpe').select_for_update(of=('self',)).order_by('pk')}
-    learned = match_serials(devices, by_key.values(), taken)
-    for match in learned.filled:
+    report = match_serials(devices, by_key.values(), taken)
+    for match in report.filled:
         line = by_key[match.line]
         line.snapshot()
         line.cwmp_id = match.device
         line.save(update_fields=['cwmp_id', 'last_updated'])
-    return learned
+    return report

@@ -83,11 +83,11 @@ class AccessLineFilterSet(SearchMixin, PrimaryModelFilterSet):
             'observed_down_kbps',
             'observed_up_kbps',
             'observed_at',
-            'in_doubt',
+            'unverified',
             'cpe_observed_down_kbps',
             'cpe_observed_up_kbps',
             'cpe_observed_at',
-            'cpe_in_doubt',
+            'cpe_unverified',
             'pinned',
             'description',
         )

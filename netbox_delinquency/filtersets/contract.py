@@ -61,7 +61,7 @@ class ContractFilterSet(SearchMixin, PrimaryModelFilterSet):
         )
 
     def filter_queryset(self, queryset):
-        """Asking about the balance tells it, so such a question reaches only contracts whose balance may be seen."""
+        """A filter by the balance reveals it, so such a question reaches only contracts whose balance may be seen."""
         queryset = super().filter_queryset(queryset)
         asked = (value for name, value in self.form.cleaned_data.items() if name.startswith('open_balance'))
         if any(value not in EMPTY_VALUES for value in asked):

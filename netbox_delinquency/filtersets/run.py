@@ -32,7 +32,7 @@ class EnforcementRunFilterSet(SearchMixin, PrimaryModelFilterSet):
             'id',
             'name',
             'executor',
-            'taken_up_at',
+            'resumed_at',
             'plan_hash',
             'approved_hash',
             'approved_at',
@@ -41,7 +41,7 @@ class EnforcementRunFilterSet(SearchMixin, PrimaryModelFilterSet):
             'finished_at',
             'wave',
             'wave_done_at',
-            'halt_reason',
+            'stop_reason',
             'description',
         )
 

@@ -68,7 +68,7 @@ class AccessLineFilterForm(PrimaryModelFilterSetForm):
     fieldsets = (
         SEARCH,
         FieldSet('status', 'intended_mode', 'observed_mode', 'cpe_observed_mode', 'channel', name=_('State')),
-        FieldSet('drifting', 'in_doubt', 'cpe_in_doubt', 'pinned', name=_('Drift')),
+        FieldSet('drifting', 'unverified', 'cpe_unverified', 'pinned', name=_('Drift')),
         FieldSet(
             'contract_id', 'subscriber_id', 'plan_id', 'policy_id', 'source_id', 'stage_action', name=_('Contract')
         ),
@@ -83,8 +83,8 @@ class AccessLineFilterForm(PrimaryModelFilterSetForm):
     drifting = yes_or_no(_('Not as intended'))
     cpe_observed_mode = filter_by(AccessLine, 'cpe_observed_mode')
     channel = filter_by(AccessLine, 'channel')
-    in_doubt = filter_by(AccessLine, 'in_doubt')
-    cpe_in_doubt = filter_by(AccessLine, 'cpe_in_doubt')
+    unverified = filter_by(AccessLine, 'unverified')
+    cpe_unverified = filter_by(AccessLine, 'cpe_unverified')
     pinned = filter_by(AccessLine, 'pinned')
     contract_id = filter_by(AccessLine, 'contract')
     subscriber_id = filter_by(Contract, 'subscriber')

@@ -84,7 +84,7 @@ class ContractFilterForm(PrimaryModelFilterSetForm):
             'status', 'source_id', 'subscriber_id', 'plan_id', 'policy_id', 'calendar_id', 'tier', name=_('Contract')
         ),
         FieldSet('is_overdue', 'oldest_due_date', 'awaiting_clearing', name=_('Billing')),
-        FieldSet('has_stage', 'stage_id', 'stage_action', 'next_action_on', 'relieved', name=_('Standing')),
+        FieldSet('has_stage', 'stage_id', 'stage_action', 'next_action_on', 'relieved', name=_('Dunning position')),
         OWNERSHIP,
     )
 

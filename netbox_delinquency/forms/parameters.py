@@ -1,6 +1,6 @@
 """A driver's parameters as form fields, made from the schema that the driver itself declares.
 
-What is typed is checked by that very schema, and each complaint stands at its field. Only what differs from the
+What is typed is checked by that very schema, and each error is shown at its field. Only what differs from the
 defaults is kept. Parameters that are lists or objects are typed as JSON. Where no schema is known (no driver chosen
 yet) and where a script posts the object itself, `parameters` is one JSON field.
 """

@@ -15,7 +15,7 @@ PARAMETERS_HELP = field_of(ServicePlan, 'parameters').help_text
 
 
 class ServicePlanForm(ParametersFormMixin, PrimaryModelForm):
-    """What each driver that is in use wants to know of a plan stands under its name."""
+    """What each driver that is in use wants to know of a plan is under its name."""
 
     fieldsets_before = (
         FieldSet('name', 'description', 'tags', name=_('Service plan')),

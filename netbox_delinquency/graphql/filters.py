@@ -214,12 +214,12 @@ class AccessLineFilter(PrimaryModelFilter):
     observed_down_kbps: IntegerLookup | None = filter_field()
     observed_up_kbps: IntegerLookup | None = filter_field()
     observed_at: DatetimeFilterLookup | None = filter_field()
-    in_doubt: FilterLookup[bool] | None = filter_field()
+    unverified: FilterLookup[bool] | None = filter_field()
     cpe_observed_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
     cpe_observed_down_kbps: IntegerLookup | None = filter_field()
     cpe_observed_up_kbps: IntegerLookup | None = filter_field()
     cpe_observed_at: DatetimeFilterLookup | None = filter_field()
-    cpe_in_doubt: FilterLookup[bool] | None = filter_field()
+    cpe_unverified: FilterLookup[bool] | None = filter_field()
 
     @strawberry_django.filter_field()
     def drifting(self, value: bool, prefix) -> Q:
@@ -233,7 +233,7 @@ class EnforcementRunFilter(PrimaryModelFilter):
     kind: BaseFilterLookup[enums.RunKindEnum] | None = filter_field()
     status: BaseFilterLookup[enums.RunStatusEnum] | None = filter_field()
     executor: StrFilterLookup | None = filter_field()
-    taken_up_at: DatetimeFilterLookup | None = filter_field()
+    resumed_at: DatetimeFilterLookup | None = filter_field()
     plan_hash: StrFilterLookup | None = filter_field()
     author: UserFilter | None = filter_field()
     author_id: ID | None = filter_field()
@@ -245,7 +245,7 @@ class EnforcementRunFilter(PrimaryModelFilter):
     finished_at: DatetimeFilterLookup | None = filter_field()
     wave: IntegerLookup | None = filter_field()
     wave_done_at: DatetimeFilterLookup | None = filter_field()
-    halt_reason: StrFilterLookup | None = filter_field()
+    stop_reason: StrFilterLookup | None = filter_field()
     reverts_id: ID | None = filter_field()
 
 

@@ -117,7 +117,7 @@ class AccessLineType(PrimaryObjectType):
 
     @strawberry_django.field(
         only=[
-            'status', 'channel', 'bras', 'acs', 'in_doubt', 'cpe_in_doubt', *state_fields('intended'),
+            'status', 'channel', 'bras', 'acs', 'unverified', 'cpe_unverified', *state_fields('intended'),
             *state_fields('observed'), *state_fields('cpe_observed'),
         ]
     )  # fmt: skip

@@ -11,14 +11,14 @@ from netbox.jobs import JobRunner
 
 from ..settings import get_settings
 from ..workflow import process_inbox
-from .lost import bury, is_lost, is_waiting
+from .lost import is_lost, is_waiting, mark_lost
 from .queues import RESTORE_QUEUE
 
-__all__ = ('WorkInbox', 'enqueue_inbox')
+__all__ = ('ProcessInbox', 'enqueue_inbox')
 
 
-class WorkInbox(JobRunner):
-    """Work billing's events off, all that wait; where they give access back, give it back before anything else."""
+class ProcessInbox(JobRunner):
+    """Process billing's events, all that wait; where they give access back, give it back before anything else."""
 
     class Meta:
         name = 'Billing inbox'
@@ -34,15 +34,16 @@ class WorkInbox(JobRunner):
 def enqueue_inbox() -> Job:
     """Queue the inbox, unless a job is queued that nobody has taken: it will find whatever is there by then.
 
-    Every event may turn out to restore, so all take the fast lane; thousands of debts must not fill it with empty jobs.
+    Any event may turn out to restore, so all take the restore queue; thousands of debts must not fill it with empty
+    jobs.
     """
     now = timezone.now()
-    for job in WorkInbox.get_jobs().filter(status=JobStatusChoices.STATUS_PENDING):
+    for job in ProcessInbox.get_jobs().filter(status=JobStatusChoices.STATUS_PENDING):
         if is_waiting(job):
             return job
         if is_lost(job, now):
-            bury(job, now)
-    return WorkInbox.enqueue(
+            mark_lost(job, now)
+    return ProcessInbox.enqueue(
         queue_name=RESTORE_QUEUE,
         notifications=JobNotificationChoices.NOTIFICATION_NEVER,
         job_timeout=get_settings().job_timeout_seconds,

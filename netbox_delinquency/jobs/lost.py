@@ -1,8 +1,8 @@
-"""Jobs that were lost with Redis or with their worker: how one is told from others, and how its row is closed.
+"""Jobs that were lost with Redis or with their worker: how one is recognised, and how its row is closed.
 
 NetBox keeps a job twice: as a row in PostgreSQL and as an entry in Redis. Where Redis was flushed, or a worker died
 with the job, the row says "scheduled" or "running" for ever, and NetBox, which looks at rows, schedules no other. So
-the entries are looked for, and rows without one are closed.
+the entries are searched for, and rows without one are closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.models import Job
 from rq.job import Job as RQJob
 from rq.job import JobStatus
 
-__all__ = ('bury', 'is_lost', 'is_waiting')
+__all__ = ('is_lost', 'is_waiting', 'mark_lost')
 
 # A worker tells Redis every 30 s that its job is alive (RQ's own interval).
 SILENT_AFTER = timedelta(seconds=100)
@@ -49,7 +49,7 @@ def is_waiting(job: Job) -> bool:
     return entry is not None and entry.get_status(refresh=False) == JobStatus.QUEUED
 
 
-def bury(job: Job, now: datetime) -> None:
+def mark_lost(job: Job, now: datetime) -> None:
     """Close the row of a lost job: its worker died, or Redis forgot it."""
     Job.objects.filter(pk=job.pk, status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES).update(
         status=JobStatusChoices.STATUS_ERRORED, error='its worker died, or Redis lost it', completed=now

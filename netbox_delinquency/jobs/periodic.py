@@ -12,7 +12,7 @@ from django.utils import timezone
 from netbox.jobs import JobRunner
 from netbox.registry import registry
 
-from .lost import bury, is_lost
+from .lost import is_lost, mark_lost
 
 __all__ = ('PeriodicJob', 'ensure_now_and_then', 'ensure_system_jobs')
 
@@ -30,7 +30,7 @@ class PeriodicJob(JobRunner):
         now = timezone.now()
         for row in Job.objects.filter(name=cls.name, status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES):
             if is_lost(row, now):
-                bury(row, now)
+                mark_lost(row, now)
         return super().enqueue_once(*args, **kwargs)
 
 

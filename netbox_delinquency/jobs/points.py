@@ -1,4 +1,4 @@
-"""Jobs at one enforcement point or line: is it fit to be used, how do its lines stand, whose are an ACS's devices."""
+"""Jobs at one enforcement point or line: is it fit to be used, how are its lines, whose are an ACS's devices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nornir_tasks.drivers.base import lines_of
 from nornir_tasks.errors import EnforcementError
 from nornir_tasks.point_check import check_point
 
-from ..cpe.matching import learn_cpes
+from ..cpe.matching import match_cpes
 from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementPoint
 from ..runs.reconcile import points_to_read, reconcile_point
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 __all__ = (
     'CheckPoint',
-    'LearnCpes',
-    'LookAtCpe',
+    'MatchCpes',
     'ReconcilePoint',
+    'RefreshCpe',
     'enqueue_check',
-    'enqueue_learn',
-    'enqueue_look',
+    'enqueue_match_cpes',
     'enqueue_reconcile',
     'enqueue_reconcile_of',
+    'enqueue_refresh_cpe',
 )
 
 
 class CheckPoint(JobRunner):
-    """Look whether an enforcement point is fit to be used, from where it will be used; changes nothing."""
+    """Check whether an enforcement point is fit to be used, from where it will be used; changes nothing."""
 
     class Meta:
         name = 'Enforcement point check'
@@ -77,11 +77,11 @@ class ReconcilePoint(JobRunner):
             raise JobFailed
 
 
-class LearnCpes(JobRunner):
+class MatchCpes(JobRunner):
     """Match the devices of an ACS to lines by serial number."""
 
     class Meta:
-        name = 'Learn CPEs'
+        name = 'Match CPEs'
 
     def run(self, point: int, **kwargs: Any) -> None:
         acs = EnforcementPoint.objects.get(pk=point)
@@ -91,19 +91,19 @@ class LearnCpes(JobRunner):
             self.logger.warning(str(error))
             raise JobFailed from None
         mine = AccessLine.objects.restrict(self.job.user, 'change') if self.job.user else None
-        learned = learn_cpes(acs, devices, mine)
-        self.job.data = learned.as_dict()
+        report = match_cpes(acs, devices, mine)
+        self.job.data = report.as_dict()
         for kind in ('ambiguous', 'unmatched'):
-            if found := len(getattr(learned, kind)):
+            if found := len(getattr(report, kind)):
                 self.logger.warning('%d %s: see the data of this job', found, kind)
-        self.logger.info('%d lines have their CPE now, %d had it', len(learned.filled), learned.known)
+        self.logger.info('%d lines have their CPE now, %d had it', len(report.filled), report.known)
 
 
-class LookAtCpe(JobRunner):
+class RefreshCpe(JobRunner):
     """Ask a line's ACS how its CPE is; what came of it is in the job's data, for the page of the device."""
 
     class Meta:
-        name = 'CPE'
+        name = 'Refresh CPE'
 
     def run(self, line: int, **kwargs: Any) -> None:
         found = AccessLine.objects.select_related('acs').get(pk=line)
@@ -142,11 +142,11 @@ def enqueue_reconcile_of(lines: QuerySet[AccessLine], user: User | None = None) 
     return queued
 
 
-def enqueue_learn(point: EnforcementPoint, user: User | None = None) -> Job:
-    """Have a worker learn an ACS's devices."""
-    return enqueue_reading(LearnCpes, point, user, point=point.pk)
+def enqueue_match_cpes(point: EnforcementPoint, user: User | None = None) -> Job:
+    """Have a worker match an ACS's devices to lines."""
+    return enqueue_reading(MatchCpes, point, user, point=point.pk)
 
 
-def enqueue_look(line: AccessLine, user: User | None = None) -> Job:
-    """Have a worker ask a line's CPE."""
-    return enqueue_reading(LookAtCpe, line, user, line=line.pk)
+def enqueue_refresh_cpe(line: AccessLine, user: User | None = None) -> Job:
+    """Have a worker refresh what is known of a line's CPE."""
+    return enqueue_reading(RefreshCpe, line, user, line=line.pk)

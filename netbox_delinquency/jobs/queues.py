@@ -8,7 +8,7 @@ from core.choices import JobNotificationChoices
 from netbox.jobs import JobRunner
 
 from ..models import EnforcementRun
-from ..runs.locks import RESTORE, lane_of
+from ..runs.locks import RESTORE, queue_of_kind
 from ..settings import get_settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ RESTORE_QUEUE = 'netbox_delinquency.restore'
 
 
 def queue_of(run: EnforcementRun) -> str:
-    return RESTORE_QUEUE if lane_of(run.kind) == RESTORE else ENFORCE_QUEUE
+    return RESTORE_QUEUE if queue_of_kind(run.kind) == RESTORE else ENFORCE_QUEUE
 
 
 def enqueue_reading(job: type[JobRunner], instance: Model, user: User | None, **arguments: Any) -> Job:

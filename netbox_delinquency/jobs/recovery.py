@@ -13,13 +13,13 @@ from ..choices import EventStatusChoices, RunStatusChoices
 from ..errors import RunRefusedError
 from ..models import BillingEvent, EnforcementRun
 from ..runs.lifecycle import begin_run, is_abandoned, waiting_points
-from ..runs.stop_conditions import why_held
+from ..runs.stop_conditions import stop_reason_at
 from .inbox import enqueue_inbox
-from .lost import bury, is_lost
+from .lost import is_lost, mark_lost
 from .periodic import PeriodicJob, ensure_system_jobs
-from .runs import ExecuteRun, bury_jobs, carry_on, enqueue_points, jobs_of, start_run
+from .runs import ExecuteRun, advance_run, close_lost_jobs, enqueue_points, jobs_of, start_run
 
-__all__ = ('Housekeeping', 'take_up')
+__all__ = ('Housekeeping', 'recover')
 
 # An event that lies in the inbox for so long was stored while the queue was down.
 FORGOTTEN_AFTER = timedelta(minutes=1)
@@ -27,45 +27,45 @@ FORGOTTEN_AFTER = timedelta(minutes=1)
 
 @system_job(interval=1)
 class Housekeeping(PeriodicJob):
-    """Take up what a dead worker or a queue that was down left behind."""
+    """Recover what a dead worker or a queue that was down left behind."""
 
     class Meta:
         name = 'Delinquency: housekeeping'
 
     def run(self, *args: Any, **kwargs: Any) -> None:
-        for sentence in take_up(timezone.now()):
+        for sentence in recover(timezone.now()):
             self.logger.warning(sentence)
 
 
-def take_up(now: datetime) -> list[str]:
-    """Everything that was left behind is taken up again; what was, in sentences. May be called from anywhere, any time.
+def recover(now: datetime) -> list[str]:
+    """Recover whatever was left behind; what was, in sentences. May be called from anywhere, any time.
 
     Raises `RedisError` while there is no Redis.
     """
-    told = [f'system job "{name}" was lost: scheduled again' for name in ensure_system_jobs()]
+    recovered = [f'system job "{name}" was lost: scheduled again' for name in ensure_system_jobs()]
     waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED)
     if waiting.filter(received_at__lt=now - FORGOTTEN_AFTER).exists():
         enqueue_inbox()
-        told.append('billing events lay in the inbox')
+        recovered.append('billing events lay in the inbox')
     for run in EnforcementRun.objects.filter(status=RunStatusChoices.APPROVED):
         if _was_to_start(run, now):
-            told.append(f'run "{run}" was approved and never begun: starting it')
+            recovered.append(f'run "{run}" was approved and never begun: starting it')
             try:
                 start_run(run.pk)
             except RunRefusedError as error:
-                told.append(str(error))
+                recovered.append(str(error))
     for run in EnforcementRun.objects.filter(status=RunStatusChoices.RUNNING):
         if is_abandoned(run, now):
-            told.append(f'run "{run}" was left by {run.executor}: the workers take it over')
+            recovered.append(f'run "{run}" was left by {run.executor}: the workers take it over')
             begin_run(run.pk, now)
-        carry_on(run.pk)
+        advance_run(run.pk)
     left = EnforcementRun.objects.filter(changes__outcome='', started_at__isnull=False)
     for run in left.filter(status__in=(RunStatusChoices.RUNNING, RunStatusChoices.CANCELLED)).distinct():
-        bury_jobs(run, now)
-        if points := [point for point in waiting_points(run) if not why_held(run, point)]:
-            told.append(f'run "{run}" has rows left at {len(points)} points')
+        close_lost_jobs(run, now)
+        if points := [point for point in waiting_points(run) if not stop_reason_at(run, point)]:
+            recovered.append(f'run "{run}" has rows left at {len(points)} points')
             enqueue_points(run, points)
-    return told
+    return recovered
 
 
 def _was_to_start(run: EnforcementRun, now: datetime) -> bool:
@@ -80,5 +80,5 @@ def _was_to_start(run: EnforcementRun, now: datetime) -> bool:
     started = jobs_of(run).filter(name=ExecuteRun.name, status=JobStatusChoices.STATUS_PENDING)
     lost = [job for job in started if is_lost(job, now)]
     for job in lost:
-        bury(job, now)
+        mark_lost(job, now)
     return bool(lost)

@@ -20,7 +20,7 @@ YEAR = timedelta(days=366)
 def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
     """Delete settled facts older than `days`, and runs that ended longer ago than `log_days`; counts by model.
 
-    Only of contracts that owe nothing: what a debt stands on is kept as long as the debt.
+    Only of contracts that owe nothing: what a debt is based on is kept as long as the debt.
     """
     before = now - timedelta(days=days)
     log_end = now - timedelta(days=log_days)

@@ -17,12 +17,12 @@ from ..choices import OutcomeChoices, RunStatusChoices
 from ..errors import RunRefusedError
 from ..models import EnforcementPoint, EnforcementRun
 from ..runs import lifecycle
-from ..runs.lifecycle import begin_run, conduct, finish_run, waiting_points, waiting_runs
-from ..runs.locks import kinds_of, lane_of
-from ..runs.stop_conditions import note_halt, why_held
-from ..runs.worker import watch_points, work_point
+from ..runs.lifecycle import begin_run, waiting_points, waiting_runs
+from ..runs.locks import kinds_in_queue, queue_of_kind
+from ..runs.stop_conditions import note_stop_reason, stop_reason_at
+from ..runs.worker import probe_points, process_point
 from ..settings import get_settings
-from .lost import bury, is_lost
+from .lost import is_lost, mark_lost
 from .queues import queue_of
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 __all__ = (
-    'ConductRun',
+    'AdvanceRun',
     'ExecuteRun',
-    'WorkPoint',
-    'bury_jobs',
-    'carry_on',
+    'ProcessPoint',
+    'advance_run',
+    'close_lost_jobs',
     'enqueue_points',
     'enqueue_run',
     'jobs_of',
-    'leave_run',
     'point_job_name',
+    'release_run',
     'resume_run',
     'start_run',
 )
@@ -49,7 +49,7 @@ BUSY_PAUSE = timedelta(seconds=15)
 
 
 class ExecuteRun(JobRunner):
-    """Begin an approved run, whose points are jobs of their own; or take one up that is under way."""
+    """Begin an approved run, whose points are jobs of their own; of one under way, queue the points that wait."""
 
     class Meta:
         name = lifecycle.START
@@ -65,81 +65,81 @@ class ExecuteRun(JobRunner):
             raise JobFailed from None
 
 
-class WorkPoint(JobRunner):
-    """Work off one point of a run, as far as the wave under way goes."""
+class ProcessPoint(JobRunner):
+    """Process one point of a run, as far as the wave under way goes."""
 
     class Meta:
         name = 'Enforcement run at a point'
 
     def run(self, run: int, point: int, **kwargs: Any) -> None:
-        work = work_point(run, point)
-        if work.taken:
+        result = process_point(run, point)
+        if result.taken:
             self.logger.info('another worker holds the point: it takes these rows up next')
             return
-        if work.halt:
-            self.logger.info('halted: %s', work.halt)
-        counts = ', '.join(f'{count} {outcome}' for outcome, count in sorted(work.outcomes.items()))
+        if result.halt:
+            self.logger.info('halted: %s', result.halt)
+        counts = ', '.join(f'{count} {outcome}' for outcome, count in sorted(result.outcomes.items()))
         self.logger.info('rows: %s', counts or 'none')
-        self.job.data = dict(work.outcomes)
-        carry_on(run)
+        self.job.data = dict(result.outcomes)
+        advance_run(run)
         # Whoever found this point taken has left its rows to us.
-        lane = lane_of(EnforcementRun.objects.values_list('kind', flat=True).get(pk=run))
-        for waiting in waiting_runs(point, kinds_of(lane)):
-            if halt := why_held(waiting, point):
-                note_halt(waiting, halt)
+        queue = queue_of_kind(EnforcementRun.objects.values_list('kind', flat=True).get(pk=run))
+        for waiting in waiting_runs(point, kinds_in_queue(queue)):
+            if halt := stop_reason_at(waiting, point):
+                note_stop_reason(waiting, halt)
             else:
-                later = timezone.now() + BUSY_PAUSE if work.busy and waiting.pk == run else None
+                later = timezone.now() + BUSY_PAUSE if result.busy and waiting.pk == run else None
                 enqueue_points(waiting, [point], schedule_at=later)
-        if set(work.outcomes) - {*OutcomeChoices.SUCCESS, OutcomeChoices.SKIPPED}:
+        if set(result.outcomes) - {*OutcomeChoices.SUCCESS, OutcomeChoices.SKIPPED}:
             raise JobFailed
 
 
-class ConductRun(JobRunner):
-    """After a wave has soaked: look at the points once more, and go on if they are well."""
+class AdvanceRun(JobRunner):
+    """After a wave has soaked: probe the points once more, and open the next wave if they are well."""
 
     class Meta:
         name = 'Enforcement run: next wave'
 
     def run(self, run: int, **kwargs: Any) -> None:
-        watched = EnforcementRun.objects.get(pk=run)
-        if watched.status == RunStatusChoices.RUNNING:
-            watch_points(watched)
-        carry_on(run, watched=True)
+        waiting = EnforcementRun.objects.get(pk=run)
+        if waiting.status == RunStatusChoices.RUNNING:
+            probe_points(waiting)
+        advance_run(run, probed=True)
 
 
 def start_run(pk: int) -> EnforcementRun:
     """Begin an approved run here and now, and queue its points. Raises `RunRefusedError`."""
     run = begin_run(pk, timezone.now())
-    carry_on(pk)
+    advance_run(pk)
     return run
 
 
 def resume_run(run: EnforcementRun, now: datetime) -> EnforcementRun:
     """Resume a paused run, and queue what it waits for. Raises `RunRefusedError`."""
-    return _go_on(lifecycle.resume_run(run, now))
+    return _queue_rest(lifecycle.resume_run(run, now))
 
 
-def leave_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementRun:
-    """A runbook lets go of its run; what it leaves of one that gives access back is queued for the workers at once."""
-    return _go_on(finish_run(run, reason, now))
+def release_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementRun:
+    """A runbook releases its run; what it leaves of one that gives access back is queued for the workers at once."""
+    return _queue_rest(lifecycle.release_run(run, reason, now))
 
 
-def _go_on(run: EnforcementRun) -> EnforcementRun:
-    carry_on(run.pk)
+def _queue_rest(run: EnforcementRun) -> EnforcementRun:
+    advance_run(run.pk)
     enqueue_points(run, waiting_points(run))
     return run
 
 
-def carry_on(pk: int, watched: bool = False) -> None:
-    """Take a run a step on, and queue what follows: the points of the next wave, or a look at it once this soaked."""
+def advance_run(pk: int, probed: bool = False) -> None:
+    """Advance a run, and queue its next steps: the points of the next wave, or this job again once the wave soaked."""
     now = timezone.now()
-    orders = conduct(pk, now, watched=watched)
+    steps = lifecycle.advance_run(pk, now, probed=probed)
     run = EnforcementRun.objects.get(pk=pk)
-    enqueue_points(run, orders.points)
-    if orders.look_at and ConductRun.name not in _queued_jobs(run):
-        ConductRun.enqueue(
+    enqueue_points(run, steps.points)
+    if steps.again_at and AdvanceRun.name not in _queued_jobs(run):
+        AdvanceRun.enqueue(
             instance=run,
-            schedule_at=orders.look_at if orders.look_at > now else None,
+            schedule_at=steps.again_at if steps.again_at > now else None,
             queue_name=queue_of(run),
             notifications=JobNotificationChoices.NOTIFICATION_NEVER,
             job_timeout=get_settings().job_timeout_seconds,
@@ -155,7 +155,7 @@ def enqueue_points(run: EnforcementRun, points: Iterable[int], schedule_at: date
         title = point_job_name(name)
         if title in queued:
             continue
-        WorkPoint.enqueue(
+        ProcessPoint.enqueue(
             instance=run,
             name=title,
             schedule_at=schedule_at,
@@ -168,7 +168,7 @@ def enqueue_points(run: EnforcementRun, points: Iterable[int], schedule_at: date
 
 
 def point_job_name(point: str) -> str:
-    return f'{WorkPoint.name}: {point}'
+    return f'{ProcessPoint.name}: {point}'
 
 
 def _queued_jobs(run: EnforcementRun) -> set[str]:
@@ -176,17 +176,17 @@ def _queued_jobs(run: EnforcementRun) -> set[str]:
     now, names = timezone.now(), set()
     for job in jobs_of(run).filter(status__in=(JobStatusChoices.STATUS_PENDING, JobStatusChoices.STATUS_SCHEDULED)):
         if is_lost(job, now):
-            bury(job, now)
+            mark_lost(job, now)
         else:
             names.add(job.name)
     return names
 
 
-def bury_jobs(run: EnforcementRun, now: datetime) -> None:
+def close_lost_jobs(run: EnforcementRun, now: datetime) -> None:
     """Close the rows of this run's jobs whose workers died."""
     for job in jobs_of(run).filter(status=JobStatusChoices.STATUS_RUNNING):
         if is_lost(job, now):
-            bury(job, now)
+            mark_lost(job, now)
 
 
 def jobs_of(run: EnforcementRun) -> QuerySet[Job]:
@@ -194,7 +194,7 @@ def jobs_of(run: EnforcementRun) -> QuerySet[Job]:
 
 
 def enqueue_run(run: EnforcementRun, user: User | None = None) -> Job:
-    """Queue the start of an approved run, on the lane of its kind; of a running one, that it is looked after at once.
+    """Queue the start of an approved run, on the queue of its kind; of a running one, the points that wait.
 
     Raises `RunRefusedError` for any other.
     """

@@ -36,7 +36,11 @@ class Evaluate(PeriodicJob):
         if lapsed := lapse_clearing(now, get_settings().clearing_days):
             self.logger.warning('%d invoices were to clear and have not: they are owed again', lapsed)
         evaluation, runs = evaluate_all(now)
-        self.logger.info('standing of %d contracts and %d lines changed', evaluation.contracts, evaluation.lines)
+        self.logger.info(
+            'dunning position of %d contracts and intended state of %d lines changed',
+            evaluation.contracts,
+            evaluation.lines,
+        )
         for run in runs:
             self.logger.info('%s: %s, %s', run, run.kind, run.status)
 
@@ -51,7 +55,7 @@ class Reconcile(PeriodicJob):
     def run(self, *args: Any, **kwargs: Any) -> None:
         now, percent = timezone.now(), EnforcementSettings.load().reconcile_percent
         for point in points_to_read():
-            # While nobody works them off the jobs do not pile up; those that Redis lost are not waited for.
+            # While nobody processes them the jobs do not pile up; those that Redis lost are not waited for.
             waiting = ReconcilePoint.get_jobs(point).filter(status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES)
             if all(is_lost(job, now) for job in waiting):
                 enqueue_reconcile(point, percent=percent)

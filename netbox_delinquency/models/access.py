@@ -14,14 +14,14 @@ from nornir_tasks.change import AccessState, AccessTarget, Reading
 
 from ..choices import AccessModeChoices, ContractStatusChoices, LineChannelChoices, LineStatusChoices
 from .lifecycle import LifecycleModel
-from .state import get_state, hardest, set_state, state_constraint, state_fields
+from .state import get_state, most_restrictive, set_state, state_constraint, state_fields
 
 __all__ = ('AccessLine',)
 
 
 # What is known of a line at each of the two places where it may be enforced: names of its columns.
 OBSERVED = {LineChannelChoices.BRAS: 'observed', LineChannelChoices.CPE: 'cpe_observed'}
-IN_DOUBT = {LineChannelChoices.BRAS: 'in_doubt', LineChannelChoices.CPE: 'cpe_in_doubt'}
+UNVERIFIED = {LineChannelChoices.BRAS: 'unverified', LineChannelChoices.CPE: 'cpe_unverified'}
 BASELINE = {LineChannelChoices.BRAS: 'baseline', LineChannelChoices.CPE: 'cpe_baseline'}
 POINT = {LineChannelChoices.BRAS: 'bras', LineChannelChoices.CPE: 'acs'}
 
@@ -39,25 +39,25 @@ def is_right(side: str) -> Q:
     unseen = Q(**{mode: ''}, intended_mode=AccessModeChoices.NORMAL)
     is_normal = Q(**{f'{mode}__in': ('', AccessModeChoices.NORMAL)})
     as_wanted = is_covered(side) & (same | unseen) | ~is_covered(side) & is_normal
-    return Q(**{f'{POINT[side]}__isnull': True}) | Q(**{IN_DOUBT[side]: False}) & as_wanted
+    return Q(**{f'{POINT[side]}__isnull': True}) | Q(**{UNVERIFIED[side]: False}) & as_wanted
 
 
-def is_too_hard(side: str) -> Q:
+def is_over_enforced(side: str) -> Q:
     """Lines seen on this side with less than they are to have there: as `AccessState.is_harder_than` says it."""
     mode, down, up = state_fields(OBSERVED[side])
     throttled, blocked = AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED
     slower = Q(**{f'{down}__lt': F('intended_down_kbps')}) | Q(**{f'{up}__lt': F('intended_up_kbps')})
-    harder = (
+    more = (
         Q(**{mode: blocked}) & ~Q(intended_mode=blocked)
         | Q(**{mode: throttled}, intended_mode=AccessModeChoices.NORMAL)
         | Q(**{mode: throttled}, intended_mode=throttled) & slower
     )
-    return is_covered(side) & harder | ~is_covered(side) & Q(**{f'{mode}__in': (throttled, blocked)})
+    return is_covered(side) & more | ~is_covered(side) & Q(**{f'{mode}__in': (throttled, blocked)})
 
 
 class AccessLineQuerySet(RestrictedQuerySet):
     def drifting(self):
-        """Active lines in doubt or not as intended, at their BRAS or at their CPE."""
+        """Active lines that are unverified or not as intended, at their BRAS or at their CPE."""
         return self.filter(status=LineStatusChoices.ACTIVE).exclude(*map(is_right, LineChannelChoices.SIDES))
 
 
@@ -80,7 +80,7 @@ def moment_column(label):
     return models.DateTimeField(verbose_name=label, blank=True, null=True, editable=False)
 
 
-def doubt_column(label):
+def unverified_column(label):
     return models.BooleanField(
         verbose_name=label, default=False, editable=False,
         help_text=_('Something was sent to this line, and it has not been read since'),
@@ -114,7 +114,7 @@ def unique_identity(point: str, field: str, label, empty: Q) -> models.UniqueCon
 
 
 class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
-    """The link contract ↔ CPE ↔ BRAS ↔ ACS: who the line is on the wire, how it should stand, how it was last seen.
+    """The link contract ↔ CPE ↔ BRAS ↔ ACS: who the line is on the wire, its intended and observed states.
 
     Intended is written by policy, observed by read-back; neither by forms.
     """
@@ -160,20 +160,20 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
     observed_down_kbps = rate_column(_('observed download (kbit/s)'))
     observed_up_kbps = rate_column(_('observed upload (kbit/s)'))
     observed_at = moment_column(_('observed at'))
-    in_doubt = doubt_column(_('in doubt'))
+    unverified = unverified_column(_('unverified'))
     baseline = baseline_column(_('baseline'))
     cpe_observed_mode = mode_column(_('observed state at the CPE'))
     cpe_observed_down_kbps = rate_column(_('observed download at the CPE (kbit/s)'))
     cpe_observed_up_kbps = rate_column(_('observed upload at the CPE (kbit/s)'))
     cpe_observed_at = moment_column(_('observed at the CPE at'))
-    cpe_in_doubt = doubt_column(_('in doubt at the CPE'))
+    cpe_unverified = unverified_column(_('unverified at the CPE'))
     cpe_baseline = baseline_column(_('baseline of the CPE'))
 
     objects = AccessLineQuerySet.as_manager()
 
     lifecycle_fields = (
-        *state_fields('intended'), 'channel', 'pinned', *state_fields('observed'), 'observed_at', 'in_doubt',
-        'baseline', *state_fields('cpe_observed'), 'cpe_observed_at', 'cpe_in_doubt', 'cpe_baseline',
+        *state_fields('intended'), 'channel', 'pinned', *state_fields('observed'), 'observed_at', 'unverified',
+        'baseline', *state_fields('cpe_observed'), 'cpe_observed_at', 'cpe_unverified', 'cpe_baseline',
     )  # fmt: skip
 
     clone_fields = ('contract', 'bras', 'acs')
@@ -264,15 +264,15 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         return get_state(self, OBSERVED[side])
 
     def known_at(self, side: str) -> AccessState | None:
-        """As it was last seen on this side; None where that is in doubt: it may have less access by now, or more."""
-        return None if getattr(self, IN_DOUBT[side]) else self.seen_at(side)
+        """As it was last seen on this side; None where that is unverified: it may have less access by now, or more."""
+        return None if getattr(self, UNVERIFIED[side]) else self.seen_at(side)
 
     def drifts_at(self, side: str) -> bool:
         """Active and not as intended on this side, by the same rule as `AccessLine.objects.drifting()`."""
         if self.status != LineStatusChoices.ACTIVE or self.point_at(side) is None:
             return False
         observed = self.seen_at(side) or AccessState.normal()
-        return getattr(self, IN_DOUBT[side]) or self.intended_at(side) != observed
+        return getattr(self, UNVERIFIED[side]) or self.intended_at(side) != observed
 
     @property
     def is_drifting(self) -> bool:
@@ -282,24 +282,24 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         """Take what was read back on this side; it is for the caller to save."""
         set_state(self, OBSERVED[side], state)
         setattr(self, f'{OBSERVED[side]}_at', now)
-        setattr(self, IN_DOUBT[side], False)
+        setattr(self, UNVERIFIED[side], False)
 
     def take(self, side: str, reading: Reading, now) -> None:
         """Take a reading of this side, where it says anything; it is for the caller to save.
 
-        Where the stored policy and the session differ, one state stands for both. The harder one, if that is less than
-        intended: it drifts as what it is, and is given back at once. Else the one that is not as intended, and the line
-        is in doubt: by that one alone a later payment might find it right, and never see the other.
+        Where the stored policy and the session differ, one state represents both. The more restrictive one, if that is
+        less than intended: it drifts as what it is, and is given back at once. Else the one that is not as intended,
+        and the line is unverified: by that one alone a later payment might find it right, and never see the other.
         """
-        state, intended = hardest(reading), self.intended_at(side)
+        state, intended = most_restrictive(reading), self.intended_at(side)
         if state is None:
             return
         half_done = reading.stored is not None and reading.live is not None and reading.stored != reading.live
-        in_doubt = half_done and not state.is_harder_than(intended)
-        if in_doubt:
+        unverified = half_done and not state.is_harder_than(intended)
+        if unverified:
             state = reading.stored if reading.live == intended else reading.live
         self.observe(side, state, now)
-        setattr(self, IN_DOUBT[side], in_doubt)
+        setattr(self, UNVERIFIED[side], unverified)
 
     def save(self, *args, **kwargs):
         if self._state.adding and self.bras is None:

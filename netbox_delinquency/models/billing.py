@@ -13,7 +13,7 @@ from .point import validate_credential_name
 __all__ = ('BillingEvent', 'BillingSource')
 
 
-# What billing sent, and we have not worked off for so long, may be a payment.
+# What billing sent, and we have not processed for so long, may be a payment.
 UNREAD = timedelta(minutes=5)
 
 
@@ -29,7 +29,7 @@ class BillingSource(LifecycleModel, PrimaryModel):
     )  # fmt: skip
     heartbeat_minutes = models.PositiveIntegerField(
         verbose_name=_('heartbeat (minutes)'), blank=True, null=True, validators=[MinValueValidator(1)],
-        help_text=_('Longest silence that is normal; past it no step up the ladder is taken. Empty: not watched'),
+        help_text=_('Longest silence that is normal; past it nothing escalates. Empty: not watched'),
     )  # fmt: skip
     last_event_at = models.DateTimeField(verbose_name=_('last event'), blank=True, null=True, editable=False)
 
@@ -50,7 +50,7 @@ class BillingSource(LifecycleModel, PrimaryModel):
         return self.is_silent(timezone.now())
 
     def is_late(self, now: datetime) -> bool:
-        """True where the feed is silent, or lies unread with us: its contracts' harder steps freeze."""
+        """True where the feed is silent, or lies unread with us: its contracts' escalations freeze."""
         unread = self.events.filter(status=EventStatusChoices.RECEIVED, received_at__lt=now - UNREAD)
         return self.is_silent(now) or unread.exists()
 

@@ -22,15 +22,15 @@ __all__ = ('Contract', 'Invoice')
 
 class ContractQuerySet(RestrictedQuerySet):
     def with_visible_balance(self, user: User) -> ContractQuerySet:
-        """Annotate `visible_balance`: empty where the user may not see it, so that ordering by it tells nothing."""
+        """Annotate `visible_balance`: empty where the user may not see it, so that ordering by it reveals nothing."""
         allowed = self.model.objects.restrict(user, 'view_balance').order_by().values('pk')
         return self.annotate(visible_balance=Case(When(pk__in=allowed, then=F('open_balance'))))
 
 
 class Contract(LifecycleModel, PrimaryModel):
-    """Subscriber × plan × policy, with what billing last said and where that puts the contract on the ladder.
+    """Subscriber × plan × policy, with what billing last said and the dunning position that follows.
 
-    The facts are written by ingest, the standing by evaluation, neither by forms.
+    The facts are written by ingest, the dunning position by evaluation, neither by forms.
     """
 
     subscriber = models.ForeignKey(
@@ -86,7 +86,7 @@ class Contract(LifecycleModel, PrimaryModel):
     )
     notices_from = models.DateTimeField(
         verbose_name=_('notices count from'), blank=True, null=True, editable=False,
-        help_text=_('A payment was taken back then: what was told before it is no notice of this debt'),
+        help_text=_('A payment was taken back then: a notice from before it is no notice of this debt'),
     )  # fmt: skip
     facts_at = models.DateTimeField(verbose_name=_('facts as of'), blank=True, null=True, editable=False)
 
@@ -118,7 +118,7 @@ class Contract(LifecycleModel, PrimaryModel):
         help_text=_('A person is to look at the automatic decision; until then it goes no further'),
     )  # fmt: skip
     standing_note = models.CharField(
-        verbose_name=_('standing note'), max_length=200, blank=True, editable=False,
+        verbose_name=_('dunning note'), max_length=200, blank=True, editable=False,
         help_text=_('Why the next stage waits, where it does'),
     )  # fmt: skip
 
@@ -163,7 +163,7 @@ class Contract(LifecycleModel, PrimaryModel):
 
     @property
     def note(self) -> str:
-        """The standing note in the reader's language; `standing_note` is the same to every program."""
+        """The dunning note in the reader's language; `standing_note` is the same to every program."""
         return gettext(self.standing_note) if self.standing_note else ''
 
     def serialize_object(self, exclude: list[str] | None = None) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class Contract(LifecycleModel, PrimaryModel):
 class Invoice(models.Model):
     """What billing last said of one invoice, so that events may come twice or out of order.
 
-    It is ingest's own memory and has no pages; what it sums up to stands on the contract.
+    It is ingest's own memory and has no pages; what it sums up to is on the contract.
     """
 
     contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name='invoices')

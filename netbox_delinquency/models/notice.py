@@ -14,7 +14,7 @@ __all__ = ('Notice',)
 
 
 class Notice(PrimaryModel):
-    """Proof that the subscriber was told: what, how, when, and who says so. The text itself stays with billing."""
+    """Proof that the subscriber was notified: what, how, when, and who says so. The text itself stays with billing."""
 
     contract = models.ForeignKey(
         'Contract', on_delete=models.PROTECT, related_name='notices', verbose_name=_('contract')

@@ -36,8 +36,8 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
         verbose_name=_('executor'), max_length=200, blank=True, editable=False,
         help_text=_("The runbook that works this run off, and its user; empty: NetBox's workers do"),
     )  # fmt: skip
-    taken_up_at = models.DateTimeField(
-        verbose_name=_('taken up at'), blank=True, null=True, editable=False,
+    resumed_at = models.DateTimeField(
+        verbose_name=_('resumed at'), blank=True, null=True, editable=False,
         help_text=_('When it was begun, or last resumed; its breaker and its deadline count from there'),
     )  # fmt: skip
     plan_hash = models.CharField(
@@ -63,15 +63,15 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
         verbose_name=_('wave done at'), blank=True, null=True, editable=False,
         help_text=_('Its last row is closed; it is watched for a while before the next wave begins'),
     )  # fmt: skip
-    halt_reason = models.CharField(verbose_name=_('why it waits'), max_length=500, blank=True, editable=False)
+    stop_reason = models.CharField(verbose_name=_('why it waits'), max_length=500, blank=True, editable=False)
     reverts = models.ForeignKey(
         'self', on_delete=models.PROTECT, related_name='reverted_by', blank=True, null=True, editable=False,
         verbose_name=_('reverts'), help_text=_('The run whose lines this one puts back as they were'),
     )  # fmt: skip
 
     lifecycle_fields = (
-        'kind', 'status', 'executor', 'taken_up_at', 'plan_hash', 'author', 'approver', 'approved_hash', 'approved_at',
-        'started_at', 'heartbeat_at', 'finished_at', 'wave', 'wave_done_at', 'halt_reason', 'reverts',
+        'kind', 'status', 'executor', 'resumed_at', 'plan_hash', 'author', 'approver', 'approved_hash', 'approved_at',
+        'started_at', 'heartbeat_at', 'finished_at', 'wave', 'wave_done_at', 'stop_reason', 'reverts',
     )  # fmt: skip
     clone_fields = ()
 

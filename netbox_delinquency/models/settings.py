@@ -41,7 +41,7 @@ def count(label: Text, help_text: Text, default: int | None = None) -> models.Po
 
 
 class EnforcementSettings(LifecycleModel, PrimaryModel):
-    """How hard runs may press, and the switch that stops them. There is one row; it is read anew whenever it counts.
+    """How much runs may do, and the switch that stops them. There is one row; it is read anew whenever it counts.
 
     What gives access back is bound by none of this.
     """
@@ -102,7 +102,7 @@ class EnforcementSettings(LifecycleModel, PrimaryModel):
 
     @classmethod
     def load(cls) -> EnforcementSettings:
-        """The settings as they stand; those by default where nobody has saved any."""
+        """The settings as they are; those by default where nobody has saved any."""
         return cls.objects.filter(pk=1).first() or cls(pk=1)
 
     @classmethod

@@ -6,7 +6,7 @@ from django.db.models import CheckConstraint, Model, Q
 
 from nornir_tasks.change import AccessState, Mode, Reading
 
-__all__ = ('get_state', 'hardest', 'is_state', 'set_state', 'state_constraint', 'state_fields')
+__all__ = ('get_state', 'is_state', 'most_restrictive', 'set_state', 'state_constraint', 'state_fields')
 
 
 def state_fields(name: str) -> tuple[str, str, str]:
@@ -37,8 +37,8 @@ def is_state(name: str, state: AccessState) -> Q:
     )
 
 
-def hardest(reading: Reading) -> AccessState | None:
-    """The harder of what is stored and what the session gets; `None` where nothing could be read."""
+def most_restrictive(reading: Reading) -> AccessState | None:
+    """The more restrictive of what is stored and what the session gets; `None` where nothing could be read."""
     stored, live = reading.stored, reading.live
     if reading.error or stored is None or live is None:
         return reading.observed

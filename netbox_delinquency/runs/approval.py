@@ -16,7 +16,7 @@ from ..errors import RunRefusedError
 from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
 from .caps import caps_exceeded, is_bound
 
-__all__ = ('TAKES_ACCESS', 'approve_run', 'plan_hash')
+__all__ = ('RESTRICTING', 'approve_run', 'plan_hash')
 
 ROW_FIELDS = (
     'line_id',
@@ -35,7 +35,7 @@ ROW_FIELDS = (
 )
 
 # Rows that take access away from how their line was last seen: as `AccessState.is_harder_than` says it.
-TAKES_ACCESS = (
+RESTRICTING = (
     Q(desired_mode=AccessModeChoices.BLOCKED) & ~Q(expected_mode=AccessModeChoices.BLOCKED)
     | Q(desired_mode=AccessModeChoices.THROTTLED, expected_mode__in=('', AccessModeChoices.NORMAL))
     | Q(desired_mode=AccessModeChoices.THROTTLED, expected_mode=AccessModeChoices.THROTTLED)
@@ -44,7 +44,7 @@ TAKES_ACCESS = (
 
 
 def plan_hash(run: EnforcementRun) -> str:
-    """SHA-256 over the run's rows as they stand in the database, in the order of their lines and channels."""
+    """SHA-256 over the run's rows as they are in the database, in the order of their lines and channels."""
     digest = hashlib.sha256()
     for row in run.changes.order_by('line_id', 'channel').values_list(*ROW_FIELDS).iterator(chunk_size=2000):
         digest.update(json.dumps(row, sort_keys=True).encode() + b'\n')
@@ -74,12 +74,12 @@ def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver
     present = plan_hash(locked)
     if approved_hash != present:
         raise RunRefusedError(
-            f'the rows of run "{run}" are not those of the plan you saw (now {present[:12]}): look at them again'
+            f'the rows of run "{run}" are not those of the plan you saw (now {present[:12]}): review them again'
         )
     if not locked.changes.exists():
         raise RunRefusedError(f'run "{run}" has no rows')
     # A restore is bound by nothing: so it must be one, in each of the rows that a person may have added to its plan.
-    if not is_bound(locked) and (takes := locked.changes.filter(TAKES_ACCESS).count()):
+    if not is_bound(locked) and (takes := locked.changes.filter(RESTRICTING).count()):
         raise RunRefusedError(f'run "{run}" gives access back, and {takes} of its rows take it: plan those apart')
     settings = EnforcementSettings.load()
     if is_bound(locked) and settings.four_eyes and approver is not None and _has_written(locked, approver):
@@ -88,7 +88,7 @@ def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver
         raise RunRefusedError(f'run "{run}" cannot be approved: {"; ".join(reasons)}')
     run.advance(
         status=RunStatusChoices.APPROVED,
-        halt_reason='',
+        stop_reason='',
         plan_hash=present,
         approved_hash=present,
         approved_at=now,

@@ -8,17 +8,17 @@ from nornir_tasks.engine.breaker import WRONG, BreakerLimits, PointHealth, Tally
 
 from ..choices import OutcomeChoices
 from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
-from .locks import RESTORE, lane_of
+from .locks import RESTORE, queue_of_kind
 
-__all__ = ('why_break',)
+__all__ = ('breaker_verdict',)
 
 # The breaker's own percentages are the settings'; the rest are bounds below which a share means nothing.
 DEFAULTS = BreakerLimits()
 
 
-def why_break(run: EnforcementRun, settings: EnforcementSettings) -> str:
+def breaker_verdict(run: EnforcementRun, settings: EnforcementSettings) -> str:
     """Why a run must pause itself, or ''. Rows that were closed before a person resumed it no longer count."""
-    if lane_of(run.kind) == RESTORE:
+    if queue_of_kind(run.kind) == RESTORE:
         return ''
     limits = BreakerLimits(
         max_failed_percent=settings.max_failed_percent,
@@ -34,8 +34,8 @@ def why_break(run: EnforcementRun, settings: EnforcementSettings) -> str:
 
 def _tally(run: EnforcementRun, **filters) -> Tally:
     rows = run.changes.filter(**filters).exclude(outcome__in=('', OutcomeChoices.SKIPPED))
-    if run.taken_up_at:  # a person who resumed it has seen what went wrong before
-        rows = rows.filter(finished_at__gt=run.taken_up_at)
+    if run.resumed_at:  # a person who resumed it has seen what went wrong before
+        rows = rows.filter(finished_at__gt=run.resumed_at)
     return Tally(
         **rows.aggregate(
             tried=Count('pk'),
@@ -54,7 +54,7 @@ def _health(run: EnforcementRun) -> list[PointHealth]:
     # Of all runs: what another one ended in the meantime is not this one's collateral either.
     had_session = EnforcementChange.objects.filter(
         point__in=[known.point_id for known in watched],
-        sent_at__gte=run.taken_up_at or run.started_at,
+        sent_at__gte=run.resumed_at or run.started_at,
         before__isnull=False,
     ).exclude(before__live=None)
     ended = dict(

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from ..choices import AccessModeChoices, LineStatusChoices, RunKindChoices, RunStatusChoices
 from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
-from .locks import ENFORCE, kinds_of
+from .locks import ENFORCE, kinds_in_queue
 
 __all__ = ('HOUR', 'PointPart', 'budget', 'caps_exceeded', 'is_bound', 'parts_of', 'refusals_of')
 
@@ -152,6 +152,6 @@ def budget(settings: EnforcementSettings, point: EnforcementPoint, now: datetime
 
 def _rows_since(points: list[int], now: datetime) -> int:
     since = now - HOUR
-    rows = EnforcementChange.objects.filter(point__in=points, run__kind__in=kinds_of(ENFORCE))
+    rows = EnforcementChange.objects.filter(point__in=points, run__kind__in=kinds_in_queue(ENFORCE))
     claimed = Q(claimed_at__gt=since, sent_at__isnull=True, outcome='', run__status=RunStatusChoices.RUNNING)
     return rows.filter(sent_at__gt=since).count() + rows.filter(claimed).count()

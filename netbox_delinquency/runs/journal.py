@@ -19,17 +19,17 @@ from ..choices import LineChannelChoices, RunStatusChoices
 from ..errors import DelinquencyError, RunRefusedError
 from ..events import LineEvents
 from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
-from ..models.access import BASELINE, IN_DOUBT, OBSERVED, POINT
+from ..models.access import BASELINE, OBSERVED, POINT, UNVERIFIED
 from ..models.state import state_fields
 from ..policy.evaluate import frozen
-from .breaker import why_break
+from .breaker import breaker_verdict
 from .caps import budget
 from .lifecycle import is_alive, pause_run
-from .locks import ENFORCE, held_points, kinds_of, lane_of
-from .preconditions import why_not
+from .locks import ENFORCE, held_points, kinds_in_queue, queue_of_kind
+from .preconditions import refusal_reason
 from .revert import should_pin
 from .row_by_row import DATA_ERRORS, RowByRow
-from .stop_conditions import deadline_passed, note_halt, why_halt
+from .stop_conditions import deadline_passed, note_stop_reason, stop_reason_of
 
 __all__ = ('DatabaseJournal', 'JournalLostError', 'forget_dead_claims')
 
@@ -37,7 +37,7 @@ __all__ = ('DatabaseJournal', 'JournalLostError', 'forget_dead_claims')
 OBSERVATION = [
     column
     for side in LineChannelChoices.SIDES
-    for column in (*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', IN_DOUBT[side], BASELINE[side])
+    for column in (*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', UNVERIFIED[side], BASELINE[side])
 ]
 
 
@@ -76,7 +76,7 @@ class DatabaseJournal(RowByRow):
     """`nornir_tasks.engine.journal.Journal` for one run. Change keys are the primary keys of its rows.
 
     A runbook gives its `executor`, and is refused once somebody else has taken the run over. A worker gives none: it
-    holds its points by `lanes.hold_point`. Every call is one transaction, and may come twice.
+    holds its points by `locks.hold_point`. Every call is one transaction, and may come twice.
     """
 
     def __init__(self, run: EnforcementRun, executor: str = '') -> None:
@@ -100,19 +100,19 @@ class DatabaseJournal(RowByRow):
         run = self._run()
         settings = EnforcementSettings.load()
         if not keys:
-            self._beat((), now)  # it soaks, or sends: it lives
-            return Claim(halt=self._why_halt(run, settings, now))
+            self._heartbeat((), now)  # it soaks, or sends: it lives
+            return Claim(halt=self._stop_reason(run, settings, now))
         rows = {} if run.status in (RunStatusChoices.PAUSED, RunStatusChoices.CANCELLED) else self._open(keys)
-        halt = self._why_halt(run, settings, now) or self._why_break(run, settings, now)
-        if halt or (halt := self._why_capped(run, settings, rows.values(), now)):
-            note_halt(run, halt)
+        halt = self._stop_reason(run, settings, now) or self._breaker_verdict(run, settings, now)
+        if halt or (halt := self._cap_reached(run, settings, rows.values(), now)):
+            note_stop_reason(run, halt)
             return Claim(halt=halt)
         refused = self._refused(rows, now)
         held = self._held_by_others([row.line_id for row in rows.values()], now)
         busy = frozenset(key for key, row in rows.items() if key not in refused and row.line_id in held)
         ours = [row.pk for key, row in rows.items() if key not in refused and key not in busy]
         EnforcementChange.objects.filter(pk__in=ours).update(claimed_at=now)
-        self._beat(rows.values(), now)
+        self._heartbeat(rows.values(), now)
         return Claim(refused, busy)
 
     def _gives_back(self, key: str) -> bool:
@@ -138,11 +138,11 @@ class DatabaseJournal(RowByRow):
             if row.sent_at is None:
                 row.sent_at, row.before = now, before[key].as_dict()
         EnforcementChange.objects.bulk_update(sent.values(), ['sent_at', 'before'])
-        # From here until it is read back nobody knows how the line stands: a payment that comes now plans a restore.
+        # From here until it is read back nobody knows the state of the line: a payment that comes now plans a restore.
         for side in LineChannelChoices.SIDES:
             lines = [row.line_id for row in sent.values() if row.channel == side and row.values is None]
-            AccessLine.objects.filter(pk__in=lines).update(**{IN_DOUBT[side]: True})
-        self._beat(rows.values(), now)
+            AccessLine.objects.filter(pk__in=lines).update(**{UNVERIFIED[side]: True})
+        self._heartbeat(rows.values(), now)
         return refused | closed
 
     @_guarded
@@ -168,13 +168,13 @@ class DatabaseJournal(RowByRow):
             rows.values(), ['outcome', 'refused', 'message', 'finished_at', 'before', 'after'], batch_size=500
         )
         AccessLine.objects.bulk_update(lines.values(), [*OBSERVATION, 'pinned'], batch_size=500)
-        self._beat(rows.values(), now)
+        self._heartbeat(rows.values(), now)
         events.send()
 
     @_guarded
     @transaction.atomic
     def unsend_rows(self, keys: Sequence[str]) -> None:
-        """The lines stay in doubt, which is never wrong: their next row reads them first."""
+        """The lines stay unverified, which is never wrong: their next row reads them first."""
         now = timezone.now()
         self._run()
         rows = {key: row for key, row in self._rows(keys).items() if not row.outcome}
@@ -182,7 +182,7 @@ class DatabaseJournal(RowByRow):
         # What a dead worker had sent before this claim stays so.
         mine.filter(sent_at__gte=F('claimed_at')).update(sent_at=None, before=None)
         mine.update(claimed_at=None)
-        self._beat(rows.values(), now)
+        self._heartbeat(rows.values(), now)
 
     @_guarded
     @transaction.atomic
@@ -196,13 +196,13 @@ class DatabaseJournal(RowByRow):
             known.latency_before_s = vitals.latency_s
         known.sessions_now, known.latency_now_s, known.heartbeat_at = vitals.sessions, vitals.latency_s, now
         known.save()
-        self._beat([], now)
+        self._heartbeat([], now)
 
     def close(self) -> None:
         """The connection stays open: it holds the lock on the point. It ends with the worker's process."""
 
     def _run(self, lock: bool = False) -> EnforcementRun:
-        """The run as it stands. Raises `RunRefusedError` where it is not under way, or no longer this executor's."""
+        """The run as it is now. Raises `RunRefusedError` where it is not under way, or no longer this executor's."""
         if lock:
             # Shared, since the run's other points are sending too; a runbook writes its heartbeat to the row anyway.
             with connection.cursor() as cursor:
@@ -231,25 +231,25 @@ class DatabaseJournal(RowByRow):
             raise RunRefusedError(f'run "{self.run}" has no open rows {", ".join(closed)}')
         return rows
 
-    def _why_halt(self, run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
+    def _stop_reason(self, run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
         if not self.executor and run.executor and run.status != RunStatusChoices.CANCELLED:
             return run.being_worked_on  # by who resumed it while it was paused
-        halt = why_halt(run, settings)
+        halt = stop_reason_of(run, settings)
         if not halt and (reason := deadline_passed(run, settings, now)):
             pause_run(run, reason, now)
             return f'paused: {reason}'
         return halt
 
     @staticmethod
-    def _why_break(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
-        if reason := why_break(run, settings):
+    def _breaker_verdict(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
+        if reason := breaker_verdict(run, settings):
             pause_run(run, reason, now)
             return f'paused: {reason}'
         return ''
 
     @staticmethod
-    def _why_capped(run, settings, rows: Iterable[EnforcementChange], now: datetime) -> str:
-        if lane_of(run.kind) != ENFORCE:
+    def _cap_reached(run, settings, rows: Iterable[EnforcementChange], now: datetime) -> str:
+        if queue_of_kind(run.kind) != ENFORCE:
             return ''
         by_point: dict[int, int] = {}
         for row in rows:
@@ -267,9 +267,9 @@ class DatabaseJournal(RowByRow):
         now: datetime,
         found: Mapping[str, Reading] | None = None,
     ) -> dict[str, str]:
-        """Why rows must not be sent as the facts stand now, and as their lines were `found`, by key.
+        """Why rows must not be sent by the facts as they are now, and as their lines were `found`, by key.
 
-        Their lines are locked until the transaction ends, in one order: looking and writing are one step, between
+        Their lines are locked until the transaction ends, in one order: reading and writing are one step, between
         runs as well as towards an evaluation that a payment started.
         """
         lines = AccessLine.objects.filter(pk__in=[row.line_id for row in rows.values()]).order_by('pk')
@@ -281,9 +281,11 @@ class DatabaseJournal(RowByRow):
             )
             .prefetch_related('contract__policy__stages')
         }
-        spared = frozen(now, [line.contract_id for line in facts.values()])
+        frozen_for = frozen(now, [line.contract_id for line in facts.values()])
         reasons = {
-            key: why_not(row, line := facts[row.line_id], now, spared.get(line.contract_id, ''), (found or {}).get(key))
+            key: refusal_reason(
+                row, line := facts[row.line_id], now, frozen_for.get(line.contract_id, ''), (found or {}).get(key)
+            )
             for key, row in rows.items()
         }
         return {key: reason for key, reason in reasons.items() if reason}
@@ -299,15 +301,15 @@ class DatabaseJournal(RowByRow):
             if claim.run.executor:
                 alive = is_alive(claim.run, now)
             else:
-                lane = lane_of(claim.run.kind)
-                if lane not in held:
-                    held[lane] = held_points(lane)
-                alive = claim.point_id in held[lane]
+                queue = queue_of_kind(claim.run.kind)
+                if queue not in held:
+                    held[queue] = held_points(queue)
+                alive = claim.point_id in held[queue]
             if alive:
                 busy.add(claim.line_id)
         return busy
 
-    def _beat(self, rows: Iterable[EnforcementChange], now: datetime) -> None:
+    def _heartbeat(self, rows: Iterable[EnforcementChange], now: datetime) -> None:
         """A sign of life, on the point of these rows; a runbook's, on the run itself, and the wave it has come to."""
         rows = list(rows)
         RunPoint.objects.filter(run=self.run, point__in={row.point_id for row in rows}).update(heartbeat_at=now)
@@ -318,10 +320,10 @@ class DatabaseJournal(RowByRow):
             runs.filter(wave__lt=wave).update(wave=wave)
 
 
-def forget_dead_claims(point: int, lane: str) -> None:
+def forget_dead_claims(point: int, queue: str) -> None:
     """Give back what dead workers had claimed at a point: whoever holds the point knows that no other worker lives."""
     claimed = EnforcementChange.objects.filter(point=point, claimed_at__isnull=False, outcome='')
-    of_workers = claimed.filter(run__kind__in=kinds_of(lane), run__executor='')
+    of_workers = claimed.filter(run__kind__in=kinds_in_queue(queue), run__executor='')
     of_workers.update(claimed_at=None)
 
 

@@ -22,20 +22,20 @@ from ..errors import RunRefusedError
 from ..events import RUN_COMPLETED, RUN_PAUSED, RUN_STARTED, send_run_event
 from ..models import EnforcementRun, EnforcementSettings, RunPoint
 from .approval import plan_hash
-from .breaker import why_break
-from .locks import RESTORE, held_points, lane_of
-from .stop_conditions import deadline_passed, note_halt, why_halt
+from .breaker import breaker_verdict
+from .locks import RESTORE, held_points, queue_of_kind
+from .stop_conditions import deadline_passed, note_stop_reason, stop_reason_of
 
 __all__ = (
     'START',
-    'Orders',
+    'NextSteps',
+    'advance_run',
     'begin_run',
     'cancel_run',
-    'conduct',
-    'finish_run',
     'is_abandoned',
     'is_alive',
     'pause_run',
+    'release_run',
     'resume_run',
     'waiting_points',
     'waiting_runs',
@@ -49,18 +49,18 @@ DEAD_AFTER = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """What is to be queued: the `points`, by primary key, whose rows are due; another look at the run at `look_at`."""
+class NextSteps:
+    """What is to be queued: the `points` whose rows are due, by primary key; to advance the run again at `again_at`."""
 
     points: tuple[int, ...] = ()
-    look_at: datetime | None = None
+    again_at: datetime | None = None
 
 
 @transaction.atomic
 def begin_run(pk: int, now: datetime, executor: str = '') -> EnforcementRun:
     """Start an approved run; or take over one whose runbook fell silent. Raises `RunRefusedError`.
 
-    Without an `executor` it is NetBox's workers that work it off; then it goes on with `conduct`.
+    Without an `executor` it is NetBox's workers that process it; `advance_run` opens its first wave.
     """
     run = EnforcementRun.objects.select_for_update().get(pk=pk)
     if run.status not in (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING):
@@ -73,10 +73,10 @@ def begin_run(pk: int, now: datetime, executor: str = '') -> EnforcementRun:
     run.advance(
         status=RunStatusChoices.RUNNING,
         executor=executor,
-        taken_up_at=now if begins else run.taken_up_at,
+        resumed_at=now if begins else run.resumed_at,
         started_at=run.started_at or now,
         heartbeat_at=now,
-        halt_reason='',
+        stop_reason='',
     )
     if begins:
         send_run_event(run, RUN_STARTED)
@@ -101,7 +101,7 @@ def pause_run(run: EnforcementRun, reason: str, now: datetime) -> None:
         return
     if locked.status != RunStatusChoices.RUNNING:
         raise RunRefusedError(f'run "{run}" is {locked.status}: only a running one can be paused')
-    locked.advance(status=RunStatusChoices.PAUSED, halt_reason=reason[:500])
+    locked.advance(status=RunStatusChoices.PAUSED, stop_reason=reason[:500])
     send_run_event(locked, RUN_PAUSED)
     _notify_starter(locked, RUN_PAUSED)
 
@@ -117,17 +117,15 @@ def resume_run(run: EnforcementRun, now: datetime, executor: str = '') -> Enforc
     if locked.status != RunStatusChoices.PAUSED:
         raise RunRefusedError(f'run "{run}" is {locked.status}: only a paused one can be resumed')
     if executor:
-        # Workers take rows up where they stand; a runbook would send those that one has in hand once more.
+        # Workers continue rows where they stand; a runbook would send those that one has in hand once more.
         in_hand = locked.changes.filter(outcome='', claimed_at__isnull=False)
-        busy = in_hand.filter(point__in=held_points(lane_of(run.kind))).values_list('point__name', flat=True)
+        busy = in_hand.filter(point__in=held_points(queue_of_kind(run.kind))).values_list('point__name', flat=True)
         if points := ', '.join(sorted(set(busy))):
             raise RunRefusedError(f'a worker is still at {points}: try again in a moment')
     elif is_alive(locked, now) and locked.changes.filter(outcome='', claimed_at__isnull=False).exists():
         raise RunRefusedError(f'{locked.executor} still has rows in hand: try again in a moment')
     locked.points.update(sessions_before=None, latency_before_s=None, sessions_now=None, latency_now_s=None)
-    locked.advance(
-        status=RunStatusChoices.RUNNING, executor=executor, taken_up_at=now, heartbeat_at=now, halt_reason=''
-    )
+    locked.advance(status=RunStatusChoices.RUNNING, executor=executor, resumed_at=now, heartbeat_at=now, stop_reason='')
     return locked
 
 
@@ -145,43 +143,43 @@ def cancel_run(run: EnforcementRun, now: datetime) -> None:
         locked.changes.filter(outcome='', sent_at__isnull=True).update(
             outcome=OutcomeChoices.SKIPPED, message='cancelled', finished_at=now
         )
-    run.advance(status=RunStatusChoices.CANCELLED, finished_at=now, halt_reason='')
+    run.advance(status=RunStatusChoices.CANCELLED, finished_at=now, stop_reason='')
     if locked.started_at:
         send_run_event(run, RUN_COMPLETED)
 
 
 @transaction.atomic
-def conduct(pk: int, now: datetime, watched: bool = False) -> Orders:
-    """Take a run of the workers' a step on, where one is due; returns what follows from it.
+def advance_run(pk: int, now: datetime, probed: bool = False) -> NextSteps:
+    """Advance a run of the workers, where a step is due; returns what is to be done next.
 
     While rows of the wave under way are open there is nothing to do: their points are queued, or `waiting_points`.
-    A wave that soaks is followed by the next only once its points were `watched` after it.
+    A wave that soaks is followed by the next only once its points were `probed` after it.
     """
     run = EnforcementRun.objects.select_for_update().get(pk=pk)
     if run.status != RunStatusChoices.RUNNING or run.executor:
-        return Orders()
+        return NextSteps()
     still_open = run.changes.filter(outcome='')
     if still_open.filter(wave__lte=run.wave).exists():
-        return Orders()
+        return NextSteps()
     settings = EnforcementSettings.load()
     following = still_open.aggregate(wave=Min('wave'))['wave']
     if following is None:
         _end(run, now)
-        return Orders()
-    if reason := why_break(run, settings) or deadline_passed(run, settings, now):
+        return NextSteps()
+    if reason := breaker_verdict(run, settings) or deadline_passed(run, settings, now):
         pause_run(run, reason, now)
-        return Orders()
+        return NextSteps()
     if run.wave and run.wave_done_at is None:
         run.advance(wave_done_at=now)
-    if run.wave and lane_of(run.kind) != RESTORE and settings.soak_seconds:
+    if run.wave and queue_of_kind(run.kind) != RESTORE and settings.soak_seconds:
         soaked_at = run.wave_done_at + timedelta(seconds=settings.soak_seconds)
-        if now < soaked_at or not watched:
-            return Orders(look_at=max(now, soaked_at))
-    if halt := why_halt(run, settings):
-        note_halt(run, halt)
-        return Orders()
-    run.advance(wave=following, wave_done_at=None, halt_reason='')
-    return Orders(tuple(still_open.filter(wave=following).order_by().values_list('point', flat=True).distinct()))
+        if now < soaked_at or not probed:
+            return NextSteps(again_at=max(now, soaked_at))
+    if halt := stop_reason_of(run, settings):
+        note_stop_reason(run, halt)
+        return NextSteps()
+    run.advance(wave=following, wave_done_at=None, stop_reason='')
+    return NextSteps(tuple(still_open.filter(wave=following).order_by().values_list('point', flat=True).distinct()))
 
 
 def waiting_points(run: EnforcementRun) -> list[int]:
@@ -198,18 +196,18 @@ def waiting_points(run: EnforcementRun) -> list[int]:
         rows = rows.filter(sent_at__isnull=False)
     else:
         return []
-    held = held_points(lane_of(run.kind))
+    held = held_points(queue_of_kind(run.kind))
     points = rows.order_by('point').values_list('point', flat=True).distinct()
     return [point for point in points if point not in held]
 
 
-def waiting_runs(point: int, lane_kinds: list[str]) -> list[EnforcementRun]:
+def waiting_runs(point: int, kinds: list[str]) -> list[EnforcementRun]:
     """The runs of these kinds with open rows at a point in the wave under way.
 
     First who never had the point, then who had it longest ago: one whose lines are busy, and which comes again and
     again, does not keep a newer one from it.
     """
-    running = EnforcementRun.objects.filter(status=RunStatusChoices.RUNNING, kind__in=lane_kinds)
+    running = EnforcementRun.objects.filter(status=RunStatusChoices.RUNNING, kind__in=kinds)
     had_at = RunPoint.objects.filter(run=OuterRef('pk'), point=point).values('heartbeat_at')
     found = running.filter(changes__point=point, changes__outcome='').annotate(had_at=Subquery(had_at)).distinct()
     in_turn = found.order_by(F('had_at').asc(nulls_first=True), 'started_at')
@@ -217,18 +215,18 @@ def waiting_runs(point: int, lane_kinds: list[str]) -> list[EnforcementRun]:
 
 
 @transaction.atomic
-def finish_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementRun:
-    """A runbook lets go of its run: one whose rows are all closed has ended.
+def release_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementRun:
+    """A runbook releases its run: one whose rows are all closed has ended.
 
-    One with rows left is paused, for the `reason`: what made the runbook stop must not be gone over by the workers, who
-    take up what falls silent. A run that gives access back is theirs at once.
+    One with rows left is paused, for the `reason`: the workers, who continue what falls silent, must not override what
+    made the runbook stop. A run that gives access back is theirs at once.
     """
     run = EnforcementRun.objects.select_for_update().get(pk=run.pk)
     if run.status != RunStatusChoices.RUNNING:
         return run
     if not run.changes.filter(outcome='').exists():
         _end(run, now)
-    elif lane_of(run.kind) == RESTORE:
+    elif queue_of_kind(run.kind) == RESTORE:
         run.advance(executor='')
     else:
         pause_run(run, f'{run.executor} left it: {reason}', now)
@@ -239,14 +237,14 @@ def finish_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementRu
 def _end(run: EnforcementRun, now: datetime) -> None:
     wrong = set(run.outcomes()) - set(OutcomeChoices.SUCCESS) - {OutcomeChoices.SKIPPED}
     status = RunStatusChoices.FAILED if wrong else RunStatusChoices.COMPLETED
-    run.advance(status=status, finished_at=now, halt_reason='')
+    run.advance(status=status, finished_at=now, stop_reason='')
     send_run_event(run, RUN_COMPLETED)
     if wrong:
         _notify_starter(run, RUN_COMPLETED)
 
 
 def _notify_starter(run: EnforcementRun, event_type: str) -> None:
-    """Tell the person who started this run, if one did: once a run, whatever its points' jobs did."""
+    """Notify the person who started this run, if one did: once a run, whatever its points' jobs did."""
     object_type = ObjectType.objects.get_for_model(run)
     jobs = Job.objects.filter(object_type=object_type, object_id=run.pk, name=START, user__isnull=False)
     started = jobs.order_by('-created').first()

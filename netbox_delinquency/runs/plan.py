@@ -23,7 +23,7 @@ from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
 from ..models.access import is_covered, is_right
 from ..models.state import is_state, set_state
-from .approval import TAKES_ACCESS, approve_run, plan_hash
+from .approval import RESTRICTING, approve_run, plan_hash
 
 __all__ = ('make_run', 'plan_row', 'plan_runs', 'unplanned_lines')
 
@@ -42,7 +42,7 @@ def unplanned_lines() -> QuerySet[AccessLine]:
     wanting = Q()
     for side in LineChannelChoices.SIDES:
         rows = EnforcementChange.objects.filter(
-            goes_on | TAKES_ACCESS,
+            goes_on | RESTRICTING,
             line=OuterRef('pk'),
             channel=side,
             outcome='',
@@ -69,7 +69,7 @@ def plan_runs(
 
     What gives access back and what takes it away go into runs of their own: the first is approved as it is made, for
     a restore waits for nobody; the second waits for `approve_run`, unless the policy of every one of its contracts
-    approves by itself, or lets what came loose from an approved change be repaired (those that do and those that do
+    approves by itself, or lets drift from an approved change be repaired (those that do and those that do
     not are runs of their own, too). A run that its policy approves and a cap does not stays planned, for a person.
     Returns the runs, restores first; none where there is nothing to do. With `restores_only` what takes access away
     is left for later.
@@ -121,7 +121,7 @@ def _approve_by_policy(run: EnforcementRun, now: datetime) -> None:
     try:
         approve_run(run, run.plan_hash, now)
     except RunRefusedError as error:
-        run.advance(halt_reason=str(error)[:500])
+        run.advance(stop_reason=str(error)[:500])
 
 
 def plan_row(line: AccessLine, side: str, desired: AccessState, reason: str) -> EnforcementChange:
@@ -146,7 +146,7 @@ def make_run(rows: list[EnforcementChange], kind: str, name: str, **fields) -> E
         row.wave = waves.get((row.line_id, row.channel), 1)
     EnforcementChange.objects.bulk_create(rows, batch_size=2000)
     if len(rows) >= MANY:
-        # Its page is looked at now, and the database's own statistics follow minutes later: what it would make of
+        # Its page is opened now, and the database's own statistics follow minutes later: what it would make of
         # rows that it knows nothing of takes as long.
         with connection.cursor() as cursor:
             cursor.execute(f'ANALYZE {EnforcementChange._meta.db_table}')

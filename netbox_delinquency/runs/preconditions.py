@@ -1,4 +1,4 @@
-"""May a row be sent as the facts stand now? Asked when it is claimed, and again right before it is sent."""
+"""May a row be sent by the facts as they are now? Asked when it is claimed, and again right before it is sent."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from nornir_tasks.change import AccessState, Reading
 
 from ..choices import ContractStatusChoices, LineStatusChoices, PointStatusChoices
 from ..models import AccessLine, Contract, EnforcementChange
-from ..models.state import hardest
+from ..models.state import most_restrictive
 from ..policy.facts import may_start
-from .locks import RESTORE, lane_of
+from .locks import RESTORE, queue_of_kind
 
-__all__ = ('why_not',)
+__all__ = ('refusal_reason',)
 
 
-def why_not(
-    row: EnforcementChange, line: AccessLine, now: datetime, spared: str = '', found: Reading | None = None
+def refusal_reason(
+    row: EnforcementChange, line: AccessLine, now: datetime, frozen: str = '', found: Reading | None = None
 ) -> str:
-    """Why a row may not be sent as the facts stand now; empty where it may.
+    """Why a row may not be sent by the facts as they are now; empty where it may.
 
-    `spared` says why nothing may get harder for the contract at this moment (see `policy.evaluate.frozen`). `found` is
-    how the line was just read: a box that forgot its blocks makes a way back of yesterday a restriction of today.
+    `frozen` says why nothing more may be taken from the contract at this moment (see `policy.evaluate.frozen`). `found`
+    is how the line was just read: a box that forgot its blocks makes a way back of yesterday a restriction of today.
     """
     contract, point = line.contract, line.point_at(row.channel)
     if line.status != LineStatusChoices.ACTIVE or contract.status == ContractStatusChoices.TERMINATED:
@@ -36,38 +36,39 @@ def why_not(
     if row.run_id and row.run.reverts_id:
         if row.desired.is_harder_than(intended):
             return f'policy now wants this line {intended}, and a revert never takes more than policy does'
-        return _why_not_harder(row, contract, now, spared, found)
+        return _restricting_refusal(row, contract, now, frozen, found)
     if row.desired != intended:
         if intended == AccessState.normal():
             return 'paid: policy now wants this line normal'
         return f'policy now wants this line {intended}'
     if line.pinned and row.desired.is_harder_than(AccessState.normal()):
         return 'pinned: it was reverted by hand, and policy has not changed its mind since'
-    return _why_not_harder(row, contract, now, spared, found)
+    return _restricting_refusal(row, contract, now, frozen, found)
 
 
-def _why_not_harder(
-    row: EnforcementChange, contract: Contract, now: datetime, spared: str, found: Reading | None
+def _restricting_refusal(
+    row: EnforcementChange, contract: Contract, now: datetime, frozen: str, found: Reading | None
 ) -> str:
     source, expected = contract.source, row.expected or AccessState.normal()
-    # By its harder half: where the session is normal and the stored policy blocks, a throttle still gives back.
-    seen = hardest(found) if found is not None else None
+    # By its more restrictive half: where the session is normal and the stored policy blocks, a throttle still gives
+    # back.
+    seen = most_restrictive(found) if found is not None else None
     was = seen if seen is not None and expected.is_harder_than(seen) else expected
-    is_harder = row.desired.is_harder_than(was)
-    if is_harder and not source.enabled:
+    restricts = row.desired.is_harder_than(was)
+    if restricts and not source.enabled:
         return f'frozen: billing source {source} is disabled'
-    if is_harder and source.is_silent(now):
+    if restricts and source.is_silent(now):
         return f'frozen: nothing was heard from billing source {source} for too long'
-    if is_harder and spared:
-        return f'frozen: {spared}'
+    if restricts and frozen:
+        return f'frozen: {frozen}'
     # Whatever an evaluation made of it: who owes nothing loses nothing.
-    if is_harder and (contract.oldest_due_date is None or contract.awaiting_clearing):
+    if restricts and (contract.oldest_due_date is None or contract.awaiting_clearing):
         return 'paid: nothing is owed'
     # What gives back is held by nothing, so what takes away must not go that way.
-    if is_harder and not row.desired.is_harder_than(expected) and row.run_id and lane_of(row.run.kind) == RESTORE:
+    if restricts and not row.desired.is_harder_than(expected) and row.run_id and queue_of_kind(row.run.kind) == RESTORE:
         then = 'and a revert takes none' if row.run.reverts_id else 'and is planned anew as that'
         return f'the line was found {was}: this would take access away, {then}'
     # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.
-    if is_harder and not may_start(contract, row.desired_mode, now):
+    if restricts and not may_start(contract, row.desired_mode, now):
         return 'closed: by the policy nothing may start at this hour; plan it again'
     return ''

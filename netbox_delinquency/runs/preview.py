@@ -18,7 +18,7 @@ from extras.models import TaggedItem
 
 from ..choices import AccessModeChoices, HoldKindChoices, LineChannelChoices, PointStatusChoices, RunKindChoices
 from ..models import BillingSource, Contract, EnforcementChange, EnforcementRun, EnforcementSettings, GraceRule, Hold
-from ..models.access import IN_DOUBT, OBSERVED
+from ..models.access import OBSERVED, UNVERIFIED
 from .caps import PointPart, is_bound, parts_of, refusals_of
 
 __all__ = ('Preview', 'Warned', 'preview_run')
@@ -44,7 +44,7 @@ class Preview:
     max_rows_per_hour: int | None
     sent_last_hour: int
     hours: int  # that it takes at least, by the hourly caps; 0: they hold nothing back
-    refusals: Sequence[str] = field(default_factory=tuple)  # why it cannot be approved as things stand
+    refusals: Sequence[str] = field(default_factory=tuple)  # why it cannot be approved as things are
     warnings: Sequence[Warned] = field(default_factory=tuple)
 
     def total(self, name: str) -> int:
@@ -99,8 +99,11 @@ def _warnings(run: EnforcementRun, parts: Sequence[PointPart], now: datetime) ->
     found = [
         (kind, counts[kind], text.format(rows=counts[kind]))
         for kind, text in (
-            ('doubt', _('{rows} lines are in doubt: not read since something was sent to them, or found half-done.')),
-            ('stale', _('{rows} lines were not read for a day, or never: they may stand otherwise than shown.')),
+            (
+                'unverified',
+                _('{rows} lines are unverified: not read since a change was sent, or found partially applied.'),
+            ),
+            ('stale', _('{rows} lines were not read for a day, or never: their state may differ from the one shown.')),
         )
     ]
     if run.reverts_id is None:
@@ -127,17 +130,17 @@ def _warnings(run: EnforcementRun, parts: Sequence[PointPart], now: datetime) ->
 
 def _facts(run: EnforcementRun, now: datetime) -> dict[str, int]:
     """How many rows have lines that one should know of: one query."""
-    stale, doubt, moved = Q(), Q(), Q()
+    stale, unverified, moved = Q(), Q(), Q()
     for side in LineChannelChoices.SIDES:
         here = Q(channel=side)
         seen_at = f'line__{OBSERVED[side]}_at'
         stale |= here & (Q(**{f'{seen_at}__isnull': True}) | Q(**{f'{seen_at}__lt': now - STALE_AFTER}))
-        doubt |= here & Q(**{f'line__{IN_DOUBT[side]}': True})
+        unverified |= here & Q(**{f'line__{UNVERIFIED[side]}': True})
         covered = Q(line__channel__in=(side, LineChannelChoices.BOTH))
         moved |= here & (covered & ~AS_INTENDED | ~covered & ~Q(desired_mode=AccessModeChoices.NORMAL))
     return run.changes.aggregate(
         stale=Count('pk', filter=stale),
-        doubt=Count('pk', filter=doubt),
+        unverified=Count('pk', filter=unverified),
         moved=Count('pk', filter=moved & ~Q(desired_mode='')),
         review=Count('pk', filter=Q(line__contract__review_requested_at__isnull=False)),
         essential=Count('pk', filter=Exists(_essential_holds(now)) | Exists(_exempting_rules())),

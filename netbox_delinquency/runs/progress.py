@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 
 from ..choices import RunStatusChoices
 from ..models import EnforcementRun, EnforcementSettings
-from .locks import RESTORE, lane_of
+from .locks import RESTORE, queue_of_kind
 
 __all__ = ('Progress', 'WaveProgress', 'progress')
 
@@ -39,7 +39,7 @@ class Progress:
     by_wave: tuple[WaveProgress, ...]
     rate_per_s: float | None
     eta_s: int | None
-    halt_reason: str
+    stop_reason: str
     soak_seconds: int
 
 
@@ -63,8 +63,8 @@ def progress(run: EnforcementRun, now: datetime) -> Progress:
         by_wave=tuple(waves),
         rate_per_s=rate,
         eta_s=round((total - done) / rate) if rate else None,
-        halt_reason=run.halt_reason,
-        soak_seconds=0 if lane_of(run.kind) == RESTORE else EnforcementSettings.load().soak_seconds,
+        stop_reason=run.stop_reason,
+        soak_seconds=0 if queue_of_kind(run.kind) == RESTORE else EnforcementSettings.load().soak_seconds,
     )
 
 

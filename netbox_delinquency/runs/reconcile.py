@@ -1,7 +1,7 @@
-"""Reading lines back though nothing was sent to them: what came loose is found so, and what is too hard put right.
+"""Reading lines back though nothing was sent to them: what is under-enforced is found, what is over-enforced put right.
 
 Reading never races with a run: a line that is being changed is left alone, and what was read is written only where
-nobody has learned or done anything newer meanwhile.
+nobody has read or done anything newer meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nornir_tasks.run import read_all
 from ..choices import AccessModeChoices, LineChannelChoices, LineStatusChoices, PointStatusChoices, RunStatusChoices
 from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementPoint
-from ..models.access import BASELINE, IN_DOUBT, OBSERVED, POINT, is_covered
+from ..models.access import BASELINE, OBSERVED, POINT, UNVERIFIED, is_covered
 from ..models.state import state_fields
 from .plan import plan_runs, unplanned_lines
 
@@ -36,14 +36,14 @@ SHOWN_ERRORS = 20
 class Report:
     """What came of reading a point's lines.
 
-    `read` were read and written down, of which `too_hard` have less than policy wants and `too_soft` more. `busy` were
-    being changed, or were newer known; `absent` have no session and no stored policy to read; `unreadable` gave the
-    errors, of which the first are kept by line.
+    `read` were read and written down, of which `over_enforced` have less access than policy wants, `under_enforced`
+    more. `busy` were being changed, or something newer is known of them; `absent` have no session and no stored policy
+    to read; `unreadable` gave the errors, of which the first are kept by line.
     """
 
     read: int = 0
-    too_hard: int = 0
-    too_soft: int = 0
+    over_enforced: int = 0
+    under_enforced: int = 0
     busy: int = 0
     absent: int = 0
     unreadable: int = 0
@@ -73,12 +73,12 @@ def points_to_read() -> QuerySet[EnforcementPoint]:
 def lines_to_read(point: EnforcementPoint, side: str) -> QuerySet[AccessLine]:
     """The active lines of a point that are read on this side, longest unseen first.
 
-    A CPE is asked only where it was to have something: it would be woken for nothing.
+    A CPE is asked only where it was to have something: a session would be asked for in vain.
     """
     lines = AccessLine.objects.filter(**{POINT[side]: point}, status=LineStatusChoices.ACTIVE)
     if side == LineChannelChoices.CPE:
         was_set = Q(**{f'{OBSERVED[side]}_mode__in': (AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED)})
-        lines = lines.filter(is_covered(side) | was_set | Q(**{IN_DOUBT[side]: True}))
+        lines = lines.filter(is_covered(side) | was_set | Q(**{UNVERIFIED[side]: True}))
     return lines.order_by(F(f'{OBSERVED[side]}_at').asc(nulls_first=True), 'pk')
 
 
@@ -87,9 +87,9 @@ def reconcile_point(
 ) -> Report:
     """Read a point's lines (those in `lines`, by primary key; else all, or the `percent` of them longest unseen).
 
-    What is too hard is planned and approved as a restore at once: `Report.restores`, for the caller to queue. What is
-    too soft is left to the evaluation, which plans it for all points in one run, through waves: approved by itself
-    where the policy repairs drift, else for a person. Raises `RunRefusedError` for a point that is not active.
+    What is over-enforced is planned and approved as a restore at once: `Report.restores`, for the caller to queue. What
+    is under-enforced is left to the evaluation, which plans it for all points in one run, through waves: approved by
+    itself where the policy repairs drift, else for a person. Raises `RunRefusedError` for a point that is not active.
     """
     if point.status != PointStatusChoices.ACTIVE:
         raise RunRefusedError(f'{point} is in {point.get_status_display().lower()}: its lines are not read')
@@ -147,15 +147,15 @@ def _write(side: str, known: dict[int, tuple], readings: dict[int, Reading], sta
                 setattr(line, BASELINE[side], dict(reading.detail))
             written.append(line)
             drifts = line.drifts_at(side)
-            too_hard = drifts and line.seen_at(side).is_harder_than(intended)
-            report += Report(read=1, too_hard=int(too_hard), too_soft=int(drifts and not too_hard))
-    columns = [*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', IN_DOUBT[side], BASELINE[side]]
+            over_enforced = drifts and line.seen_at(side).is_harder_than(intended)
+            report += Report(read=1, over_enforced=int(over_enforced), under_enforced=int(drifts and not over_enforced))
+    columns = [*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', UNVERIFIED[side], BASELINE[side]]
     AccessLine.objects.bulk_update(written, columns, batch_size=500)
     return report
 
 
 def _knowledge(line: AccessLine, side: str) -> tuple:
-    return getattr(line, f'{OBSERVED[side]}_at'), getattr(line, IN_DOUBT[side]), line.point_at(side)
+    return getattr(line, f'{OBSERVED[side]}_at'), getattr(line, UNVERIFIED[side]), line.point_at(side)
 
 
 def _being_changed(pks: Sequence[int], side: str, since: datetime) -> set[int]:

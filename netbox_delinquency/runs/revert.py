@@ -17,8 +17,8 @@ from nornir_tasks.change import AccessState, Reading
 from ..choices import LineStatusChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from ..errors import DelinquencyError, RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun
-from ..models.state import hardest, set_state
-from .locks import RESTORE, lane_of
+from ..models.state import most_restrictive, set_state
+from .locks import RESTORE, queue_of_kind
 from .plan import make_run
 
 __all__ = ('LeftOut', 'Reverting', 'is_revertible', 'may_revert_to', 'plan_revert', 'should_pin', 'unpin')
@@ -58,8 +58,8 @@ def plan_revert(
 ) -> Reverting:
     """Plan to put the run's rows that were sent (of them those in `rows`, by primary key) back as they were before.
 
-    What gives access back is a run of the restore lane; what takes more than the line has now, and no more than policy
-    wants, is one with waves; values of CPEs are a third. Each waits to be looked at and approved. `lines` restricts it
+    What gives access back is a run of the restore queue; what takes more than the line has now, and no more than policy
+    wants, is one with waves; values of CPEs are a third. Each waits to be reviewed and approved. `lines` restricts it
     to these lines (those a user may enforce). Raises `RunRefusedError` while the run is under way, where one of `rows`
     is not a row of the run, and where it sent nothing.
     """
@@ -108,7 +108,7 @@ def _reverting(row: EnforcementChange) -> EnforcementChange:
     if state is None or before.get('error'):
         raise _LeftOutError(_('it was not read before it was sent'))
     if before.get('live') and before.get('stored') and before['live'] != before['stored']:
-        raise _LeftOutError(_('it was half-done before: what is stored was not what was in force'))
+        raise _LeftOutError(_('it was partially applied before: what was stored was not in force'))
     if line.status != LineStatusChoices.ACTIVE:
         raise _LeftOutError(_('the line is no longer active'))
     if line.point_at(side) != row.point:
@@ -137,7 +137,7 @@ def _kind(row: EnforcementChange) -> str:
 
 
 def may_revert_to(desired: AccessState, line: AccessLine, side: str) -> bool:
-    """Whether a reverting row may still bring its line to `desired`: to nothing harder than policy wants there now."""
+    """Whether a reverting row may still bring its line to `desired`: nothing more restrictive than policy wants now."""
     return not desired.is_harder_than(line.intended_at(side))
 
 
@@ -149,15 +149,15 @@ def should_pin(row: EnforcementChange, line: AccessLine) -> bool:
     """
     if row.run.reverts_id is None or row.desired is None:
         return False
-    if row.outcome == OutcomeChoices.SKIPPED and not _was_found_softer(row):
+    if row.outcome == OutcomeChoices.SKIPPED and not _was_found_less_restricted(row):
         return False
     return line.intended_at(row.channel).is_harder_than(row.desired)
 
 
-def _was_found_softer(row: EnforcementChange) -> bool:
+def _was_found_less_restricted(row: EnforcementChange) -> bool:
     """Whether what was to give access back would have taken it from how its line was found."""
-    found = hardest(Reading.from_dict(row.after)) if row.after else None
-    return found is not None and lane_of(row.run.kind) == RESTORE and row.desired.is_harder_than(found)
+    found = most_restrictive(Reading.from_dict(row.after)) if row.after else None
+    return found is not None and queue_of_kind(row.run.kind) == RESTORE and row.desired.is_harder_than(found)
 
 
 @transaction.atomic

@@ -12,48 +12,48 @@ from django.utils import timezone
 from ..choices import RunStatusChoices
 from ..models import EnforcementPoint, EnforcementRun, EnforcementSettings
 from .caps import budget
-from .locks import ENFORCE, RESTORE, lane_of
+from .locks import ENFORCE, RESTORE, queue_of_kind
 
-__all__ = ('deadline_passed', 'forget_halt', 'note_halt', 'why_halt', 'why_held')
+__all__ = ('clear_stop_reason', 'deadline_passed', 'note_stop_reason', 'stop_reason_at', 'stop_reason_of')
 
 
-def why_halt(run: EnforcementRun, settings: EnforcementSettings) -> str:
+def stop_reason_of(run: EnforcementRun, settings: EnforcementSettings) -> str:
     """Why nothing of this run may be sent at the moment; empty where it may."""
     if run.status == RunStatusChoices.PAUSED:
-        return f'paused: {run.halt_reason}'
+        return f'paused: {run.stop_reason}'
     if run.status == RunStatusChoices.CANCELLED:
         return 'cancelled'
-    if lane_of(run.kind) == ENFORCE and settings.stopped:
+    if queue_of_kind(run.kind) == ENFORCE and settings.stopped:
         return f'enforcement is stopped: {settings.stop_reason}'
     return ''
 
 
 def deadline_passed(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
     """The sentence by which a run is paused once it takes too long; empty while it does not."""
-    since = run.taken_up_at or run.started_at
+    since = run.resumed_at or run.started_at
     minutes = settings.deadline_minutes
-    if lane_of(run.kind) == RESTORE or not minutes or since is None or now < since + timedelta(minutes=minutes):
+    if queue_of_kind(run.kind) == RESTORE or not minutes or since is None or now < since + timedelta(minutes=minutes):
         return ''
     return f'it has taken longer than its deadline of {minutes} minutes'
 
 
-def why_held(run: EnforcementRun, point: int) -> str:
+def stop_reason_at(run: EnforcementRun, point: int) -> str:
     """Why it is of no use to queue this point of a run at the moment; empty where it is."""
-    if run.status == RunStatusChoices.CANCELLED or lane_of(run.kind) == RESTORE:
+    if run.status == RunStatusChoices.CANCELLED or queue_of_kind(run.kind) == RESTORE:
         return ''
     settings = EnforcementSettings.load()
-    if halt := why_halt(run, settings):
+    if halt := stop_reason_of(run, settings):
         return halt
     left, sentence = budget(settings, EnforcementPoint.objects.get(pk=point), timezone.now())
     return sentence if left == 0 else ''
 
 
-def note_halt(run: EnforcementRun, reason: str) -> None:
-    """Let whoever looks at a running run see why nothing is sent."""
+def note_stop_reason(run: EnforcementRun, reason: str) -> None:
+    """Show at a running run why nothing is sent."""
     running = EnforcementRun.objects.filter(pk=run.pk, status=RunStatusChoices.RUNNING)
-    running.exclude(halt_reason=reason).update(halt_reason=reason)
+    running.exclude(stop_reason=reason).update(stop_reason=reason)
 
 
-def forget_halt(run: EnforcementRun, reason: str) -> None:
+def clear_stop_reason(run: EnforcementRun, reason: str) -> None:
     """Take back what was noted, where it is still what is shown."""
-    EnforcementRun.objects.filter(pk=run.pk, halt_reason=reason).update(halt_reason='')
+    EnforcementRun.objects.filter(pk=run.pk, stop_reason=reason).update(stop_reason='')

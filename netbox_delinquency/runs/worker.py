@@ -1,4 +1,4 @@
-"""One point of a run, worked off: from its rows to the network and back. Called by jobs; knows nothing of queues."""
+"""One point of a run: from its rows to the network and back. Called by jobs; knows nothing of how they are queued."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
 from .caps import budget
 from .journal import DatabaseJournal, forget_dead_claims
-from .locks import ENFORCE, hold_point, lane_of
-from .stop_conditions import forget_halt, note_halt, why_halt
+from .locks import ENFORCE, hold_point, queue_of_kind
+from .stop_conditions import clear_stop_reason, note_stop_reason, stop_reason_of
 
-__all__ = ('Work', 'watch_points', 'work_point')
+__all__ = ('PointResult', 'probe_points', 'process_point')
 
 # How long a worker waits for lines that another run is changing: it comes again, and others may want it, or the point.
 PATIENCE_SECONDS = 5.0
@@ -35,7 +35,7 @@ logger = logging.getLogger('netbox_delinquency.runs')
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PointResult:
     """What came of a job at a point: `taken` by another worker, or rows by outcome; `halt` says why others are left.
 
     With `busy` another run is changing their lines: it is of no use to come again at once.
@@ -47,40 +47,40 @@ class Work:
     busy: bool = False
 
 
-def work_point(run_pk: int, point_pk: int) -> Work:
-    """Work off the rows of a point that are due, or read back those that a dead worker of a cancelled run had sent.
+def process_point(run_pk: int, point_pk: int) -> PointResult:
+    """Process the rows of a point that are due, or read back those that a dead worker of a cancelled run had sent.
 
     Raises whatever broke the journal; the rows are open then, and the next worker reads them first.
     """
-    lane = lane_of(EnforcementRun.objects.values_list('kind', flat=True).get(pk=run_pk))
-    with hold_point(point_pk, lane) as is_mine:
+    queue = queue_of_kind(EnforcementRun.objects.values_list('kind', flat=True).get(pk=run_pk))
+    with hold_point(point_pk, queue) as is_mine:
         if not is_mine:
-            return Work(taken=True)
+            return PointResult(taken=True)
         now = timezone.now()
-        forget_dead_claims(point_pk, lane)
+        forget_dead_claims(point_pk, queue)
         run = EnforcementRun.objects.get(pk=run_pk)
         point = EnforcementPoint.objects.select_related('device', 'virtual_machine').get(pk=point_pk)
         if run.status == RunStatusChoices.CANCELLED:
             return _read_back(run, point)
         if run.status != RunStatusChoices.RUNNING or run.executor:
             halt = run.being_worked_on if run.executor else f'the run is {run.status}'
-            return Work(halt=why_halt(run, EnforcementSettings.load()) or halt)
+            return PointResult(halt=stop_reason_of(run, EnforcementSettings.load()) or halt)
         RunPoint.objects.update_or_create(
             run=run, point=point, defaults={'executor': f'{socket.gethostname()}/{os.getpid()}', 'heartbeat_at': now}
         )
-        return _work(run, point, now)
+        return _process(run, point, now)
 
 
-def _work(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Work:
+def _process(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> PointResult:
     settings = EnforcementSettings.load()
-    if halt := why_halt(run, settings):
+    if halt := stop_reason_of(run, settings):
         return _halted(run, halt)
-    left, sentence = budget(settings, point, now) if lane_of(run.kind) == ENFORCE else (None, '')
+    left, sentence = budget(settings, point, now) if queue_of_kind(run.kind) == ENFORCE else (None, '')
     due = run.changes.filter(outcome='', point=point, wave__lte=run.wave).order_by('line_id')
     # What a dead worker had sent is read first of all, and no cap holds that.
     rows = [*_with_lines(due.filter(sent_at__isnull=False)), *_with_lines(due.filter(sent_at__isnull=True)[:left])]
     if not rows:
-        return _halted(run, sentence) if due.exists() else Work()
+        return _halted(run, sentence) if due.exists() else PointResult()
     where = point.as_point()
     if left is not None:
         where = replace(where, batch_size=max(1, min(where.batch_size, left)))
@@ -100,22 +100,24 @@ def _work(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Work:
         logger.error('point %s: driver crashed', point, exc_info=answer.exception)
     busy = bool(getattr(answer[0], 'busy', 0))
     waits = f'another run is changing lines of {point}: they wait until it lets go'
-    note = note_halt if busy else forget_halt
+    note = note_stop_reason if busy else clear_stop_reason
     note(run, waits)
-    return Work(outcomes=Counter(str(result.outcome) for result in results), halt=waits if busy else '', busy=busy)
+    return PointResult(
+        outcomes=Counter(str(result.outcome) for result in results), halt=waits if busy else '', busy=busy
+    )
 
 
-def _halted(run: EnforcementRun, halt: str) -> Work:
-    note_halt(run, halt)
-    return Work(halt=halt)
+def _halted(run: EnforcementRun, halt: str) -> PointResult:
+    note_stop_reason(run, halt)
+    return PointResult(halt=halt)
 
 
 def _with_lines(rows: QuerySet[EnforcementChange]) -> QuerySet[EnforcementChange]:
     return rows.select_related('run', 'point', 'line__contract__plan', 'line__bras', 'line__acs')
 
 
-def _read_back(run: EnforcementRun, point: EnforcementPoint) -> Work:
-    """Close the rows of a cancelled run that were sent, by how their lines stand; nothing is sent."""
+def _read_back(run: EnforcementRun, point: EnforcementPoint) -> PointResult:
+    """Close the rows of a cancelled run that were sent, by the state of their lines; nothing is sent."""
     rows = list(_with_lines(run.changes.filter(outcome='', point=point, sent_at__isnull=False)))
     changes = [row.as_change() for row in rows]
     where = point.as_point()
@@ -125,7 +127,7 @@ def _read_back(run: EnforcementRun, point: EnforcementPoint) -> Work:
         for row, change in zip(rows, changes, strict=True)
     ]
     DatabaseJournal(run).finished(results)
-    return Work(outcomes=Counter(str(result.outcome) for result in results))
+    return PointResult(outcomes=Counter(str(result.outcome) for result in results))
 
 
 def _judge_cancelled(change: AccessChange, before: Reading, after: Reading) -> ChangeResult:
@@ -135,10 +137,10 @@ def _judge_cancelled(change: AccessChange, before: Reading, after: Reading) -> C
     return result
 
 
-def watch_points(run: EnforcementRun, parallel: int = 10) -> None:
-    """Look at the points of a run once more, after a wave has soaked: have they lost sessions, or become slow?
+def probe_points(run: EnforcementRun, parallel: int = 10) -> None:
+    """Probe the points of a run once more, after a wave has soaked: have they lost sessions, or become slow?
 
-    Only at those that could say when the run came to them; one that cannot be reached now says nothing.
+    Only those that could say when the run came to them; one that cannot be reached now says nothing.
     """
     known = run.points.filter(sessions_before__isnull=False).select_related('point__device', 'point__virtual_machine')
     points = [each.point.as_point() for each in known]

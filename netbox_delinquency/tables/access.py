@@ -29,8 +29,8 @@ class AccessLineTable(PrimaryModelTable):
     pinned = columns.BooleanColumn()
     observed_mode = StateColumn()
     cpe_observed_mode = StateColumn()
-    in_doubt = WarningColumn()
-    cpe_in_doubt = WarningColumn()
+    unverified = WarningColumn()
+    cpe_unverified = WarningColumn()
     is_drifting = WarningColumn(verbose_name=_('Drift'), orderable=False)
     tags = tags(AccessLine)
 
@@ -55,12 +55,12 @@ class AccessLineTable(PrimaryModelTable):
             'observed_down_kbps',
             'observed_up_kbps',
             'observed_at',
-            'in_doubt',
+            'unverified',
             'cpe_observed_mode',
             'cpe_observed_down_kbps',
             'cpe_observed_up_kbps',
             'cpe_observed_at',
-            'cpe_in_doubt',
+            'cpe_unverified',
             'is_drifting',
             'cpe',
             'bras',

@@ -15,7 +15,7 @@ class ContractTable(PrimaryModelTable):
     plan = tables.Column(linkify=True)
     policy = tables.Column(linkify=True)
     status = columns.ChoiceFieldColumn()
-    # The list view's annotation, empty where the user may not see it: ordering by the field itself would tell it.
+    # The list view's annotation, empty where the user may not see it: ordering by the field itself would reveal it.
     open_balance = tables.Column(accessor='visible_balance', verbose_name=_('Open balance'))
     calendar = tables.Column(linkify=True)
     relieved = columns.BooleanColumn()

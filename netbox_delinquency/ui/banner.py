@@ -1,4 +1,4 @@
-"""What everybody is to see who looks at runs: that enforcement is stopped, and why."""
+"""What everybody is to see at runs: that enforcement is stopped, and why."""
 
 from django.template.loader import render_to_string
 

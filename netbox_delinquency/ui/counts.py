@@ -13,7 +13,7 @@ from utilities.views import get_action_url
 
 from ..choices import AccessModeChoices, LineStatusChoices, OutcomeChoices, RunStatusChoices
 from ..models import AccessLine, BillingSource, EnforcementChange, EnforcementPoint, EnforcementRun
-from ..models.access import IN_DOUBT, POINT, is_right, is_too_hard
+from ..models.access import POINT, UNVERIFIED, is_over_enforced, is_right
 
 __all__ = (
     'Count',
@@ -75,17 +75,17 @@ def drifting(user, points: Iterable[EnforcementPoint] | None = None) -> Count:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The drifting lines of a point; those in doubt are counted as that and as nothing else."""
+    """The drifting lines of a point; those unverified are counted as that and as nothing else."""
 
     point: str
     url: str
-    too_hard: int = 0
-    too_soft: int = 0
-    in_doubt: int = 0
+    over_enforced: int = 0
+    under_enforced: int = 0
+    unverified: int = 0
 
     @property
     def rows(self) -> int:
-        return self.too_hard + self.too_soft + self.in_doubt
+        return self.over_enforced + self.under_enforced + self.unverified
 
 
 def drift_by_point(user, point: EnforcementPoint | None = None, most: int = 10) -> list[Drift]:
@@ -94,19 +94,19 @@ def drift_by_point(user, point: EnforcementPoint | None = None, most: int = 10) 
     found: dict[int, Drift] = {}
     for side, name in POINT.items():
         here = lines.filter(~is_right(side), **({name: point} if point else {f'{name}__isnull': False}))
-        doubted = Q(**{IN_DOUBT[side]: True})
+        unverified = Q(**{UNVERIFIED[side]: True})
         rows = here.values_list(name, f'{name}__name').annotate(
-            too_hard=CountRows('pk', filter=is_too_hard(side) & ~doubted),
-            in_doubt=CountRows('pk', filter=doubted),
+            over_enforced=CountRows('pk', filter=is_over_enforced(side) & ~unverified),
+            unverified=CountRows('pk', filter=unverified),
             total=CountRows('pk'),
         )
-        for pk, label, too_hard, in_doubt, total in rows:
+        for pk, label, over_enforced, unverified, total in rows:
             known = found.get(pk) or Drift(label, _url(AccessLine, point_id=pk, drifting='true'))
             found[pk] = replace(
                 known,
-                too_hard=known.too_hard + too_hard,
-                too_soft=known.too_soft + total - too_hard - in_doubt,
-                in_doubt=known.in_doubt + in_doubt,
+                over_enforced=known.over_enforced + over_enforced,
+                under_enforced=known.under_enforced + total - over_enforced - unverified,
+                unverified=known.unverified + unverified,
             )
     return sorted(found.values(), key=lambda drift: (-drift.rows, drift.point))[:most]
 

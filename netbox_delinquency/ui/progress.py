@@ -15,7 +15,7 @@ from ..runs.progress import Progress, progress
 
 __all__ = ('Bar', 'Part', 'PointRow', 'RunView', 'is_live', 'run_view')
 
-# Statuses in which something may happen at any moment: the page looks again.
+# Statuses in which something may happen at any moment: the page refreshes itself.
 LIVE = (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING, RunStatusChoices.PAUSED)
 WRONG = (OutcomeChoices.FAILED, OutcomeChoices.PARTIAL, OutcomeChoices.UNKNOWN)
 

@@ -63,7 +63,7 @@ def register_crud(
     """Make and register every view of the model but its page: `<Model>ListView`, `<Model>EditView` and so on.
 
     Their forms, table and filter set are those named after the model. `queryset` adds what the table's columns count.
-    `bases` puts another base in the place of one in `BASES`. Answers the names under which the views stand in
+    `bases` puts another base in the place of one in `BASES`. Answers the names of the views in
     `module`, for its `__all__`: a background job finds its view by module and name.
     """
     if queryset is None:

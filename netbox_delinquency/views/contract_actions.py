@@ -83,8 +83,8 @@ class ContractReviewView(AskingView):
 
     def about(self, obj):
         if obj.review_requested_at:
-            return _('A person is asked to look at it. Confirm to end the review: the ladder goes on.')
-        return _('Confirm to have a person look at this automatic decision: until then nothing gets harder.')
+            return _('A person is asked to review it. Confirm to end the review: escalation continues.')
+        return _('Confirm to have a person review this automatic decision: until then nothing escalates.')
 
     def act(self, obj, data):
         set_review(obj, obj.review_requested_at is None, timezone.now())
@@ -98,7 +98,7 @@ class HoldEndView(AskingView):
     title = _('End Hold')
 
     def about(self, obj):
-        return _('Its contract is evaluated at once, as it stands then.')
+        return _('Its contract is evaluated at once, as it is then.')
 
     def act(self, obj, data):
         end_hold(obj, data['reason'], timezone.now())

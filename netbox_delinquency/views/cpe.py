@@ -1,4 +1,4 @@
-"""Mass updates of CPEs, and what is learned from an ACS. The ACS itself is spoken to by workers, never from here."""
+"""Mass updates of CPEs, and what is matched from an ACS. The ACS itself is spoken to by workers, never from here."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -14,10 +14,10 @@ from ..cpe.parameters import plan_profile, reachable_lines
 from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet
 from ..forms.profile import ProfileForm
-from ..jobs.points import enqueue_learn, enqueue_look
+from ..jobs.points import enqueue_match_cpes, enqueue_refresh_cpe
 from ..models import AccessLine, EnforcementPoint
 
-__all__ = ('LineLookView', 'LineProfileView', 'PointLearnView')
+__all__ = ('LineProfileView', 'LineRefreshCpeView', 'PointMatchCpesView')
 
 
 @register_model_view(AccessLine, 'bulk_profile', path='profile', detail=False)
@@ -58,8 +58,8 @@ class LineProfileView(GetReturnURLMixin, ObjectPermissionRequiredMixin, View):
         return render(request, 'netbox_delinquency/profile.html', context)
 
 
-@register_model_view(EnforcementPoint, 'learn')
-class PointLearnView(BaseObjectView):
+@register_model_view(EnforcementPoint, 'match_cpes', path='match-cpes')
+class PointMatchCpesView(BaseObjectView):
     """Queue a worker that matches the ACS's devices to lines by serial number, and show its job."""
 
     queryset = EnforcementPoint.objects.all()
@@ -72,14 +72,14 @@ class PointLearnView(BaseObjectView):
         point = self.get_object(pk=pk)
         if not request.user.has_perm('netbox_delinquency.change_accessline'):
             raise PermissionDenied
-        job = enqueue_learn(point, user=request.user)
-        text = _('Learning the CPEs of {point} is queued: what was matched is in the data of this job.')
+        job = enqueue_match_cpes(point, user=request.user)
+        text = _('Matching the CPEs of {point} is queued: what was matched is in the data of this job.')
         messages.success(request, text.format(point=point))
         return redirect(job.get_absolute_url())
 
 
-@register_model_view(AccessLine, 'look')
-class LineLookView(GetReturnURLMixin, BaseObjectView):
+@register_model_view(AccessLine, 'refresh_cpe', path='refresh-cpe')
+class LineRefreshCpeView(GetReturnURLMixin, BaseObjectView):
     """Queue a worker that asks the line's ACS how its CPE is; the device's page shows what it found."""
 
     queryset = AccessLine.objects.all()
@@ -92,6 +92,6 @@ class LineLookView(GetReturnURLMixin, BaseObjectView):
         line = get_object_or_404(self.queryset, pk=pk)
         if line.acs is None or not request.user.has_perm('netbox_delinquency.check_enforcementpoint', line.acs):
             raise PermissionDenied
-        enqueue_look(line, user=request.user)
+        enqueue_refresh_cpe(line, user=request.user)
         messages.success(request, _('A worker asks the CPE; its answer will be shown on the page of the device.'))
         return redirect(line.cpe.get_absolute_url() if line.cpe else line.get_absolute_url())

@@ -60,7 +60,7 @@ class EnforcementPointCheckView(BaseObjectView):
 @register_model_view(EnforcementPoint)
 class EnforcementPointView(DetailView):
     queryset = EnforcementPoint.objects.all()
-    actions = (object_actions.CheckPoint, object_actions.LearnCpes, object_actions.ReconcilePoint, *DetailView.actions)
+    actions = (object_actions.CheckPoint, object_actions.MatchCpes, object_actions.ReconcilePoint, *DetailView.actions)
     layout = page(
         panels.PointPanel(),
         panels.PointConnectionPanel(),

@@ -188,12 +188,12 @@ class RunResumeView(RunActionView):
 
     def act(self, request, run):
         resume_run(run, timezone.now())
-        return _('Goes on: {run}.').format(run=run)
+        return _('Resumed: {run}.').format(run=run)
 
 
 @register_model_view(EnforcementRun, 'revert')
 class RunRevertView(RunActionView):
-    """One click: the plan that puts back what this run did, to be looked at and approved."""
+    """One click: the plan that puts back what this run did, to be reviewed and approved."""
 
     permission = 'view'
 

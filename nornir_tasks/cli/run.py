@@ -138,7 +138,7 @@ def watch(run: int) -> None:
                 if state['status'] in (*ENDED, 'paused'):
                     break
                 time.sleep(POLL_SECONDS)
-    why = f': {escape(state["halt_reason"])}' if state['halt_reason'] else ''
+    why = f': {escape(state["stop_reason"])}' if state['stop_reason'] else ''
     console.print(f'run {run} is {state["status"]}{why}')
     if state['status'] != 'completed':
         raise typer.Exit(1)

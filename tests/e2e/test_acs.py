@@ -17,7 +17,7 @@ from utilities.testing import create_test_device
 
 from netbox_delinquency.choices import LineChannelChoices, RunKindChoices, RunStatusChoices, StageActionChoices
 from netbox_delinquency.cpe.parameters import plan_profile
-from netbox_delinquency.jobs.points import LearnCpes, LookAtCpe
+from netbox_delinquency.jobs.points import MatchCpes, RefreshCpe
 from netbox_delinquency.models import AccessLine, Contract, EnforcementChange, EnforcementSettings
 from netbox_delinquency.policy.evaluate import evaluate
 from netbox_delinquency.runs.approval import approve_run
@@ -122,7 +122,7 @@ class AcsScenarios:
         rows = EnforcementChange.objects.filter(run__in=plan_runs(unplanned_lines(), NOW))
         self.assertEqual(sorted(rows.values_list('channel', flat=True)), ['bras', 'cpe'])
         line.observe('cpe', AccessState.blocked(), NOW)
-        line.save(update_fields=['cpe_observed_mode', 'cpe_observed_at', 'cpe_in_doubt'])
+        line.save(update_fields=['cpe_observed_mode', 'cpe_observed_at', 'cpe_unverified'])
         self.assertEqual((line.drifts_at('bras'), line.drifts_at('cpe'), line.is_drifting), (True, False, True))
 
     def test_a_mass_update_is_previewed_approved_sent_in_waves_and_reverted(self):
@@ -145,7 +145,7 @@ class AcsScenarios:
         self.assertEqual({cpe.value(SSID) for cpe, _ in homes}, {'Nova, rede'})
         for _, line in homes:
             line.refresh_from_db()
-            self.assertEqual((line.cpe_observed_mode, line.cpe_in_doubt), ('', False))
+            self.assertEqual((line.cpe_observed_mode, line.cpe_unverified), ('', False))
 
         # A payment or a debt in between neither undoes it nor is undone by its revert.
         cpe, line = homes[0]
@@ -164,7 +164,7 @@ class AcsScenarios:
         self.assertEqual(outcomes(execute(restore)), {cpe.id: 'applied'})
         self.assertEqual([truth(cpe) for cpe, _ in homes], before)
 
-    def test_cpes_are_learned_by_serial_and_what_is_not_sure_is_left_alone(self):
+    def test_cpes_are_matched_by_serial_and_what_is_not_sure_is_left_alone(self):
         for serial in ('GOOD1', 'TWICE', 'NOBODY'):
             self.world.add(serial)
         self.world.add('TWICE', product_class='Other')
@@ -174,7 +174,7 @@ class AcsScenarios:
             Device.objects.filter(pk=device.pk).update(serial=serial)
             lines[name] = make_line(acs=self.acs, cpe=device, username=name)
         job = Job.objects.create(name='t', job_id='00000000-0000-0000-0000-000000000001', object=self.acs)
-        LearnCpes(job).run(point=self.acs.pk)
+        MatchCpes(job).run(point=self.acs.pk)
         for line in lines.values():
             line.refresh_from_db()
         self.assertEqual(
@@ -189,11 +189,11 @@ class AcsScenarios:
                          {'three', 'four', '00AA11-Router-NOBODY'})  # fmt: skip
         # Once more: nothing changes, and it is known. The command does the same.
         with tempfile.TemporaryFile('w+') as out:
-            call_command('delinquency_learn_cpes', 'acs-1', stdout=out)
+            call_command('delinquency_match_cpes', 'acs-1', stdout=out)
             out.seek(0)
             self.assertIn('0 filled, 1 known, 1 ambiguous', out.read())
         with self.assertRaises(CommandError):
-            call_command('delinquency_learn_cpes', 'nowhere')
+            call_command('delinquency_match_cpes', 'nowhere')
 
     def test_two_devices_in_netbox_with_one_serial_change_nothing(self):
         self.world.add('SAME')
@@ -202,7 +202,7 @@ class AcsScenarios:
             Device.objects.filter(pk=device.pk).update(serial='SAME')
             make_line(acs=self.acs, cpe=device, username=name)
         job = Job.objects.create(name='t', job_id='00000000-0000-0000-0000-000000000002', object=self.acs)
-        LearnCpes(job).run(point=self.acs.pk)
+        MatchCpes(job).run(point=self.acs.pk)
         self.assertEqual((job.data['filled'], job.data['ambiguous']), (0, 2))
         self.assertFalse(AccessLine.objects.exclude(cwmp_id='').exists())
 
@@ -213,8 +213,8 @@ class AcsScenarios:
         self.client.force_login(user)
         # Nothing was asked yet, and the page asks nobody.
         self.assertContains(self.client.get(device.get_absolute_url()), cpe.id)
-        job = Job.objects.create(name=LookAtCpe.name, job_id='00000000-0000-0000-0000-000000000003', object=line)
-        LookAtCpe(job).run(line=line.pk)
+        job = Job.objects.create(name=RefreshCpe.name, job_id='00000000-0000-0000-0000-000000000003', object=line)
+        RefreshCpe(job).run(line=line.pk)
         job.save()
         page = self.client.get(device.get_absolute_url())
         for text in ('Acme Router', 'S1', UP, job.data['info']['last_inform']):

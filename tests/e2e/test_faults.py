@@ -61,7 +61,7 @@ class Network:
     def believed(self, *names):
         """How NetBox holds these lines to stand: state, and whether it is in doubt."""
         rows = self.stack.sql(
-            f'SELECT username, observed_mode, in_doubt FROM netbox_delinquency_accessline WHERE {among(names)}'
+            f'SELECT username, observed_mode, unverified FROM netbox_delinquency_accessline WHERE {among(names)}'
         )
         return {name: (mode, doubt == 't') for name, mode, doubt in (row.split('|') for row in rows.splitlines())}
 
@@ -97,8 +97,8 @@ class Network:
         )
 
     def resumed(self, run):
-        """The status of a run after `delinquency_resume`, which leaves alone what was queued seconds ago."""
-        self.stack.manage('delinquency_resume')
+        """The status of a run after `delinquency_recover`, which leaves alone what was queued seconds ago."""
+        self.stack.manage('delinquency_recover')
         return self.status(run)
 
     def reaches(self, run, status, seconds=30):
@@ -205,13 +205,14 @@ def net(running):
     left = sorted(network.not_normal())
     running.sql(
         f'UPDATE netbox_delinquency_accessline SET {INTENDED} = ({STATES["normal"]}), pinned = false,'
-        f" in_doubt = in_doubt OR intended_mode <> 'normal' WHERE intended_mode <> 'normal' OR {among(left or ['-'])}"
+        f" unverified = unverified OR intended_mode <> 'normal'"
+        f" WHERE intended_mode <> 'normal' OR {among(left or ['-'])}"
     )
     if left:
         network.restores(*left, seconds=60)
     running.sql(
         f'UPDATE netbox_delinquency_accessline SET {OBSERVED} = ({STATES["normal"]}), observed_at = now(),'
-        ' in_doubt = false'
+        ' unverified = false'
     )
 
 
@@ -299,7 +300,7 @@ def test_redis_dies_in_the_middle_and_comes_back_empty(net):
     net.stack.redis.start()
     net.stack.revive()
     assert net.stack.post_event('invoice.paid', 'C-bras-2-50').status_code == 200
-    told = net.stack.manage('delinquency_resume')
+    told = net.stack.manage('delinquency_recover')
     assert 'housekeeping" was lost: scheduled again' in told or 'has rows left' in told or net.status(run) != 'running'
     wait_until('run ends, resumed as cron would', lambda: net.resumed(run) == 'completed', 120, 5)
     assert net.not_normal() == dict.fromkeys(names, 'blocked')
@@ -395,7 +396,7 @@ def test_a_router_that_lies_trips_the_breaker_and_a_person_goes_on(net):
     run = net.approved('blocked', *names)
     net.start(run)
     net.reaches(run, 'paused')
-    assert 'the whole first wave went wrong: 1 of 1' in net.run(run)['halt_reason']
+    assert 'the whole first wave went wrong: 1 of 1' in net.run(run)['stop_reason']
     assert net.not_normal() == {}
     assert list(net.outcomes(run).values()).count('failed') == 1
     net.control('bras-2', faults=[])
@@ -415,7 +416,7 @@ def test_sessions_lost_beside_the_run_trip_the_breaker(net):
     for number in range(40, 50):
         net.do('bras-3', 'disconnect', name=f'bras-3-user{number}')
     net.reaches(run, 'paused')
-    assert 'bras-3 lost sessions that the run did not end' in net.run(run)['halt_reason']
+    assert 'bras-3 lost sessions that the run did not end' in net.run(run)['stop_reason']
     assert list(net.outcomes(run).values()).count('applied') == 1
     assert [name for name, state in net.not_normal().items() if state == 'blocked'] == names[:1]
 
@@ -427,7 +428,7 @@ def test_a_cap_lets_through_as_many_as_it_says(net):
     run = net.approved('blocked', *names)
     net.start(run)
     net.applies(run, 3)
-    wait_until('it waits', lambda: 'rows an hour is reached' in net.run(run)['halt_reason'], 20)
+    wait_until('it waits', lambda: 'rows an hour is reached' in net.run(run)['stop_reason'], 20)
     assert len(net.not_normal()) == 3
     assert net.status(run) == 'running'
     assert net.restores(next(iter(net.not_normal()))) < 10, 'no cap holds a restore'
@@ -473,7 +474,7 @@ def test_the_kill_switch_stops_blocking_between_rows_and_restores_go_on(net):
         net.start(run)
         wait_until('it is under way', lambda: len(net.not_normal()) >= 2, 30)
         net.stack.configure(stopped='t', stop_reason='storm')
-        wait_until('it holds', lambda: 'storm' in net.run(run)['halt_reason'], 20)
+        wait_until('it holds', lambda: 'storm' in net.run(run)['stop_reason'], 20)
         wait_until('nobody is at the router', lambda: net.stack.sql(IDLE) == '0', 20)
         blocked = set(net.not_normal())
         time.sleep(1)

@@ -91,6 +91,6 @@ def test_a_payment_that_waits_for_the_line_still_gives_it_back(world):
     world.owe(90)
     world.evaluate()
     world.owe(0)
-    claimed = f"UPDATE netbox_delinquency_accessline SET in_doubt = in_doubt WHERE username = '{NAME}'"
+    claimed = f"UPDATE netbox_delinquency_accessline SET unverified = unverified WHERE username = '{NAME}'"
     world.evaluate_while(claimed, contracts=[int(world.pk)])
     assert world.stands() == ('', 'normal')

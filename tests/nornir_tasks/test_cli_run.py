@@ -56,7 +56,7 @@ def test_a_pause_in_netbox_stops_it_and_it_says_how_to_go_on(world):
 
     def pause(run, action):
         if action == 'finished':
-            run['status'], run['halt_reason'] = 'paused', 'the night shift looks at it'
+            run['status'], run['stop_reason'] = 'paused', 'the night shift looks at it'
 
     world.netbox.before_action = pause
     result = world.cli('apply', run, '--soak', '0')
@@ -82,7 +82,7 @@ def test_a_first_line_that_goes_wrong_is_the_only_one(world):
     assert list(world.netbox.outcomes(run).values()).count('') == 7
     assert world.blocked == []
     assert world.netbox.runs[0]['status'] == 'paused'
-    assert 'the whole first wave went wrong' in world.netbox.runs[0]['halt_reason']
+    assert 'the whole first wave went wrong' in world.netbox.runs[0]['stop_reason']
 
 
 def test_a_line_that_another_run_does_not_let_go_of_ends_it_before_its_next_wave(world, monkeypatch):
@@ -129,7 +129,7 @@ def test_ctrl_c_ends_it_cleanly_and_applying_again_goes_on(world):
     assert 'once more to break off' in result.output
     assert 'it was cancelled' in result.output
     assert len(world.blocked) == 1
-    assert (world.netbox.runs[0]['status'], world.netbox.runs[0]['halt_reason']) == ('paused', 'it was cancelled')
+    assert (world.netbox.runs[0]['status'], world.netbox.runs[0]['stop_reason']) == ('paused', 'it was cancelled')
     refused = world.cli('apply', run, '--soak', '0')
     assert refused.exit_code == 2
     assert 'only an approved one can be started' in refused.output
@@ -154,7 +154,7 @@ def test_a_second_ctrl_c_breaks_off_and_the_run_is_paused_all_the_same(world):
     assert world.cli('apply', run, '--soak', '60').exit_code != 0
     assert len(world.blocked) == 1
     assert world.netbox.runs[0]['status'] == 'paused'
-    assert world.netbox.runs[0]['halt_reason'] in ('it was broken off', 'it was cancelled')  # wherever it was struck
+    assert world.netbox.runs[0]['stop_reason'] in ('it was broken off', 'it was cancelled')  # wherever it was struck
 
 
 def test_what_is_not_begun_at_the_deadline_stays_open(world):
@@ -230,14 +230,14 @@ def test_watching_a_run_that_others_work_ends_with_it(world):
     world.netbox.runs[0] |= {'status': 'running', 'wave': 2}
 
     def end():
-        world.netbox.runs[0] |= {'status': 'paused', 'halt_reason': 'too many rows went wrong'}
+        world.netbox.runs[0] |= {'status': 'paused', 'stop_reason': 'too many rows went wrong'}
 
     threading.Timer(0.3, end).start()
     result = world.cli('watch', run)
     assert result.exit_code == 1
     assert 'run 1 is paused: too many rows went wrong' in result.output
     assert 'wave 2 of 4' in result.output
-    world.netbox.runs[0] |= {'status': 'completed', 'halt_reason': ''}
+    world.netbox.runs[0] |= {'status': 'completed', 'stop_reason': ''}
     assert world.cli('watch', run).exit_code == 0
 
 

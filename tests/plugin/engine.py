@@ -4,21 +4,21 @@ from django.utils import timezone
 
 from netbox_delinquency.choices import RunStatusChoices
 from netbox_delinquency.models import EnforcementRun
-from netbox_delinquency.runs.lifecycle import Orders, begin_run, conduct, waiting_points
-from netbox_delinquency.runs.worker import work_point
+from netbox_delinquency.runs.lifecycle import NextSteps, advance_run, begin_run, waiting_points
+from netbox_delinquency.runs.worker import process_point
 
 
 def execute_run(pk):
     """Begin a run, or go on with one under way; returns it once nothing is left to do."""
     run = EnforcementRun.objects.get(pk=pk)
     if run.status == RunStatusChoices.RUNNING and not run.executor:
-        orders = conduct(pk, timezone.now(), watched=True)
-        orders = Orders((*orders.points, *waiting_points(run)), orders.look_at)
+        steps = advance_run(pk, timezone.now(), probed=True)
+        steps = NextSteps((*steps.points, *waiting_points(run)), steps.again_at)
     else:
         begin_run(pk, timezone.now())
-        orders = conduct(pk, timezone.now())
-    while orders.points or orders.look_at:
-        for point in orders.points:
-            work_point(pk, point)
-        orders = conduct(pk, orders.look_at or timezone.now(), watched=True)
+        steps = advance_run(pk, timezone.now())
+    while steps.points or steps.again_at:
+        for point in steps.points:
+            process_point(pk, point)
+        steps = advance_run(pk, steps.again_at or timezone.now(), probed=True)
     return EnforcementRun.objects.get(pk=pk)

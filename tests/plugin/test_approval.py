@@ -118,7 +118,7 @@ class PreviewTest(ApprovalTestCase):
     def test_it_warns_of_what_one_should_know(self):
         run = self.plan(self.lines[:6])
         self.assertEqual(self.warned(run), {})
-        held, tiered, tagged, reviewed, doubted, stale = self.lines[:6]
+        held, tiered, tagged, reviewed, unverified, stale = self.lines[:6]
         Hold.objects.bulk_create(
             [
                 Hold(
@@ -136,7 +136,7 @@ class PreviewTest(ApprovalTestCase):
         GraceRule.objects.create(policy=make_policy(), tier='', for_tag=tag, exempt=True)
         self.assertEqual(self.warned(run), {'essential': 3})
         Contract.objects.filter(pk=reviewed.contract_id).update(review_requested_at=NOW)
-        AccessLine.objects.filter(pk=doubted.pk).update(in_doubt=True)
+        AccessLine.objects.filter(pk=unverified.pk).update(unverified=True)
         AccessLine.objects.filter(pk=stale.pk).update(observed_at=NOW - timedelta(hours=25))
         AccessLine.objects.filter(pk=held.pk).update(observed_mode='', observed_at=None)
         AccessLine.objects.filter(pk=tiered.pk).update(intended_mode='normal')
@@ -146,7 +146,7 @@ class PreviewTest(ApprovalTestCase):
         self.assertEqual(
             self.warned(run),
             {
-                'essential': 3, 'review': 1, 'doubt': 1, 'stale': 2, 'moved': 1, 'point': 6, 'frozen': 6,
+                'essential': 3, 'review': 1, 'unverified': 1, 'stale': 2, 'moved': 1, 'point': 6, 'frozen': 6,
                 'sessions': 6,
             },
         )  # fmt: skip
@@ -217,10 +217,10 @@ class CapsTest(ApprovalTestCase):
         settings(max_rows_per_run=2)
         run = self.plan(self.lines[:3])
         self.assertEqual(run.status, RunStatusChoices.PLANNED)
-        self.assertIn('it has 3 rows', run.halt_reason)
+        self.assertIn('it has 3 rows', run.stop_reason)
         settings(max_rows_per_run=3)
         approve_run(run, run.plan_hash, NOW, approver=self.other)
-        self.assertEqual((run.status, run.halt_reason), (RunStatusChoices.APPROVED, ''))
+        self.assertEqual((run.status, run.stop_reason), (RunStatusChoices.APPROVED, ''))
 
     def test_the_switch_holds_approval_of_what_takes_access_away_and_never_a_restore(self):
         settings(stopped=True, stop_reason='storm on the ring', max_rows_per_run=1, four_eyes=True)

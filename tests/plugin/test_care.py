@@ -32,7 +32,7 @@ from netbox_delinquency.policy.contract_actions import give_trust_unlock
 from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate, frozen
 from netbox_delinquency.policy.stages import FEED_IS_LATE, ON_HOLD
-from netbox_delinquency.runs.journal import why_not
+from netbox_delinquency.runs.journal import refusal_reason
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 
 from .api.base import APP, PluginAPITestCase
@@ -109,7 +109,7 @@ class ButtonsTest(CareTestCase):
         self.owe(40)
         assert self.mode() == 'throttled'
         assert self.contract.review_requested_at
-        self.assertContains(self.client.get(url), 'the ladder goes on')
+        self.assertContains(self.client.get(url), 'escalation continues')
         self.assertHttpStatus(self.client.post(url), 302)
         assert self.mode() == 'blocked'
 
@@ -213,7 +213,7 @@ class NeverTest(CareTestCase):
     def why(self, now=None):
         now = now or timezone.now()
         line = type(self.line).objects.select_related('contract__source', 'contract__policy').get()
-        return why_not(self.row(), line, now, frozen(now, [line.contract_id]).get(line.contract_id, ''))
+        return refusal_reason(self.row(), line, now, frozen(now, [line.contract_id]).get(line.contract_id, ''))
 
     def test_what_a_hold_review_or_silence_freezes_is_not_sent_though_it_was_planned_before(self):
         assert self.why() == ''

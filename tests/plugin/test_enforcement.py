@@ -232,7 +232,7 @@ class EnforcementTestCase(TestCase):
         run = execute_run(self.approved(lines=self.lines[:1]).pk)
         self.assertEqual(self.outcomes(run), {'a': 'unknown'})
         self.lines[0].refresh_from_db()
-        self.assertEqual((self.lines[0].observed, self.lines[0].in_doubt), (NORMAL, True))
+        self.assertEqual((self.lines[0].observed, self.lines[0].unverified), (NORMAL, True))
         self.assertEqual(unplanned_lines().get(), self.lines[0])
 
     def test_a_line_that_was_half_done_tells_nothing_of_what_is_normal_there(self):
@@ -246,14 +246,14 @@ class EnforcementTestCase(TestCase):
         run = execute_run(self.approved(lines=self.lines[:1]).pk)
         self.assertEqual(self.outcomes(run), {'a': 'partial'})
         line = AccessLine.objects.get(username='a')
-        self.assertEqual((line.observed, line.in_doubt), (NORMAL, True))
+        self.assertEqual((line.observed, line.unverified), (NORMAL, True))
         intend(line, NORMAL)
         (restore,) = plan_runs(unplanned_lines(), NOW)
         self.assertEqual((restore.kind, restore.status), (RunKindChoices.RESTORE, RunStatusChoices.APPROVED))
         self.assertEqual(self.outcomes(execute_run(restore.pk)), {'a': 'applied'})
         self.assertEqual((self.point.stored['a'], self.point.live['a']), (NORMAL, NORMAL))
         line.refresh_from_db()
-        self.assertEqual((line.observed, line.in_doubt), (NORMAL, False))
+        self.assertEqual((line.observed, line.unverified), (NORMAL, False))
         self.assertFalse(unplanned_lines().exists())
 
     def test_a_line_that_never_converges_is_planned_once_a_round_however_it_goes_wrong(self):
@@ -278,7 +278,7 @@ class EnforcementTestCase(TestCase):
         run = execute_run(self.approved(THROTTLED, self.lines[:1]).pk)
         self.assertEqual(self.outcomes(run), {'a': 'partial'})
         line = AccessLine.objects.get(username='a')
-        self.assertEqual((line.observed, line.in_doubt), (BLOCKED, False))
+        self.assertEqual((line.observed, line.unverified), (BLOCKED, False))
         (again,) = plan_runs(unplanned_lines(), NOW)
         self.assertEqual((again.kind, again.status), (RunKindChoices.RESTORE, RunStatusChoices.APPROVED))
 
@@ -297,12 +297,12 @@ class EnforcementTestCase(TestCase):
         self.point.after_row = lambda name: AccessLine.objects.filter(pk=line.pk).update(bras=elsewhere)
         self.assertEqual(self.outcomes(execute_run(self.approved(lines=[line]).pk)), {'a': 'applied'})
         line.refresh_from_db()
-        self.assertEqual((line.observed, line.in_doubt, line.baseline), (NORMAL, True, {}))
+        self.assertEqual((line.observed, line.unverified, line.baseline), (NORMAL, True, {}))
 
     def test_a_block_on_a_line_in_doubt_is_no_restore_however_it_was_last_seen(self):
         line = self.lines[0]
         observe(line, BLOCKED)
-        line.advance(in_doubt=True)
+        line.advance(unverified=True)
         intend(line, BLOCKED)
         (run,) = plan_runs(unplanned_lines(), NOW)
         self.assertEqual((run.kind, run.status), ('enforce', RunStatusChoices.PLANNED))
@@ -411,7 +411,7 @@ class EnforcementTestCase(TestCase):
         EnforcementRun.objects.filter(pk=run.pk).update(heartbeat_at=datetime.now(tz=UTC) - DEAD_AFTER * 2)
         done = execute_run(run.pk)
         self.assertEqual(set(self.outcomes(done).values()), {'applied'})
-        self.assertEqual((done.executor, done.taken_up_at), ('', begun.taken_up_at), 'nobody has looked at it')
+        self.assertEqual((done.executor, done.resumed_at), ('', begun.resumed_at), 'nobody has looked at it')
 
     def test_two_runs_never_hold_one_line(self):
         block = self.approved(lines=self.lines[:1])

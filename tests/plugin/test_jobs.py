@@ -12,16 +12,16 @@ from users.models import User
 
 from netbox_delinquency.choices import RunKindChoices, RunStatusChoices
 from netbox_delinquency.errors import RunRefusedError
-from netbox_delinquency.jobs.inbox import WorkInbox, enqueue_inbox
+from netbox_delinquency.jobs.inbox import ProcessInbox, enqueue_inbox
 from netbox_delinquency.jobs.recovery import Housekeeping
-from netbox_delinquency.jobs.runs import ExecuteRun, WorkPoint, enqueue_run, start_run
+from netbox_delinquency.jobs.runs import ExecuteRun, ProcessPoint, enqueue_run, start_run
 from netbox_delinquency.jobs.system import Evaluate
 from netbox_delinquency.models import AccessLine, BillingEvent, Contract, EnforcementRun
 from netbox_delinquency.runs.journal import DatabaseJournal
 from netbox_delinquency.runs.lifecycle import DEAD_AFTER, waiting_points, waiting_runs
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from netbox_delinquency.runs.progress import progress
-from netbox_delinquency.runs.worker import work_point
+from netbox_delinquency.runs.worker import process_point
 from nornir_tasks.change import AccessState
 from tests.plugin.factories import make_contract, make_line, make_point, make_policy, make_source
 from tests.simulators.memory import MemoryPoint
@@ -48,7 +48,7 @@ class JobsTestCase(TestCase):
         patcher = mock.patch('netbox_delinquency.jobs.recovery.ensure_system_jobs', return_value=[])
         patcher.start()
         self.addCleanup(patcher.stop)
-        for target in ('nornir_tasks.engine.tasks.open_driver', 'netbox_delinquency.jobs.runs.WorkPoint.enqueue'):
+        for target in ('nornir_tasks.engine.tasks.open_driver', 'netbox_delinquency.jobs.runs.ProcessPoint.enqueue'):
             patcher = mock.patch(target)
             setattr(self, target.rsplit('.', 1)[1], patcher.start())
             self.addCleanup(patcher.stop)
@@ -63,7 +63,7 @@ class JobsTestCase(TestCase):
     def work_queued(self):
         calls, self.enqueue.call_args_list[:] = list(self.enqueue.call_args_list), []
         for call in calls:
-            self.work(WorkPoint, run=call.kwargs['run'], point=call.kwargs['point'])
+            self.work(ProcessPoint, run=call.kwargs['run'], point=call.kwargs['point'])
 
     def owe(self, days=40):
         Contract.objects.update(oldest_due_date=(NOW - timedelta(days=days)).date())
@@ -86,7 +86,7 @@ class JobsTestCase(TestCase):
 
     def test_an_overdue_event_alone_never_starts_anything(self):
         self.event('invoice.overdue', 'C-True', due_date='2026-01-01')
-        self.work(WorkInbox)
+        self.work(ProcessInbox)
         self.lines[1].refresh_from_db()
         self.assertEqual(self.lines[1].intended, BLOCKED)
         self.assertFalse(EnforcementRun.objects.exists())
@@ -94,13 +94,13 @@ class JobsTestCase(TestCase):
 
     def test_a_payment_restores_without_waiting_for_anybody(self):
         self.event('invoice.overdue', 'C-True', due_date='2026-01-01', at=NOW - timedelta(days=1))
-        self.work(WorkInbox)
+        self.work(ProcessInbox)
         self.work(Evaluate)
         self.work_queued()
         self.assertEqual(self.point.live[self.lines[1].username], BLOCKED)
 
         self.event('invoice.paid', 'C-True')
-        self.work(WorkInbox)
+        self.work(ProcessInbox)
         self.assertEqual(self.enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.restore')
         self.work_queued()
 
@@ -127,7 +127,7 @@ class JobsTestCase(TestCase):
 
     def test_lines_come_back_before_the_rest_of_a_long_inbox(self):
         self.event('invoice.overdue', 'C-True', due_date='2026-01-01', at=NOW - timedelta(days=1))
-        self.work(WorkInbox)
+        self.work(ProcessInbox)
         self.work(Evaluate)
         self.work_queued()
         self.event('invoice.paid', 'C-True')
@@ -135,10 +135,10 @@ class JobsTestCase(TestCase):
             self.event('invoice.overdue', f'C-nobody-{number}', due_date='2026-01-01')
         waiting = BillingEvent.objects.filter(status='received')
         with mock.patch('netbox_delinquency.billing.ingest.BATCH', 1):
-            self.work(WorkInbox)
+            self.work(ProcessInbox)
             self.assertEqual((len(self.queued()), waiting.count()), (1, 3))
-            self.assertEqual(WorkInbox.get_jobs().filter(status='pending').count(), 1, 'it goes on after that')
-            self.work(WorkInbox)
+            self.assertEqual(ProcessInbox.get_jobs().filter(status='pending').count(), 1, 'it goes on after that')
+            self.work(ProcessInbox)
         self.assertEqual(waiting.count(), 0)
 
     def test_a_restore_of_a_line_in_a_slow_batch_is_not_dropped_but_comes_again(self):
@@ -146,7 +146,7 @@ class JobsTestCase(TestCase):
         self.work(Evaluate)
         self.work_queued()
         self.event('invoice.paid', 'C-True')
-        self.work(WorkInbox)
+        self.work(ProcessInbox)
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
         with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             self.work_queued()
@@ -155,11 +155,11 @@ class JobsTestCase(TestCase):
         self.assertEqual(self.queued(), [restore.pk])
         wait = self.enqueue.call_args.kwargs['schedule_at'] - datetime.now(tz=UTC)
         self.assertTrue(timedelta(seconds=10) < wait < timedelta(seconds=20), wait)
-        self.assertIn('another run is changing lines of bras-', restore.halt_reason)
+        self.assertIn('another run is changing lines of bras-', restore.stop_reason)
         self.work_queued()
         self.assertEqual(self.point.live[self.lines[1].username], NORMAL)
         restore.refresh_from_db()
-        self.assertEqual((restore.status, restore.halt_reason), (RunStatusChoices.COMPLETED, ''))
+        self.assertEqual((restore.status, restore.stop_reason), (RunStatusChoices.COMPLETED, ''))
 
     def test_a_worker_lets_go_of_a_busy_line_in_seconds_and_who_waits_for_the_point_is_queued_at_once(self):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
@@ -171,7 +171,7 @@ class JobsTestCase(TestCase):
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
         with held, mock.patch('nornir_tasks.engine.tasks.BUSY_PAUSE', 1.0):
             started = datetime.now(tz=UTC)
-            self.work(WorkPoint, run=busy.pk, point=self.lines[0].bras_id)
+            self.work(ProcessPoint, run=busy.pk, point=self.lines[0].bras_id)
         self.assertLess(datetime.now(tz=UTC) - started, timedelta(seconds=10))
         later = {call.kwargs['run']: bool(call.kwargs['schedule_at']) for call in self.enqueue.call_args_list}
         self.assertEqual(later, {busy.pk: True, other.pk: False})
@@ -188,7 +188,7 @@ class JobsTestCase(TestCase):
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
         with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             for had, turns in ((older, [newer, older]), (newer, [older, newer]), (older, [newer, older])):
-                work_point(had.pk, point)
+                process_point(had.pk, point)
                 self.assertEqual(waiting_runs(point, ['restore']), turns)
 
     def test_a_point_no_longer_busy_says_nothing_of_it_while_its_run_goes_on_elsewhere(self):
@@ -200,11 +200,11 @@ class JobsTestCase(TestCase):
         start_run(restore.pk)
         held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
         with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
-            self.assertTrue(work_point(restore.pk, self.lines[0].bras_id).busy)
-        self.assertIn('another run is changing lines', progress(self.fresh(restore), NOW).halt_reason)
-        self.assertFalse(work_point(restore.pk, self.lines[0].bras_id).busy)
+            self.assertTrue(process_point(restore.pk, self.lines[0].bras_id).busy)
+        self.assertIn('another run is changing lines', progress(self.fresh(restore), NOW).stop_reason)
+        self.assertFalse(process_point(restore.pk, self.lines[0].bras_id).busy)
         restore = self.fresh(restore)
-        self.assertEqual((restore.status, restore.halt_reason), (RunStatusChoices.RUNNING, ''))
+        self.assertEqual((restore.status, restore.stop_reason), (RunStatusChoices.RUNNING, ''))
 
     def fresh(self, run):
         return EnforcementRun.objects.get(pk=run.pk)
@@ -213,7 +213,7 @@ class JobsTestCase(TestCase):
         self.owe()
         self.work(Evaluate)
         self.point.lies_about = {self.lines[1].username}
-        with self.assertLogs('netbox.jobs.WorkPoint') as log, self.assertRaises(JobFailed):
+        with self.assertLogs('netbox.jobs.ProcessPoint') as log, self.assertRaises(JobFailed):
             self.work_queued()
         self.assertIn('1 failed', log.output[-1])
         self.assertEqual(EnforcementRun.objects.get(status=RunStatusChoices.FAILED).outcomes(), {'failed': 1})
@@ -232,7 +232,7 @@ class JobsTestCase(TestCase):
         run = EnforcementRun.objects.get(status=RunStatusChoices.RUNNING)
         self.event('invoice.paid', 'C-True')
         with (
-            mock.patch('netbox_delinquency.jobs.inbox.WorkInbox.enqueue') as inbox,
+            mock.patch('netbox_delinquency.jobs.inbox.ProcessInbox.enqueue') as inbox,
             mock.patch('netbox_delinquency.jobs.recovery.waiting_points', return_value=[]) as waiting,
         ):
             self.enqueue.reset_mock()

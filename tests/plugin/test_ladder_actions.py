@@ -23,7 +23,7 @@ from netbox_delinquency.models import (
 )
 from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate
-from netbox_delinquency.runs.preconditions import why_not
+from netbox_delinquency.runs.preconditions import refusal_reason
 
 from .api.base import APP, PluginAPITestCase
 from .factories import make_contract, make_line, make_policy
@@ -232,10 +232,10 @@ class LadderActionTest(PluginAPITestCase):
         row = EnforcementChange(line=self.line, point=self.line.point, desired_mode='throttled',
                                 desired_down_kbps=1000, desired_up_kbps=500)  # fmt: skip
         line = AccessLine.objects.select_related('contract__policy__calendar').get()
-        assert why_not(row, line, datetime(2026, 11, 20, 15, tzinfo=UTC)) == ''
-        assert why_not(row, line, datetime(2026, 11, 21, 15, tzinfo=UTC)).startswith('closed')
+        assert refusal_reason(row, line, datetime(2026, 11, 20, 15, tzinfo=UTC)) == ''
+        assert refusal_reason(row, line, datetime(2026, 11, 21, 15, tzinfo=UTC)).startswith('closed')
         # A restore is sent on any day.
         Contract.objects.update(oldest_due_date=None)
         evaluate(timezone.now())
         back = EnforcementChange(line=line, point=line.point, expected_mode='blocked', desired_mode='normal')
-        assert why_not(back, AccessLine.objects.get(), datetime(2026, 11, 21, 15, tzinfo=UTC)) == ''
+        assert refusal_reason(back, AccessLine.objects.get(), datetime(2026, 11, 21, 15, tzinfo=UTC)) == ''

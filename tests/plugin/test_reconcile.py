@@ -17,7 +17,7 @@ from netbox_delinquency.jobs.points import ReconcilePoint
 from netbox_delinquency.jobs.queues import ENFORCE_QUEUE
 from netbox_delinquency.jobs.system import Reconcile
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
-from netbox_delinquency.models.access import is_too_hard
+from netbox_delinquency.models.access import is_over_enforced
 from netbox_delinquency.models.state import set_state, state_fields
 from netbox_delinquency.runs.approval import approve_run
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
@@ -78,17 +78,17 @@ class ReadingTest(ReconcileTestCase):
         self.stand('a', BLOCKED)
         started = timezone.now()
         report = reconcile_point(self.bras)
-        self.assertEqual((report.read, report.too_hard, report.too_soft, report.unreadable), (4, 0, 0, 0))
+        self.assertEqual((report.read, report.over_enforced, report.under_enforced, report.unreadable), (4, 0, 0, 0))
         line = self.line()
-        self.assertEqual((line.observed, line.in_doubt, line.baseline), (BLOCKED, False, {}))
+        self.assertEqual((line.observed, line.unverified, line.baseline), (BLOCKED, False, {}))
         self.assertLessEqual(started, line.observed_at)
         self.assertEqual((self.line('b').observed, self.line('b').baseline), (NORMAL, {'was': 'normal'}))
         self.assertEqual(self.box.sent, [])
 
     def test_doubt_ends_with_a_reading(self):
-        self.put('a', NORMAL, NORMAL, in_doubt=True)
+        self.put('a', NORMAL, NORMAL, unverified=True)
         reconcile_point(self.bras)
-        self.assertFalse(self.line().in_doubt)
+        self.assertFalse(self.line().unverified)
 
     def test_the_lines_longest_unseen_come_first_and_no_more_than_asked(self):
         for day, name in enumerate('bca', start=1):
@@ -137,7 +137,7 @@ class ReadingTest(ReconcileTestCase):
     def test_a_stored_policy_that_came_loose_shows_before_the_line_reconnects(self):
         self.put('a', BLOCKED, BLOCKED)
         self.box.stored['a'], self.box.live['a'] = NORMAL, BLOCKED
-        self.assertEqual(reconcile_point(self.bras).too_soft, 1)
+        self.assertEqual(reconcile_point(self.bras).under_enforced, 1)
         self.assertEqual(self.line().observed, NORMAL)
 
     def test_a_line_found_half_done_is_in_doubt_and_a_payment_is_not_lost_on_it(self):
@@ -145,13 +145,13 @@ class ReadingTest(ReconcileTestCase):
             with self.subTest(stored=stored, live=live):
                 self.put('a', BLOCKED, BLOCKED)
                 self.box.stored['a'], self.box.live['a'] = stored, live
-                self.assertEqual(reconcile_point(self.bras).too_soft, 1)
-                self.assertEqual((self.line().observed, self.line().in_doubt), (seen, True))
+                self.assertEqual(reconcile_point(self.bras).under_enforced, 1)
+                self.assertEqual((self.line().observed, self.line().unverified), (seen, True))
                 intend(self.line(), NORMAL)
                 (restore,) = plan_runs(unplanned_lines(), timezone.now())
                 self.assertEqual((restore.kind, restore.status), ('restore', RunStatusChoices.APPROVED))
                 execute_run(restore.pk)
-                self.assertEqual((self.box.stored['a'], self.line().in_doubt), (NORMAL, False))
+                self.assertEqual((self.box.stored['a'], self.line().unverified), (NORMAL, False))
 
     def test_a_line_half_of_which_has_less_than_it_should_is_given_back_at_once(self):
         for stored, live in ((BLOCKED, THROTTLED), (THROTTLED, BLOCKED), (BLOCKED, NORMAL)):
@@ -159,7 +159,9 @@ class ReadingTest(ReconcileTestCase):
                 self.put('a', THROTTLED, THROTTLED)
                 self.box.stored['a'], self.box.live['a'] = stored, live
                 report = reconcile_point(self.bras)
-                self.assertEqual((report.too_hard, self.line().observed, self.line().in_doubt), (1, BLOCKED, False))
+                self.assertEqual(
+                    (report.over_enforced, self.line().observed, self.line().unverified), (1, BLOCKED, False)
+                )
                 execute_run(report.restores[0])
                 self.assertEqual((self.box.stored['a'], self.box.live['a']), (THROTTLED, THROTTLED))
 
@@ -168,7 +170,7 @@ class ReadingTest(ReconcileTestCase):
         AccessLine.objects.update(acs=acs)
         AccessLine.objects.filter(username='b').update(channel='cpe')
         AccessLine.objects.filter(username='c').update(cpe_observed_mode='blocked', cpe_observed_at=EARLIER)
-        AccessLine.objects.filter(username='d').update(cpe_in_doubt=True)
+        AccessLine.objects.filter(username='d').update(cpe_unverified=True)
         self.assertEqual(set(lines_to_read(acs, 'cpe').values_list('username', flat=True)), set('bcd'))
         reconcile_point(acs)
         self.assertEqual((self.line('b').seen_at('cpe'), self.line('b').observed), (NORMAL, None))
@@ -182,7 +184,7 @@ class ReadingTest(ReconcileTestCase):
                     self.put('a', intended, observed)
                     line = self.line()
                     harder = (observed or NORMAL).is_harder_than(line.intended_at('bras'))
-                    found = AccessLine.objects.filter(is_too_hard('bras'), pk=line.pk).exists()
+                    found = AccessLine.objects.filter(is_over_enforced('bras'), pk=line.pk).exists()
                     self.assertEqual(found, harder, (channel, intended, observed))
 
 
@@ -226,16 +228,16 @@ class RaceTest(ReconcileTestCase):
         self.assertIsNone(self.line().observed)
 
     def test_doubt_that_came_while_it_was_read_stays(self):
-        self.kept(self.while_reading(lambda: AccessLine.objects.update(in_doubt=True)))
-        self.assertTrue(self.line().in_doubt)
+        self.kept(self.while_reading(lambda: AccessLine.objects.update(unverified=True)))
+        self.assertTrue(self.line().unverified)
 
     def test_what_was_sent_while_it_was_read_is_not_undone_by_what_was_read_before(self):
-        self.put('a', BLOCKED, NORMAL, in_doubt=True)
+        self.put('a', BLOCKED, NORMAL, unverified=True)
         now = timezone.now() + timedelta(seconds=1)
         self.kept(
             self.while_reading(lambda: self.change(claimed_at=now, sent_at=now, finished_at=now, outcome='unknown'))
         )
-        self.assertTrue(self.line().in_doubt)
+        self.assertTrue(self.line().unverified)
 
     def test_a_line_that_moved_while_it_was_read_is_not_written(self):
         other = make_point(name='bras-2')
@@ -247,7 +249,7 @@ class RepairTest(ReconcileTestCase):
         self.put('a', NORMAL, NORMAL)
         self.stand('a', BLOCKED)
         report = reconcile_point(self.bras)
-        self.assertEqual((report.too_hard, len(report.restores)), (1, 1))
+        self.assertEqual((report.over_enforced, len(report.restores)), (1, 1))
         run = execute_run(report.restores[0])
         self.assertEqual((run.kind, self.box.live['a'], self.line().observed), ('restore', NORMAL, NORMAL))
 
@@ -259,7 +261,7 @@ class RepairTest(ReconcileTestCase):
             finished_at=EARLIER,
         )  # fmt: skip
         report = reconcile_point(self.bras)
-        self.assertEqual((report.too_soft, report.restores), (1, ()))
+        self.assertEqual((report.under_enforced, report.restores), (1, ()))
         (run,) = plan_runs(unplanned_lines(), timezone.now())
         self.assertEqual((run.kind, run.status), ('enforce', RunStatusChoices.APPROVED))
         self.assertEqual(self.box.sent, [])
@@ -268,7 +270,7 @@ class RepairTest(ReconcileTestCase):
         self.put('a', THROTTLED, NORMAL, pinned=True)
         self.stand('a', BLOCKED)
         report = reconcile_point(self.bras)
-        self.assertEqual((report.too_hard, report.restores), (1, ()))
+        self.assertEqual((report.over_enforced, report.restores), (1, ()))
 
 
 class RouterTest(TestCase):
@@ -317,7 +319,7 @@ class RouterTest(TestCase):
             self.assertEqual((self.live(router, 'ana'), self.live(router, 'bob')), (normal, blocked))
 
             report = reconcile_point(point)
-            self.assertEqual((report.read, report.too_hard, report.too_soft, report.errors), (2, 1, 1, ()))
+            self.assertEqual((report.read, report.over_enforced, report.under_enforced, report.errors), (2, 1, 1, ()))
             for pk in report.restores:
                 execute_run(pk)
             self.assertEqual(self.live(router, 'bob'), normal)
@@ -326,7 +328,7 @@ class RouterTest(TestCase):
             execute_run(repair.pk)
             self.assertEqual((self.live(router, 'ana'), self.live(router, 'bob')), (blocked, normal))
             report = reconcile_point(point)
-            self.assertEqual((report.read, report.too_hard, report.too_soft), (2, 0, 0))
+            self.assertEqual((report.read, report.over_enforced, report.under_enforced), (2, 0, 0))
 
     def live(self, router, name):
         """What the line's session really gets: its rate, and whether it is walled."""
@@ -363,7 +365,7 @@ class JobsTest(ReconcileTestCase):
         job = self.job()
         with mock.patch('netbox_delinquency.workflow.start_run') as start:
             ReconcilePoint(job).run(point=self.bras.pk)
-        self.assertEqual((job.data['read'], job.data['too_hard'], job.data['unreadable']), (3, 1, 1))
+        self.assertEqual((job.data['read'], job.data['over_enforced'], job.data['unreadable']), (3, 1, 1))
         self.assertEqual(job.data['errors'], {'b': 'no line "b" on this point'})
         self.assertEqual([call.args[0] for call in start.call_args_list], job.data['restores'])
 

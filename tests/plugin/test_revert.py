@@ -10,7 +10,7 @@ from netbox_delinquency.choices import LineChannelChoices, RunKindChoices, RunSt
 from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
 from netbox_delinquency.models.state import set_state
-from netbox_delinquency.runs.approval import TAKES_ACCESS, approve_run, plan_hash
+from netbox_delinquency.runs.approval import RESTRICTING, approve_run, plan_hash
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from netbox_delinquency.runs.preview import preview_run
 from netbox_delinquency.runs.revert import may_revert_to, plan_revert, unpin
@@ -222,7 +222,7 @@ class RevertTest(TestCase):
                 set_state(row, 'desired', desired)
                 set_state(row, 'expected', expected)
                 row.save()
-                found = run.changes.filter(TAKES_ACCESS).exists()
+                found = run.changes.filter(RESTRICTING).exists()
                 self.assertEqual(found, desired.is_harder_than(expected or NORMAL), (desired, expected))
                 row.delete()
 

@@ -100,11 +100,11 @@ class ScheduleTestCase(TestCase):
 
     def test_the_command_for_cron_takes_everything_up_or_says_that_there_is_no_redis(self):
         with self.captureOnCommitCallbacks(execute=True):
-            call_command('delinquency_resume')
+            call_command('delinquency_recover')
         self.assertEqual(Job.objects.filter(status='pending').count(), len(NAMES))
         with (
             mock.patch('netbox_delinquency.jobs.lost.django_rq.get_queue', side_effect=RedisConnectionError('refused')),
             self.assertRaisesMessage(CommandError, 'there is no Redis'),
         ):
             self.age()
-            call_command('delinquency_resume')
+            call_command('delinquency_recover')

@@ -103,7 +103,7 @@ class StrangeTextTestCase(TestCase):
             run = execute_run(self.approved(NORMAL).pk)
         self.assertEqual(self.blocked(), set())
         self.assertEqual(self.outcomes(run), {'a': 'applied', 'b': 'unknown', 'c': 'applied', 'd': 'applied'})
-        self.assertTrue(self.line('b').in_doubt)
+        self.assertTrue(self.line('b').unverified)
         self.assertEqual(self.line('a').observed, NORMAL)
 
     def test_a_lost_database_is_no_matter_of_a_row(self):

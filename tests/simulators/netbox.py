@@ -126,7 +126,7 @@ class NetBoxSimulator:
         return {
             'status': run['status'], 'wave': run['wave'], 'waves': max((row['wave'] for row in rows), default=0),
             'rows': len(rows), 'done': outcomes.total(), 'outcomes': dict(outcomes), 'rate_per_s': None,
-            'eta_s': None, 'halt_reason': run['halt_reason'], 'soak_seconds': self.soak_seconds,
+            'eta_s': None, 'stop_reason': run['stop_reason'], 'soak_seconds': self.soak_seconds,
         }  # fmt: skip
 
     def preview(self, run: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class NetBoxSimulator:
             by_point.setdefault(self.line(row)['point'], []).append(row['line'])
         waves = {} if kind == 'restore' else assign_waves(by_point, Waves.parse(self.waves))
         run = {
-            'id': len(self.runs) + 1, 'name': name, 'kind': kind, 'status': 'planned', 'wave': 0, 'halt_reason': '',
+            'id': len(self.runs) + 1, 'name': name, 'kind': kind, 'status': 'planned', 'wave': 0, 'stop_reason': '',
             'plan_hash': hashlib.sha256(json.dumps(rows).encode()).hexdigest(), 'reverts': None,
         } | values  # fmt: skip
         self.runs.append(run)
@@ -195,13 +195,13 @@ class NetBoxSimulator:
         startable = ('approved', 'running', 'paused') if body.get('resume') else ('approved', 'running')
         if run['status'] not in startable:
             raise RefusedError(f'run "{run["name"]}" is {run["status"]}: only an approved one can be started')
-        run['status'], run['halt_reason'] = 'running', ''
+        run['status'], run['stop_reason'] = 'running', ''
         return self.show_run(run)
 
     def do_claim(self, run: dict[str, Any], body: dict[str, Any]) -> Any:
         rows = self.open_rows(run, body['keys'])
         run['wave'] = max([run['wave'], *(row['wave'] for row in rows)])
-        halt = f'paused: {run["halt_reason"]}' if run['status'] == 'paused' else ''
+        halt = f'paused: {run["stop_reason"]}' if run['status'] == 'paused' else ''
         moved = {} if halt else {
             str(row['id']): 'paid: policy now wants this line normal'
             for row in rows
@@ -241,7 +241,7 @@ class NetBoxSimulator:
         if run['status'] == 'running' and '' not in outcomes:
             run['status'] = 'failed' if outcomes & {'failed', 'partial', 'unknown'} else 'completed'
         elif run['status'] == 'running' and run['kind'] != 'restore':
-            run['status'], run['halt_reason'] = 'paused', body.get('reason', 'rows are left open')
+            run['status'], run['stop_reason'] = 'paused', body.get('reason', 'rows are left open')
         return self.show_run(run)
 
     def do_revert(self, run: dict[str, Any], body: dict[str, Any]) -> Any:

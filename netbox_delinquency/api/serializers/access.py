@@ -32,7 +32,7 @@ class AccessLineSerializer(PrimaryModelSerializer):
         fields = (
             'id', 'url', 'display_url', 'display', 'contract', 'status', 'cpe', 'bras', 'acs', 'point', 'username',
             'circuit_id', 'ipv4', 'ipv6', 'mac', 'cwmp_id', 'intended', 'channel', 'pinned', 'observed', 'observed_at',
-            'in_doubt', 'baseline', 'cpe_observed', 'cpe_observed_at', 'cpe_in_doubt', 'cpe_baseline', 'drifting',
+            'unverified', 'baseline', 'cpe_observed', 'cpe_observed_at', 'cpe_unverified', 'cpe_baseline', 'drifting',
             'target', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
             'last_updated',
         )  # fmt: skip

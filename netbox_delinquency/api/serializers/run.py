@@ -22,8 +22,8 @@ class EnforcementRunSerializer(PrimaryModelSerializer):
         model = EnforcementRun
         fields = (
             'id', 'url', 'display_url', 'display', 'name', 'kind', 'status', 'executor', 'plan_hash', 'author',
-            'approver', 'approved_hash', 'approved_at', 'started_at', 'taken_up_at', 'heartbeat_at', 'finished_at',
-            'wave', 'wave_done_at', 'halt_reason', 'reverts', 'description', 'owner', 'comments', 'tags',
+            'approver', 'approved_hash', 'approved_at', 'started_at', 'resumed_at', 'heartbeat_at', 'finished_at',
+            'wave', 'wave_done_at', 'stop_reason', 'reverts', 'description', 'owner', 'comments', 'tags',
             'custom_fields', 'created', 'last_updated', 'change_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'name', 'kind', 'status', 'description')

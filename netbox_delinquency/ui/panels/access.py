@@ -46,10 +46,10 @@ class LineStatePanel(ModelPanel):
     pinned = attrs.BooleanAttr('pinned')
     observed = StateAttr('observed', label=_('Observed'))
     observed_at = attrs.DateTimeAttr('observed_at')
-    in_doubt = WarningAttr('in_doubt')
+    unverified = WarningAttr('unverified')
     cpe_observed = StateAttr('cpe_observed', label=_('Observed at the CPE'))
     cpe_observed_at = attrs.DateTimeAttr('cpe_observed_at')
-    cpe_in_doubt = WarningAttr('cpe_in_doubt')
+    cpe_unverified = WarningAttr('cpe_unverified')
     drift = WarningAttr('is_drifting', label=_('Drift'))
 
 
@@ -66,7 +66,7 @@ class CpePanel(ModelPanel):
     intended = StateAttr('intended', label=_('Intended'))
     observed = StateAttr('observed', label=_('Observed'))
     observed_at = attrs.DateTimeAttr('observed_at')
-    in_doubt = WarningAttr('in_doubt')
+    unverified = WarningAttr('unverified')
     cpe_observed = StateAttr('cpe_observed', label=_('Observed at the CPE'))
     cpe_observed_at = attrs.DateTimeAttr('cpe_observed_at')
     drift = WarningAttr('is_drifting', label=_('Drift'))

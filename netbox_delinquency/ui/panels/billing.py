@@ -20,7 +20,7 @@ class BillingSourcePanel(ModelPanel):
     credential = attrs.TextAttr('credential')
     heartbeat_minutes = attrs.NumericAttr('heartbeat_minutes')
     last_event_at = attrs.DateTimeAttr('last_event_at')
-    late = WarningAttr('late', label=_('Late: no step up is taken'))
+    late = WarningAttr('late', label=_('Late: nothing escalates'))
     description = attrs.TextAttr('description')
 
 

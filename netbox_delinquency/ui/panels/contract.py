@@ -51,7 +51,7 @@ class BalancePanel(ModelPanel):
 
 class ContractStandingPanel(ModelPanel):
     model = Contract
-    title = _('Standing')
+    title = _('Dunning position')
     stage = attrs.RelatedObjectAttr('stage', linkify=True)
     stage_since = attrs.DateTimeAttr('stage_since')
     took_effect_at = attrs.DateTimeAttr('took_effect_at')
@@ -60,4 +60,4 @@ class ContractStandingPanel(ModelPanel):
     next_action_at = attrs.DateTimeAttr('next_action_at')
     relieved = attrs.BooleanAttr('relieved')
     review_requested_at = attrs.DateTimeAttr('review_requested_at')
-    note = attrs.TextAttr('note', label=_('Standing note'))
+    note = attrs.TextAttr('note', label=_('Dunning note'))

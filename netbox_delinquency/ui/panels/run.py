@@ -28,11 +28,11 @@ class RunPanel(ModelPanel):
     name = attrs.TextAttr('name')
     kind = attrs.ChoiceAttr('kind')
     status = attrs.ChoiceAttr('status')
-    halt_reason = attrs.TextAttr('halt_reason')
+    stop_reason = attrs.TextAttr('stop_reason')
     reverts = attrs.RelatedObjectAttr('reverts', linkify=True)
     author = attrs.RelatedObjectAttr('author')
     executor = attrs.TextAttr('executor')
-    taken_up_at = attrs.DateTimeAttr('taken_up_at')
+    resumed_at = attrs.DateTimeAttr('resumed_at')
     started_at = attrs.DateTimeAttr('started_at')
     heartbeat_at = attrs.DateTimeAttr('heartbeat_at')
     finished_at = attrs.DateTimeAttr('finished_at')
@@ -65,7 +65,7 @@ class PreviewPanel(ObjectPanel):
 
 
 class ProgressPanel(ObjectPanel):
-    """How far the run is; looks again by itself while it is under way."""
+    """How far the run is; refreshes itself while it is under way."""
 
     title = _('Progress')
     template_name = 'netbox_delinquency/panels/progress.html'

@@ -3,7 +3,7 @@
 from django.urls import reverse
 
 from netbox_delinquency.choices import RunKindChoices
-from netbox_delinquency.jobs.points import LearnCpes, LookAtCpe
+from netbox_delinquency.jobs.points import MatchCpes, RefreshCpe
 from netbox_delinquency.models import EnforcementChange, EnforcementRun
 from nornir_tasks.change import AccessTarget, CpeValue, ValueSet
 from nornir_tasks.netbox import _desired, _target
@@ -79,21 +79,21 @@ class CpeActionsTestCase(PluginAPITestCase):
         self.plan(status=400, filters={})
         self.assertFalse(EnforcementRun.objects.exists())
 
-    def test_workers_are_asked_to_learn_and_to_look(self):
-        learn = reverse('plugins-api:netbox_delinquency-api:enforcementpoint-learn', args=[self.acs.pk])
-        look = reverse('plugins-api:netbox_delinquency-api:accessline-look', args=[self.line.pk])
-        for url in (learn, look):
+    def test_workers_are_asked_to_match_and_to_refresh(self):
+        match = reverse('plugins-api:netbox_delinquency-api:enforcementpoint-match-cpes', args=[self.acs.pk])
+        refresh = reverse('plugins-api:netbox_delinquency-api:accessline-refresh-cpe', args=[self.line.pk])
+        for url in (match, refresh):
             self.send('post', url, {}, 403)
         self.may('check_enforcementpoint')
-        self.send('post', learn, {}, 403)
+        self.send('post', match, {}, 403)
         self.may('change_accessline')
         self.may('view_accessline')
-        job = self.send('post', learn, {}, 202)
-        self.assertEqual((job['object_id'], job['name']), (self.acs.pk, LearnCpes.name))
-        job = self.send('post', look, {}, 202)
-        self.assertEqual((job['object_id'], job['name']), (self.line.pk, LookAtCpe.name))
+        job = self.send('post', match, {}, 202)
+        self.assertEqual((job['object_id'], job['name']), (self.acs.pk, MatchCpes.name))
+        job = self.send('post', refresh, {}, 202)
+        self.assertEqual((job['object_id'], job['name']), (self.line.pk, RefreshCpe.name))
         bras = self.bras_line.bras
-        other = reverse('plugins-api:netbox_delinquency-api:enforcementpoint-learn', args=[bras.pk])
+        other = reverse('plugins-api:netbox_delinquency-api:enforcementpoint-match-cpes', args=[bras.pk])
         self.assertIn('no ACS', self.send('post', other, {}, 409)['detail'])
-        none = reverse('plugins-api:netbox_delinquency-api:accessline-look', args=[self.bras_line.pk])
+        none = reverse('plugins-api:netbox_delinquency-api:accessline-refresh-cpe', args=[self.bras_line.pk])
         self.assertIn('has no ACS', self.send('post', none, {}, 409)['detail'])

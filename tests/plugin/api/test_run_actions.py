@@ -8,7 +8,7 @@ from django.utils import timezone
 from utilities.testing import APITestCase
 
 from netbox_delinquency.choices import RunStatusChoices
-from netbox_delinquency.jobs.recovery import take_up
+from netbox_delinquency.jobs.recovery import recover
 from netbox_delinquency.models import AccessLine, EnforcementRun
 from nornir_tasks.change import AccessState, Reading
 from tests.plugin.factories import intend, make_line, make_point
@@ -120,11 +120,11 @@ class RunActionsTestCase(APITestCase):
         self.assertEqual(self.post('claim', {'keys': keys}, run['id']), {'refused': {}, 'busy': [], 'halt': ''})
         sent = self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
         self.assertEqual(sent, {'refused': {}})
-        self.assertTrue(all(AccessLine.objects.values_list('in_doubt', flat=True)))
+        self.assertTrue(all(AccessLine.objects.values_list('unverified', flat=True)))
         self.post('finished', self.finished(keys), run['id'])
         self.assertEqual(self.post('finish', pk=run['id'])['status']['value'], RunStatusChoices.COMPLETED)
         for line in AccessLine.objects.all():
-            self.assertEqual((line.observed, line.in_doubt, line.baseline), (BLOCKED, False, BEFORE.detail))
+            self.assertEqual((line.observed, line.unverified, line.baseline), (BLOCKED, False, BEFORE.detail))
 
     def test_a_runbook_that_fell_silent_does_not_go_on_beside_the_one_that_took_over(self):
         """Of the same user, too: the network comes back, and the first does not know that it was taken for dead."""
@@ -178,21 +178,21 @@ class RunActionsTestCase(APITestCase):
         run = self.begun()
         left = self.post('finish', {'reason': 'it was cancelled'}, run['id'])
         self.assertEqual(left['status']['value'], RunStatusChoices.PAUSED)
-        self.assertEqual(left['halt_reason'], f'runbook of {self.user.username} left it: it was cancelled')
+        self.assertEqual(left['stop_reason'], f'runbook of {self.user.username} left it: it was cancelled')
         EnforcementRun.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
-        take_up(timezone.now())
+        recover(timezone.now())
         self.assertEqual(EnforcementRun.objects.get(pk=run['id']).status, RunStatusChoices.PAUSED)
         self.assertIn('only an approved one', self.post('begin', pk=run['id'], status=409)['detail'])
         again = self.post('begin', {'resume': True}, run['id'])
         self.assertEqual(again['status']['value'], RunStatusChoices.RUNNING)
         self.assertEqual(again['executor'], f'runbook of {self.user.username}')
-        self.assertGreater(again['taken_up_at'], run['taken_up_at'])
+        self.assertGreater(again['resumed_at'], run['resumed_at'])
 
     def test_a_restore_with_rows_left_is_never_paused_and_the_workers_take_it_up_at_once(self):
         run = self.begun()
         EnforcementRun.objects.filter(pk=run['id']).update(kind='restore')
         self.post('claim', {'keys': self.keys(run)}, run['id'])
-        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue:
+        with mock.patch('netbox_delinquency.jobs.runs.ProcessPoint.enqueue') as enqueue:
             left = self.post('finish', {'reason': 'it was cancelled'}, run['id'])
         self.assertEqual((left['status']['value'], left['executor']), (RunStatusChoices.RUNNING, ''))
         queued = {call.kwargs['point'] for call in enqueue.call_args_list}
@@ -208,14 +208,14 @@ class RunActionsTestCase(APITestCase):
         self.post('claim', {'keys': keys}, run['id'])
         self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
         paused = self.post('pause', {'reason': 'the phones ring'}, run['id'])
-        self.assertEqual((paused['status']['value'], paused['halt_reason']), ('paused', 'the phones ring'))
+        self.assertEqual((paused['status']['value'], paused['stop_reason']), ('paused', 'the phones ring'))
         self.assertEqual(self.post('claim', {'keys': []}, run['id'])['halt'], 'paused: the phones ring')
         self.post('finished', self.finished(keys[:1]), run['id'])
         self.post('unsent', {'keys': keys[1:]}, run['id'])
         rows = EnforcementRun.objects.get(pk=run['id']).changes.order_by('line_id')
         self.assertEqual([(row.outcome, bool(row.sent_at)) for row in rows], [('applied', True), ('', False)])
         self.post('pause', {'reason': ''}, run['id'], status=400)
-        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue:
+        with mock.patch('netbox_delinquency.jobs.runs.ProcessPoint.enqueue') as enqueue:
             resumed = self.post('resume', pk=run['id'])
         self.assertEqual(resumed['status']['value'], 'running')
         self.assertEqual(enqueue.call_args.kwargs['run'], run['id'], 'the workers go on with it')
@@ -237,8 +237,8 @@ class RunActionsTestCase(APITestCase):
         url = reverse('plugins-api:netbox_delinquency-api:enforcementrun-progress', args=[run['id']])
         answer = self.client.get(url, **self.header).json()
         self.assertEqual(
-            {name: answer[name] for name in ('status', 'waves', 'rows', 'done', 'outcomes', 'halt_reason')},
-            {'status': 'running', 'waves': 2, 'rows': 2, 'done': 1, 'outcomes': {'applied': 1}, 'halt_reason': ''},
+            {name: answer[name] for name in ('status', 'waves', 'rows', 'done', 'outcomes', 'stop_reason')},
+            {'status': 'running', 'waves': 2, 'rows': 2, 'done': 1, 'outcomes': {'applied': 1}, 'stop_reason': ''},
         )
         self.assertEqual([wave['done'] for wave in answer['by_wave']], [1, 0])
         self.assertGreater(answer['rate_per_s'], 0)

@@ -43,9 +43,9 @@ class AccessLineFilterSetTest(FilterSetTestCase):
         self.assertEqual(self.found(drifting='false'), [self.calm, self.tr069, self.retired])
 
     def test_a_line_in_doubt_drifts(self):
-        AccessLine.objects.filter(pk=self.calm.pk).update(in_doubt=True)
+        AccessLine.objects.filter(pk=self.calm.pk).update(unverified=True)
         self.assertIn(self.calm, self.found(drifting='true'))
-        self.assertEqual(self.found(in_doubt='true'), [self.calm])
+        self.assertEqual(self.found(unverified='true'), [self.calm])
 
     def test_by_state(self):
         self.assertEqual(self.found(intended_mode='blocked'), [self.blocked, self.retired])

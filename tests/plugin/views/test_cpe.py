@@ -4,7 +4,7 @@ from core.models import Job
 from django.urls import reverse
 from utilities.testing import TestCase, create_test_device
 
-from netbox_delinquency.jobs.points import LearnCpes, LookAtCpe
+from netbox_delinquency.jobs.points import MatchCpes, RefreshCpe
 from netbox_delinquency.models import EnforcementRun
 from tests.plugin.factories import make_line, make_point
 
@@ -62,24 +62,24 @@ class ProfileTestCase(TestCase):
         self.assertContains(page, 'None of these lines')
         self.assertFalse(EnforcementRun.objects.exists())
 
-    def test_learning_and_looking_are_left_to_workers(self):
+    def test_matching_and_refreshing_are_left_to_workers(self):
         device = create_test_device('cpe-1')
         line = self.lines[0]
         line.cpe = device
         line.save()
-        learn = reverse('plugins:netbox_delinquency:enforcementpoint_learn', args=[self.acs.pk])
-        look = reverse('plugins:netbox_delinquency:accessline_look', args=[line.pk])
-        for url in (learn, look):
+        match = reverse('plugins:netbox_delinquency:enforcementpoint_match_cpes', args=[self.acs.pk])
+        refresh = reverse('plugins:netbox_delinquency:accessline_refresh_cpe', args=[line.pk])
+        for url in (match, refresh):
             self.assertEqual(self.client.post(url).status_code, 403)
         self.add_permissions(
             'netbox_delinquency.check_enforcementpoint', 'netbox_delinquency.view_enforcementpoint',
             'netbox_delinquency.change_accessline', 'dcim.view_device',
         )  # fmt: skip
-        self.assertContains(self.client.get(self.acs.get_absolute_url()), learn)
+        self.assertContains(self.client.get(self.acs.get_absolute_url()), match)
         bras = self.bras_line.bras
-        other = reverse('plugins:netbox_delinquency:enforcementpoint_learn', args=[bras.pk])
+        other = reverse('plugins:netbox_delinquency:enforcementpoint_match_cpes', args=[bras.pk])
         self.assertNotContains(self.client.get(bras.get_absolute_url()), other)
-        self.assertContains(self.client.get(device.get_absolute_url()), look)
-        self.client.post(learn)
-        self.assertRedirects(self.client.post(look), device.get_absolute_url())
-        self.assertEqual(set(Job.objects.values_list('name', flat=True)), {LearnCpes.name, LookAtCpe.name})
+        self.assertContains(self.client.get(device.get_absolute_url()), refresh)
+        self.client.post(match)
+        self.assertRedirects(self.client.post(refresh), device.get_absolute_url())
+        self.assertEqual(set(Job.objects.values_list('name', flat=True)), {MatchCpes.name, RefreshCpe.name})

@@ -69,7 +69,7 @@ class PagesTest(RunPagesTestCase):
         self.assertNotIn('Cannot be approved', page)
         EnforcementSettings(max_rows_per_run=3).save()
         self.assertIn('Cannot be approved: it has 4 rows, and a run may have 3', ' '.join(self.page(run).split()))
-        AccessLine.objects.update(in_doubt=True)
+        AccessLine.objects.update(unverified=True)
         self.assertIn('4 lines are in doubt', self.page(run))
 
     def test_an_empty_run_has_a_page(self):
@@ -79,7 +79,7 @@ class PagesTest(RunPagesTestCase):
 
     def test_the_reason_why_a_plan_waits_for_a_person_is_on_its_page(self):
         run = self.planned()
-        EnforcementRun.objects.filter(pk=run.pk).update(halt_reason='it has 4 rows, and a run may have 3')
+        EnforcementRun.objects.filter(pk=run.pk).update(stop_reason='it has 4 rows, and a run may have 3')
         self.assertIn('a run may have 3', self.page(run))
 
     def test_a_running_run_looks_again_and_an_ended_one_does_not(self):
@@ -107,7 +107,7 @@ class PagesTest(RunPagesTestCase):
         self.assertContains(answer, 'id="run-progress"')
         self.assertNotContains(answer, '<html')
         self.assertNotIn('HX-Refresh', answer)
-        self.advance(run, 'paused', halt_reason='too many rows went wrong')
+        self.advance(run, 'paused', stop_reason='too many rows went wrong')
         answer = self.client.get(url, {'status': 'running'})
         self.assertEqual(answer['HX-Refresh'], 'true')
         self.assertContains(answer, 'too many rows went wrong')
@@ -169,11 +169,11 @@ class ButtonsTest(RunPagesTestCase):
 
     def test_a_run_is_paused_with_a_reason_and_resumed(self):
         self.all_permissions()
-        run = self.advance(self.planned(), 'running', taken_up_at='2026-11-23T12:00:00+00:00')
+        run = self.advance(self.planned(), 'running', resumed_at='2026-11-23T12:00:00+00:00')
         self.press(run, 'pause', reason='phones are ringing')
         run.refresh_from_db()
         self.assertEqual(run.status, 'paused')
-        self.assertIn('phones are ringing', run.halt_reason)
+        self.assertIn('phones are ringing', run.stop_reason)
         self.assertIn('phones are ringing', self.page(run))
         with mock.patch('netbox_delinquency.views.run_actions.resume_run') as resume:
             self.press(run, 'resume')
@@ -265,12 +265,12 @@ class LinesTest(RunPagesTestCase):
     def test_drift_is_counted_by_point_of_what_the_user_may_see(self):
         other = make_point(name='bras-2')
         make_line(bras=other, observed_mode='blocked', observed_at=NOW)
-        AccessLine.objects.filter(pk=self.lines[0].pk).update(in_doubt=True)
+        AccessLine.objects.filter(pk=self.lines[0].pk).update(unverified=True)
         AccessLine.objects.filter(pk=self.lines[1].pk).update(intended_mode='normal')
         self.assertEqual(drift_by_point(self.user), [])
         self.add_permissions('netbox_delinquency.view_accessline')
         self.user = type(self.user).objects.get(pk=self.user.pk)
-        rows = [(row.point, row.too_hard, row.too_soft, row.in_doubt) for row in drift_by_point(self.user)]
+        rows = [(row.point, row.over_enforced, row.under_enforced, row.unverified) for row in drift_by_point(self.user)]
         self.assertEqual(rows, [('bras-1', 0, 2, 1), ('bras-2', 1, 0, 0)])
         self.assertEqual(len(drift_by_point(self.user, other)), 1)
         request = mock.Mock(user=self.user)

@@ -3,7 +3,7 @@ from django.core.management.base import BaseCommand, CommandError
 from nornir_tasks.cpes import list_cpes
 from nornir_tasks.errors import EnforcementError
 
-from ...cpe.matching import learn_cpes
+from ...cpe.matching import match_cpes
 from ...models import EnforcementPoint
 
 
@@ -18,13 +18,13 @@ class Command(BaseCommand):
         if point is None:
             raise CommandError(f'there is no enforcement point "{options["point"]}"')
         try:
-            learned = learn_cpes(point, list_cpes(point.as_point()))
+            report = match_cpes(point, list_cpes(point.as_point()))
         except EnforcementError as error:
             raise CommandError(str(error)) from error
-        for match in learned.filled:
+        for match in report.filled:
             self.stdout.write(f'filled {match.name}: {match.device}')
         for kind in ('ambiguous', 'unmatched'):
-            for match in getattr(learned, kind):
+            for match in getattr(report, kind):
                 self.stdout.write(f'{kind} {match.name or match.device} ({match.serial}): {match.reason}')
-        counts = f'{len(learned.filled)} filled, {learned.known} known, {len(learned.ambiguous)} ambiguous'
-        self.stdout.write(f'{learned.devices} devices at the ACS: {counts}, {len(learned.unmatched)} unmatched')
+        counts = f'{len(report.filled)} filled, {report.known} known, {len(report.ambiguous)} ambiguous'
+        self.stdout.write(f'{report.devices} devices at the ACS: {counts}, {len(report.unmatched)} unmatched')

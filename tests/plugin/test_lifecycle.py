@@ -13,9 +13,9 @@ from users.models import User
 
 from netbox_delinquency.choices import RunStatusChoices
 from netbox_delinquency.errors import RunRefusedError
-from netbox_delinquency.jobs.recovery import take_up
+from netbox_delinquency.jobs.recovery import recover
 from netbox_delinquency.jobs.retention import purge
-from netbox_delinquency.jobs.runs import enqueue_points, leave_run
+from netbox_delinquency.jobs.runs import enqueue_points, release_run
 from netbox_delinquency.models import (
     AccessLine,
     EnforcementChange,
@@ -26,11 +26,11 @@ from netbox_delinquency.models import (
 from netbox_delinquency.models.state import state_fields
 from netbox_delinquency.runs.approval import approve_run
 from netbox_delinquency.runs.journal import DatabaseJournal
-from netbox_delinquency.runs.lifecycle import begin_run, cancel_run, conduct, pause_run, resume_run, waiting_points
+from netbox_delinquency.runs.lifecycle import advance_run, begin_run, cancel_run, pause_run, resume_run, waiting_points
 from netbox_delinquency.runs.locks import ENFORCE, LOCK_CLASSES, RESTORE, hold_point
 from netbox_delinquency.runs.plan import make_run, plan_row, plan_runs, unplanned_lines
 from netbox_delinquency.runs.progress import progress
-from netbox_delinquency.runs.worker import watch_points, work_point
+from netbox_delinquency.runs.worker import probe_points, process_point
 from nornir_tasks.change import AccessState, Reading
 from nornir_tasks.engine.breaker import Vitals
 from tests.simulators.memory import MemoryPoint
@@ -44,12 +44,12 @@ NAMES = 'abcdef'
 
 
 @contextmanager
-def held_elsewhere(point, lane):
+def held_elsewhere(point, queue):
     """Another worker's session holds the point."""
     other = connection.copy()
     try:
         with other.cursor() as cursor:
-            cursor.execute('SELECT pg_try_advisory_lock(%s, %s)', [LOCK_CLASSES[lane], point.pk])
+            cursor.execute('SELECT pg_try_advisory_lock(%s, %s)', [LOCK_CLASSES[queue], point.pk])
             assert cursor.fetchone()[0]
             yield
     finally:
@@ -98,7 +98,7 @@ class ConductTestCase(TestCase):
         for name in names:
             line = AccessLine.objects.get(pk=self.lines[name].pk)
             line.observe('bras', state, self.now)
-            line.save(update_fields=[*state_fields('observed'), 'observed_at', 'in_doubt'])
+            line.save(update_fields=[*state_fields('observed'), 'observed_at', 'unverified'])
             self.box[line.bras.name].stored[name] = self.box[line.bras.name].live[name] = state
 
     def approved(self, state=BLOCKED, names=NAMES):
@@ -111,14 +111,14 @@ class ConductTestCase(TestCase):
     def begun(self, *args, **kwargs):
         return begin_run(self.approved(*args, **kwargs).pk, self.now)
 
-    def step(self, run, orders):
-        for point in orders.points:
-            work_point(run.pk, point)
-        return conduct(run.pk, orders.look_at or timezone.now(), watched=True)
+    def step(self, run, steps):
+        for point in steps.points:
+            process_point(run.pk, point)
+        return advance_run(run.pk, steps.again_at or timezone.now(), probed=True)
 
     def first_wave(self, run):
         """Begin, and work the first wave off; what follows it."""
-        return self.step(run, conduct(run.pk, self.now))
+        return self.step(run, advance_run(run.pk, self.now))
 
     def row(self, run, name):
         return run.changes.get(line=self.lines[name])
@@ -132,37 +132,37 @@ class ConductTestCase(TestCase):
     def assert_status(self, run, status, reason=''):
         run.refresh_from_db()
         self.assertEqual(run.status, status)
-        self.assertIn(reason, run.halt_reason)
+        self.assertIn(reason, run.stop_reason)
 
     # Waves
 
     def test_waves_are_opened_one_after_the_other_each_once_the_last_has_soaked(self):
         run = self.begun()
-        orders = conduct(run.pk, self.now)
-        self.assertEqual(len(orders.points), 1)
-        self.assertEqual(conduct(run.pk, self.now).points, (), 'a second conductor does nothing')
-        work_point(run.pk, orders.points[0])
+        steps = advance_run(run.pk, self.now)
+        self.assertEqual(len(steps.points), 1)
+        self.assertEqual(advance_run(run.pk, self.now).points, (), 'a second conductor does nothing')
+        process_point(run.pk, steps.points[0])
         self.assertEqual(self.closed(run), 1)
 
         done_at = timezone.now()
-        orders = conduct(run.pk, done_at)
-        self.assertEqual((orders.points, orders.look_at), ((), done_at + timedelta(seconds=60)))
+        steps = advance_run(run.pk, done_at)
+        self.assertEqual((steps.points, steps.again_at), ((), done_at + timedelta(seconds=60)))
         run.refresh_from_db()
         self.assertEqual((run.wave, run.wave_done_at), (1, done_at))
-        early = conduct(run.pk, done_at + timedelta(seconds=59), watched=True)
-        self.assertEqual((early.points, early.look_at), ((), done_at + timedelta(seconds=60)))
-        unwatched = conduct(run.pk, done_at + timedelta(seconds=61))
+        early = advance_run(run.pk, done_at + timedelta(seconds=59), probed=True)
+        self.assertEqual((early.points, early.again_at), ((), done_at + timedelta(seconds=60)))
+        unwatched = advance_run(run.pk, done_at + timedelta(seconds=61))
         self.assertEqual(unwatched.points, (), 'nobody has looked at the points since')
-        orders = conduct(run.pk, done_at + timedelta(seconds=61), watched=True)
-        self.assertEqual(len(orders.points), 2)
-        self.step(run, orders)
+        steps = advance_run(run.pk, done_at + timedelta(seconds=61), probed=True)
+        self.assertEqual(len(steps.points), 2)
+        self.step(run, steps)
         self.assertEqual(self.closed(run), 3)
 
     def test_without_soaking_the_next_wave_follows_at_once(self):
         self.set(soak_seconds=0)
         run = self.begun()
-        orders = self.first_wave(run)
-        self.assertTrue(orders.points)
+        steps = self.first_wave(run)
+        self.assertTrue(steps.points)
         run = execute_run(run.pk)
         self.assertEqual((run.status, run.wave), (RunStatusChoices.COMPLETED, 3))
         self.assertEqual(self.blocked(), set(NAMES))
@@ -176,16 +176,16 @@ class ConductTestCase(TestCase):
 
     def test_a_point_that_another_worker_holds_is_left_to_it_and_lanes_do_not_wait_for_each_other(self):
         run = self.begun(names='cd')
-        orders = conduct(run.pk, self.now)
+        steps = advance_run(run.pk, self.now)
         self.observe(BLOCKED, 'ab')
         (restore,) = plan_runs(unplanned_lines(), self.now)
-        point = EnforcementPoint.objects.get(pk=orders.points[0])
+        point = EnforcementPoint.objects.get(pk=steps.points[0])
         with held_elsewhere(point, ENFORCE):
-            self.assertTrue(work_point(run.pk, point.pk).taken)
+            self.assertTrue(process_point(run.pk, point.pk).taken)
             self.assertEqual(waiting_points(EnforcementRun.objects.get(pk=run.pk)), [])
             begin_run(restore.pk, self.now)
-            self.assertEqual(set(conduct(restore.pk, self.now).points), {each.pk for each in self.points})
-            self.assertEqual(sum(work_point(restore.pk, point.pk).outcomes.values()), 1)
+            self.assertEqual(set(advance_run(restore.pk, self.now).points), {each.pk for each in self.points})
+            self.assertEqual(sum(process_point(restore.pk, point.pk).outcomes.values()), 1)
         run.refresh_from_db()
         self.assertEqual(waiting_points(run), [point.pk])
 
@@ -224,11 +224,11 @@ class ConductTestCase(TestCase):
         EnforcementPoint.objects.update(batch_size=1)
         run = self.begun()
         self.box['bras-1'].refuses = {'c'}
-        conduct(run.pk, self.now)
-        work_point(run.pk, self.points[0].pk)
+        advance_run(run.pk, self.now)
+        process_point(run.pk, self.points[0].pk)
         self.assert_status(run, RunStatusChoices.PAUSED, 'went wrong: 1 of 2')
         self.assertEqual(self.blocked(), {'a'})
-        self.assertEqual(work_point(run.pk, self.points[1].pk).halt, f'paused: {run.halt_reason}')
+        self.assertEqual(process_point(run.pk, self.points[1].pk).halt, f'paused: {run.stop_reason}')
         self.assertEqual(self.blocked(), {'a'}, 'the other point is held too')
 
     def test_sessions_that_were_lost_beside_the_run_pause_it_and_those_it_ended_do_not(self):
@@ -237,23 +237,23 @@ class ConductTestCase(TestCase):
             self.box['bras-1'].add(f'neighbour{number}')
             self.box['bras-2'].add(f'neighbour{number}')
         run = self.begun()
-        orders = conduct(run.pk, self.now)
-        work_point(run.pk, orders.points[0])
+        steps = advance_run(run.pk, self.now)
+        process_point(run.pk, steps.points[0])
         (known,) = run.points.all()
         self.assertEqual((known.sessions_before, known.sessions_now), (97, 97))
-        orders = conduct(run.pk, timezone.now())
+        steps = advance_run(run.pk, timezone.now())
         box = self.box[known.point.name]
         for number in range(6):
             box.live[f'neighbour{number}'] = None
-        watch_points(run)
-        self.assertEqual(conduct(run.pk, orders.look_at, watched=True).points, ())
+        probe_points(run)
+        self.assertEqual(advance_run(run.pk, steps.again_at, probed=True).points, ())
         self.assert_status(
             run, RunStatusChoices.PAUSED, f'{known.point} lost sessions that the run did not end: 6 of 97'
         )
 
         resume_run(run, timezone.now())
-        watch_points(run)
-        conduct(run.pk, timezone.now() + timedelta(minutes=5), watched=True)
+        probe_points(run)
+        advance_run(run.pk, timezone.now() + timedelta(minutes=5), probed=True)
         run.refresh_from_db()
         self.assertEqual(run.status, RunStatusChoices.RUNNING, 'what is lost by now is what is measured from')
 
@@ -278,40 +278,42 @@ class ConductTestCase(TestCase):
         self.set(waves='rest', min_rows=1, max_failed_percent=100, max_refused_percent=20)
         run = self.begun()
         self.box['bras-1'].refuses = {'a'}
-        conduct(run.pk, self.now)
-        work_point(run.pk, self.points[0].pk)
+        advance_run(run.pk, self.now)
+        process_point(run.pk, self.points[0].pk)
         self.assertEqual(run.changes.filter(refused=True).count(), 1)
-        self.assertIn('refused by their points: 1 of 3', work_point(run.pk, self.points[1].pk).halt or self.reason(run))
+        self.assertIn(
+            'refused by their points: 1 of 3', process_point(run.pk, self.points[1].pk).halt or self.reason(run)
+        )
 
     def reason(self, run):
         run.refresh_from_db()
-        return run.halt_reason
+        return run.stop_reason
 
     # Halts
 
     def test_the_kill_switch_holds_what_takes_access_and_lets_it_go_on_by_itself(self):
         run = self.begun()
-        orders = conduct(run.pk, self.now)
+        steps = advance_run(run.pk, self.now)
         self.set(stopped=True, stop_reason='storm')
-        self.assertEqual(work_point(run.pk, orders.points[0]).halt, 'enforcement is stopped: storm')
+        self.assertEqual(process_point(run.pk, steps.points[0]).halt, 'enforcement is stopped: storm')
         self.assert_status(run, RunStatusChoices.RUNNING, 'enforcement is stopped: storm')
         self.assertEqual(self.blocked(), set())
-        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue, self.no_redis():
-            take_up(timezone.now())
+        with mock.patch('netbox_delinquency.jobs.runs.ProcessPoint.enqueue') as enqueue, self.no_redis():
+            recover(timezone.now())
             enqueue.assert_not_called()
             self.set(stopped=False, stop_reason='')
-            take_up(timezone.now())
-        self.assertEqual(enqueue.call_args.kwargs['point'], orders.points[0])
+            recover(timezone.now())
+        self.assertEqual(enqueue.call_args.kwargs['point'], steps.points[0])
         run = execute_run(run.pk)
-        self.assertEqual((run.status, run.halt_reason), (RunStatusChoices.COMPLETED, ''))
+        self.assertEqual((run.status, run.stop_reason), (RunStatusChoices.COMPLETED, ''))
 
     def test_the_kill_switch_is_asked_between_two_rows(self):
         self.set(waves='rest')
         run = self.begun()
-        conduct(run.pk, self.now)
+        advance_run(run.pk, self.now)
         self.box['bras-1'].after_row = lambda name: self.set(stopped=True, stop_reason='storm')
         with mock.patch('nornir_tasks.engine.tasks.ASK_SECONDS', 0):
-            work_point(run.pk, self.points[0].pk)
+            process_point(run.pk, self.points[0].pk)
         self.assertEqual(self.blocked(), {'a'})
         rows = run.changes.filter(point=self.points[0]).order_by('line_id')
         self.assertEqual(
@@ -322,17 +324,17 @@ class ConductTestCase(TestCase):
     def test_a_cap_an_hour_lets_through_as_many_as_it_says_and_the_run_waits_for_the_rest(self):
         self.set(waves='rest', max_rows_per_hour=4)
         run = self.begun()
-        conduct(run.pk, self.now)
+        advance_run(run.pk, self.now)
         for point in self.points:
-            work_point(run.pk, point.pk)
+            process_point(run.pk, point.pk)
         self.assertEqual(len(self.blocked()), 4)
-        self.assertIn('the cap of 4 rows an hour is reached', work_point(run.pk, self.points[1].pk).halt)
+        self.assertIn('the cap of 4 rows an hour is reached', process_point(run.pk, self.points[1].pk).halt)
         self.assert_status(run, RunStatusChoices.RUNNING, 'goes on as the hour moves on')
-        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue, self.no_redis():
-            take_up(timezone.now())
+        with mock.patch('netbox_delinquency.jobs.runs.ProcessPoint.enqueue') as enqueue, self.no_redis():
+            recover(timezone.now())
             enqueue.assert_not_called()
             EnforcementChange.objects.exclude(sent_at=None).update(sent_at=timezone.now() - timedelta(minutes=61))
-            take_up(timezone.now())
+            recover(timezone.now())
             enqueue.assert_called_once()
         self.assertEqual(execute_run(run.pk).status, RunStatusChoices.COMPLETED)
 
@@ -340,18 +342,18 @@ class ConductTestCase(TestCase):
         self.set(waves='rest')
         EnforcementPoint.objects.filter(pk=self.points[0].pk).update(max_rows_per_hour=1)
         run = self.begun()
-        conduct(run.pk, self.now)
+        advance_run(run.pk, self.now)
         for point in self.points:
-            work_point(run.pk, point.pk)
+            process_point(run.pk, point.pk)
         self.assertEqual(len(self.blocked()), 4)
-        self.assertIn('the cap of bras-1 of 1 rows an hour', work_point(run.pk, self.points[0].pk).halt)
+        self.assertIn('the cap of bras-1 of 1 rows an hour', process_point(run.pk, self.points[0].pk).halt)
 
     def test_a_run_that_takes_too_long_is_paused_and_a_person_may_go_on(self):
         self.set(waves='rest', deadline_minutes=30)
         run = self.begun()
-        conduct(run.pk, self.now)
-        EnforcementRun.objects.filter(pk=run.pk).update(taken_up_at=self.now - timedelta(minutes=31))
-        work_point(run.pk, self.points[0].pk)
+        advance_run(run.pk, self.now)
+        EnforcementRun.objects.filter(pk=run.pk).update(resumed_at=self.now - timedelta(minutes=31))
+        process_point(run.pk, self.points[0].pk)
         self.assert_status(run, RunStatusChoices.PAUSED, 'longer than its deadline of 30 minutes')
         self.assertEqual(self.blocked(), set())
         resume_run(run, timezone.now())
@@ -359,7 +361,7 @@ class ConductTestCase(TestCase):
 
     def test_a_runbook_goes_on_with_a_paused_run_once_no_worker_has_rows_of_it_in_hand(self):
         run = self.begun()
-        conduct(run.pk, self.now)
+        advance_run(run.pk, self.now)
         pause_run(run, 'look', self.now)
         point = run.changes.filter(wave=1).get().point_id
         run.changes.filter(wave=1).update(claimed_at=self.now)
@@ -369,7 +371,7 @@ class ConductTestCase(TestCase):
         ):
             resume_run(run, timezone.now(), 'runbook of engineer')
         resume_run(run, timezone.now(), 'runbook of engineer')
-        self.assertIn('being worked on by runbook of engineer', work_point(run.pk, point).halt)
+        self.assertIn('being worked on by runbook of engineer', process_point(run.pk, point).halt)
         keys = [str(pk) for pk in run.changes.values_list('pk', flat=True)]
         self.assertIn('being worked on by runbook of engineer', DatabaseJournal(run).claim_rows(keys).halt)
         self.assertEqual(self.blocked(), set())
@@ -379,13 +381,13 @@ class ConductTestCase(TestCase):
         run = self.approved(NORMAL, 'ab')
         run = begin_run(run.pk, self.now, 'runbook of engineer')
         self.assertEqual(waiting_points(run), [])
-        with mock.patch('netbox_delinquency.jobs.runs.WorkPoint.enqueue') as enqueue:
-            run = leave_run(run, 'it was cancelled', timezone.now())
+        with mock.patch('netbox_delinquency.jobs.runs.ProcessPoint.enqueue') as enqueue:
+            run = release_run(run, 'it was cancelled', timezone.now())
         self.assertEqual((run.status, run.executor), (RunStatusChoices.RUNNING, ''))
         queued = {call.kwargs['point'] for call in enqueue.call_args_list}
         self.assertEqual(queued, {point.pk for point in self.points})
         for point in queued:
-            work_point(run.pk, point)
+            process_point(run.pk, point)
         self.assertEqual(self.blocked(), set())
 
     def test_only_what_runs_is_paused_and_only_what_is_paused_resumed(self):
@@ -405,9 +407,9 @@ class ConductTestCase(TestCase):
         self.set(waves='rest')
         EnforcementPoint.objects.update(batch_size=1)
         run = self.begun()
-        conduct(run.pk, self.now)
+        advance_run(run.pk, self.now)
         self.box['bras-1'].after_row = lambda name: cancel_run(run, timezone.now())
-        work_point(run.pk, self.points[0].pk)
+        process_point(run.pk, self.points[0].pk)
         self.assertEqual(self.blocked(), {'a'})
         self.assertEqual(self.row(run, 'a').outcome, 'applied', 'what was under way was read back')
         self.assertEqual(run.outcomes(), {'applied': 1, 'skipped': 5})
@@ -419,7 +421,7 @@ class ConductTestCase(TestCase):
     def test_what_a_dead_worker_had_sent_for_a_cancelled_run_is_read_back(self):
         self.set(waves='rest')
         run = self.begun()
-        conduct(run.pk, self.now)
+        advance_run(run.pk, self.now)
         names = ['a', 'c']
         keys = {str(self.row(run, name).pk): name for name in names}
         journal = DatabaseJournal(run)
@@ -429,21 +431,21 @@ class ConductTestCase(TestCase):
         self.box['bras-1'].stored['a'] = self.box['bras-1'].live['a'] = BLOCKED
         cancel_run(run, timezone.now())
         self.assertEqual(waiting_points(run), [self.points[0].pk])
-        work_point(run.pk, self.points[0].pk)
+        process_point(run.pk, self.points[0].pk)
         self.assertEqual(self.row(run, 'a').outcome, 'applied')
         self.assertEqual(
             (self.row(run, 'c').outcome, self.row(run, 'c').message),
             ('skipped', 'cancelled: the line is as it was before'),
         )
         self.assertEqual(self.box['bras-1'].sent, [])
-        self.assertFalse(AccessLine.objects.filter(in_doubt=True).exists())
+        self.assertFalse(AccessLine.objects.filter(unverified=True).exists())
 
     # Claims
 
     def test_the_claim_of_a_killed_worker_holds_up_no_restore_and_that_of_a_living_one_does(self):
         self.set(waves='rest')
         run = self.begun(names='a')
-        conduct(run.pk, self.now)
+        advance_run(run.pk, self.now)
         key = str(self.row(run, 'a').pk)
         DatabaseJournal(run).claim_rows([key])
         reading = Reading(NORMAL, NORMAL)
@@ -460,11 +462,11 @@ class ConductTestCase(TestCase):
     def test_whoever_takes_a_point_gives_back_what_the_dead_had_claimed_there(self):
         self.set(waves='rest')
         run = self.begun(names='a')
-        conduct(run.pk, self.now)
+        advance_run(run.pk, self.now)
         DatabaseJournal(run).claim_rows([str(self.row(run, 'a').pk)])
         other = self.begun(names='c')
-        conduct(other.pk, self.now)
-        work_point(other.pk, self.points[0].pk)
+        advance_run(other.pk, self.now)
+        process_point(other.pk, self.points[0].pk)
         self.assertIsNone(self.row(run, 'a').claimed_at)
 
     def test_a_worker_holds_its_point_against_others_and_gives_it_back(self):
