@@ -154,7 +154,7 @@ class ButtonsTest(CareTestCase):
             contract=self.contract, to_plan=small, reason='x', offered_until=timezone.localdate() - DAY
         )
         url = f'plugins-api:{APP}-api:planchangeorder-'
-        assert 'stood until' in self.send('post', reverse(f'{url}accept', args=[order.pk]), {}, 409)['detail']
+        assert 'was open until' in self.send('post', reverse(f'{url}accept', args=[order.pk]), {}, 409)['detail']
         assert self.send('post', reverse(f'{url}decline', args=[order.pk]), {}, 200)['status']['value'] == 'declined'
         self.contract.refresh_from_db()
         assert self.contract.plan == big
