@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -105,8 +106,13 @@ def split_root(path: str) -> tuple[str, str]:
 
 def matches(pattern: str, path: str) -> bool:
     """`pattern` with `*` for one path segment; a pattern ending in a dot covers everything below."""
+    return _compiled(pattern).fullmatch(path) is not None
+
+
+@lru_cache(1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
     segments = r'\.'.join('[^.]+' if part == '*' else re.escape(part) for part in pattern.rstrip('.').split('.'))
-    return re.fullmatch(segments + (r'\..+' if pattern.endswith('.') else ''), path) is not None
+    return re.compile(segments + (r'\..+' if pattern.endswith('.') else ''))
 
 
 def classify(item: ParameterValue, allow_list: Sequence[str] = ()) -> Risk:

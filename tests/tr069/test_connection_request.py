@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import struct
@@ -13,7 +14,9 @@ import pytest
 
 from tests.simulators.cpe import Cpe, Manners
 from tests.tr069.conftest import Lab, lab
-from tr069.acs.cpe.connection_request import binding_response, udp_message
+from tr069.acs.cpe.connection_request import Caller, _RefusedTargetError, binding_response, udp_message
+from tr069.acs.metrics import Metrics
+from tr069.acs.settings import ConnectionRequests
 from tr069.client import ConnectionRequest
 
 
@@ -75,8 +78,6 @@ def test_a_refused_login_and_a_throttled_or_dead_cpe_are_told_apart(sqlite_url: 
     ],
 )
 def test_a_cpe_cannot_make_the_acs_call_what_it_should_not(sqlite_url: str, url: str) -> None:
-    from tr069.acs.settings import ConnectionRequests
-
     called: list[object] = []
 
     async def scenario() -> None:
@@ -92,6 +93,85 @@ def test_a_cpe_cannot_make_the_acs_call_what_it_should_not(sqlite_url: str, url:
 
     asyncio.run(scenario())
     assert called == []
+
+
+def a_caller(**settings: object) -> Caller:
+    return Caller(ConnectionRequests.model_validate(settings), lambda _: ('u', 'p'), Metrics())
+
+
+@pytest.mark.parametrize(
+    'address',
+    [
+        '127.0.0.1', '127.9.9.9', '0.0.0.0', '169.254.169.254', '169.254.1.1', '100.100.100.200', '192.0.0.192',
+        '224.0.0.1', '255.255.255.255', '::', '::1', '::7f00:1', '::ffff:127.0.0.1', '::ffff:203.0.113.5',
+        '64:ff9b::a9fe:a9fe', '64:ff9b:1::1', '2002:7f00:1::', '2001:0:1::1', 'fc00::1', 'fd00:ec2::254', 'fe80::1',
+        'ff02::1',
+    ],
+)  # fmt: skip
+def test_some_addresses_are_never_called_whoever_names_them(address: str) -> None:
+    """Not even where a session came from there, or the operator's networks are wide."""
+    caller = a_caller(subscriber_networks=['0.0.0.0/0', '::/0'])
+    with pytest.raises(_RefusedTargetError, match='never called'):
+        caller._check_address(address, address)
+
+
+def test_only_the_sessions_own_address_is_called_unless_the_operator_lists_networks() -> None:
+    by_default = a_caller()
+    for address in ('203.0.113.5', '10.1.2.3', '2001:db8::5'):
+        by_default._check_address(address, address)
+    by_default._check_address('2001:db8:0::5', '2001:DB8::5')
+    for address, session in (('10.1.2.3', '203.0.113.5'), ('203.0.113.6', '203.0.113.5'), ('10.1.2.3', '')):
+        with pytest.raises(_RefusedTargetError, match='subscriber_networks'):
+            by_default._check_address(address, session)
+    listed = a_caller(subscriber_networks=['10.1.0.0/16', '2001:db8::/32'])
+    listed._check_address('10.1.2.3', '203.0.113.5')
+    listed._check_address('2001:db8::5', '')
+    with pytest.raises(_RefusedTargetError):
+        listed._check_address('10.2.0.1', '203.0.113.5')
+
+
+def test_a_cpe_whose_url_is_of_another_host_is_not_called(sqlite_url: str) -> None:
+    called: list[object] = []
+
+    async def scenario() -> None:
+        async with lab(sqlite_url, connection_requests={'attempts': 1}) as room:
+            trap = await asyncio.start_server(lambda *_: called.append(1), '127.0.0.2', 0)
+            cpe = room.cpe()
+            url = f'http://127.0.0.2:{trap.sockets[0].getsockname()[1]}/'
+            cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', url)
+            await cpe.inform()
+            assert await request_connections(room, cpe) == [ConnectionRequest.UNREACHABLE]
+            trap.close()
+
+    asyncio.run(scenario())
+    assert called == []
+
+
+@pytest.mark.parametrize('challenges', [('Basic realm="cpe"',), ('bAsIc realm="cpe"',), (), ('Negotiate',)])
+def test_the_password_is_never_sent_in_the_clear(sqlite_url: str, challenges: tuple[str, ...]) -> None:
+    heads: list[str] = []
+
+    async def ask_for_basic(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                heads.append((await reader.readuntil(b'\r\n\r\n')).decode())
+                lines = ''.join(f'WWW-Authenticate: {item}\r\n' for item in challenges)
+                writer.write(f'HTTP/1.1 401 Unauthorized\r\n{lines}Content-Length: 0\r\n\r\n'.encode())
+        writer.close()
+
+    async def scenario() -> None:
+        async with lab(sqlite_url, connection_requests={'attempts': 1}) as room:
+            box = await asyncio.start_server(ask_for_basic, '127.0.0.1', 0)
+            cpe = room.cpe()
+            url = f'http://127.0.0.1:{box.sockets[0].getsockname()[1]}/'
+            cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', url)
+            await cpe.inform()
+            assert await request_connections(room, cpe) == [ConnectionRequest.REFUSED]
+            box.close()
+
+    asyncio.run(scenario())
+    assert len(heads) == 1
+    assert 'authorization' not in heads[0].lower()
 
 
 def test_calls_are_paced_and_few_at_a_time(sqlite_url: str) -> None:
@@ -201,9 +281,6 @@ def test_a_port_that_cannot_be_harms_neither_the_stun_port_nor_the_batch(sqlite_
 
 def test_what_one_device_breaks_fails_it_alone() -> None:
     from tests.tr069.test_store import device
-    from tr069.acs.cpe.connection_request import Caller
-    from tr069.acs.metrics import Metrics
-    from tr069.acs.settings import ConnectionRequests
 
     def login(device_id: str) -> tuple[str, str]:
         if device_id == 'O-P-BAD':

@@ -90,6 +90,35 @@ def test_wrong_calls_get_a_sentence(sqlite_url: str, method: str, path: str, bod
     in_lab(sqlite_url, scenario)
 
 
+@pytest.mark.parametrize('number', ['nan', 'inf', '-1', '-inf', 'x', '1e999'])
+@pytest.mark.parametrize('name', ['timeout_s', 'max_age_s'])
+def test_a_duration_that_is_none_is_refused(sqlite_url: str, name: str, number: str) -> None:
+    async def scenario(room: Lab) -> None:
+        cpe = room.cpe()
+        await cpe.inform()
+        answer = await call(room, 'GET', f'/v1/devices/{cpe.id}/levers?{name}={number}')
+        assert (answer.status_code, name in answer.json()['error']) == (422, True)
+        if number in ('nan', 'inf', '-inf'):  # JSON has no such numbers, but readers of it do
+            word = {'nan': 'NaN', 'inf': 'Infinity', '-inf': '-Infinity'}[number]
+            body = f'{{"names": ["Device."], "timeout_s": {word}}}'.encode()
+            assert (await call(room, 'POST', f'/v1/devices/{cpe.id}/read', body)).status_code == 422
+
+    in_lab(sqlite_url, scenario)
+
+
+def test_the_body_of_a_call_without_the_token_is_not_kept(sqlite_url: str) -> None:
+    async def scenario(room: Lab) -> None:
+        reader, writer = await asyncio.open_connection('127.0.0.1', room.acs.northbound_port)
+        writer.write(b'POST /v1/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n' + b'x' * 1_999_999)
+        await writer.drain()
+        assert room.acs.northbound._http.held == 0
+        writer.write(b'x')
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b'HTTP/1.1 401 ')
+        writer.close()
+
+    in_lab(sqlite_url, scenario)
+
+
 def test_values_that_no_device_should_see_are_refused(sqlite_url: str) -> None:
     async def scenario(room: Lab) -> None:
         cpe = room.cpe()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import re
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -417,14 +419,16 @@ def test_nonces_that_are_old_foreign_or_made_up_are_refused(sqlite_url: str) -> 
     asyncio.run(scenario())
 
 
-def test_another_users_login_on_the_same_connection_is_judged_anew(sqlite_url: str) -> None:
-    async def ask(link: tuple[asyncio.StreamReader, asyncio.StreamWriter], data: bytes) -> int:
-        link[1].write(data)
-        head = await asyncio.wait_for(link[0].readuntil(b'\r\n\r\n'), 5)
-        length = re.search(rb'Content-Length: (\d+)', head)
-        await link[0].readexactly(int(length.group(1)) if length else 0)
-        return status(head)
+async def ask(link: tuple[asyncio.StreamReader, asyncio.StreamWriter], data: bytes) -> tuple[int, str]:
+    """Status and head of the answer to a request on an open connection."""
+    link[1].write(data)
+    head = await asyncio.wait_for(link[0].readuntil(b'\r\n\r\n'), 5)
+    length = re.search(rb'Content-Length: (\d+)', head)
+    await link[0].readexactly(int(length.group(1)) if length else 0)
+    return status(head), head.decode()
 
+
+def test_another_users_login_on_the_same_connection_is_judged_anew(sqlite_url: str) -> None:
     async def scenario() -> None:
         async with lab(sqlite_url) as room:
             first, second = room.cpe('S1').login, room.cpe('S2').login
@@ -433,14 +437,135 @@ def test_another_users_login_on_the_same_connection_is_judged_anew(sqlite_url: s
             body, of_second = envelope().encode(), envelope().replace('S1', 'S2').encode()
             link = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
             header = authorization(first, await challenge(room))
-            assert await ask(link, post(body, header)) == 200
-            assert await ask(link, post(body, header)) == 200  # some repeat it on every request
-            assert await ask(link, post(body)) == 200
+            assert (await ask(link, post(body, header)))[0] == 200
             wrong = authorization((second[0], 'guess'), await challenge(room))
-            assert await ask(link, post(body, wrong)) == 401
-            assert await ask(link, post(body)) == 401  # the login of the first is gone
-            assert await ask(link, post(of_second, authorization(second, await challenge(room)))) == 200
+            assert (await ask(link, post(body, wrong)))[0] == 401
+            assert (await ask(link, post(of_second, authorization(second, await challenge(room)))))[0] == 200
             link[1].close()
+
+    asyncio.run(scenario())
+
+
+def test_a_pooling_proxys_connection_serves_nobody_by_the_login_of_another(sqlite_url: str) -> None:
+    """Every request proves who sent it: by an answer of its own, or by the cookie of the session that one opened."""
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            first, second = room.cpe('S1').login, room.cpe('S2').login
+            assert first is not None
+            assert second is not None
+            body = envelope().encode()
+            link = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
+            header = authorization(first, await challenge(room))
+            code, head = await ask(link, post(body, header))
+            assert code == 200
+            cookie = re.search(r'Set-Cookie: ([^;]+);', head)
+            assert cookie is not None
+            made_up = f'Authorization: Digest username="{first[0]}", realm="acs", nonce="x", uri="/", response="y"'
+            for forged in (post(body), post(b''), post(body, header), post(body, made_up), post(b'', made_up)):
+                assert (await ask(link, forged))[0] == 401
+            assert (await ask(link, post(b'', f'Cookie: {cookie.group(1)}')))[0] == 204  # its own, and it goes on
+            assert (await ask(link, post(b'', f'Cookie: {cookie.group(1)}')))[0] == 401  # that session is over
+            link[1].close()
+
+    asyncio.run(scenario())
+
+
+def test_a_cookie_is_good_only_where_its_user_has_proved_himself(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            first, second = room.cpe('S1').login, room.cpe('S2').login
+            assert first is not None
+            assert second is not None
+            body, of_second = envelope().encode(), envelope().replace('S1', 'S2').encode()
+            one = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
+            two = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
+            _, head = await ask(one, post(body, authorization(first, await challenge(room))))
+            cookie = re.search(r'Set-Cookie: ([^;]+);', head)
+            assert cookie is not None
+            assert (await ask(two, post(of_second, authorization(second, await challenge(room)))))[0] == 200
+            assert (await ask(two, post(b'', f'Cookie: {cookie.group(1)}')))[0] == 401
+            one[1].close()
+            two[1].close()
+
+    asyncio.run(scenario())
+
+
+def test_without_a_credential_no_body_is_kept_however_many_send_one(sqlite_url: str) -> None:
+    size = 3 * 1024 * 1024
+
+    async def scenario() -> None:
+        async with lab(sqlite_url) as room:
+            links = []
+            for number in range(20):
+                link = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
+                given = ['Authorization: Digest username="x", nonce="y"'] if number % 2 else []
+                head = ['POST / HTTP/1.1', 'Host: acs', *given, f'Content-Length: {size}']
+                link[1].write('\r\n'.join(head).encode() + b'\r\n\r\n' + b'x' * (size - 1))
+                await link[1].drain()
+                links.append(link)
+            http = room.acs.cpe.http
+            assert len(http.connections) == 20
+            assert http.held == 0
+            assert not any(connection._body for connection in http.connections)
+            for reader, writer in links:  # and each gets its answer, once it has sent all
+                writer.write(b'x')
+                assert status(await asyncio.wait_for(reader.readuntil(b'\r\n\r\n'), 5)) == 401
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_bodies_of_all_connections_have_one_budget(sqlite_url: str) -> None:
+    async def scenario() -> None:
+        async with lab(sqlite_url, cpe=OPEN | {'max_bodies': 100_000}) as room:
+            first = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
+            first[1].write(b'POST / HTTP/1.1\r\nContent-Length: 90000\r\n\r\n' + b' ' * 80_000)
+            await first[1].drain()
+            while room.acs.cpe.http.held < 80_000:
+                await asyncio.sleep(0.01)
+            assert status(await raw(room, post(b' ' * 30_000))) == 503
+            assert status(await raw(room, post(envelope().encode()))) == 200
+            first[1].write(b' ' * 10_000)
+            assert status(await asyncio.wait_for(first[0].readuntil(b'\r\n\r\n'), 5)) == 400  # white, without a session
+            first[1].close()
+            assert status(await raw(room, post(b' ' * 90_000))) == 400
+            while room.acs.cpe.http.connections:
+                await asyncio.sleep(0.01)
+            assert room.acs.cpe.http.held == 0
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize('encoding', ['', 'gzip'])
+def test_other_cpes_are_served_while_a_big_body_is_read(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    from tr069.acs.cpe import server
+
+    begun, go_on = threading.Event(), threading.Event()
+    decode = server.decode
+
+    def slowly(body: bytes, *arguments: object, **options: bool) -> m.Envelope:
+        if len(body) > 100_000:
+            begun.set()
+            assert go_on.wait(20)
+        return decode(body, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(server, 'decode', slowly)
+
+    async def scenario() -> None:
+        async with lab(sqlite_url, cpe=OPEN) as room:
+            name = '<Manufacturer>Acme</Manufacturer>'
+            big = envelope().replace(name, name + ''.join(f'<X>{number}</X>' for number in range(20_000))).encode()
+            packed = gzip.compress(big) if encoding else big
+            headers = [f'Content-Encoding: {encoding}'] if encoding else []
+            slow = asyncio.create_task(raw(room, post(packed, *headers), timeout_s=20))
+            assert await asyncio.to_thread(begun.wait, 20)
+            assert status(await raw(room, post(envelope().replace('S1', 'S2').encode()))) == 200
+            assert not slow.done()
+            go_on.set()
+            assert status(await slow) == 200
 
     asyncio.run(scenario())
 

@@ -30,13 +30,17 @@ _CONTINUE = b'HTTP/1.1 100 Continue\r\n\r\n'
 
 @dataclass(slots=True)
 class HttpRequest:
-    """`headers` have lower-case names; a repeated one holds its values joined with a comma."""
+    """`headers` have lower-case names; a repeated one holds its values joined with a comma.
+
+    `user` is for whoever admits requests: who sent this very one.
+    """
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
     connection: Connection
+    user: str = ''
 
     @property
     def path(self) -> str:
@@ -53,23 +57,38 @@ class HttpResponse:
 
 
 Handler = Callable[[HttpRequest], 'HttpResponse | Awaitable[HttpResponse]']
+Admission = Callable[[HttpRequest], 'HttpResponse | None']
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """`max_bodies` are the bytes of all bodies that are held at a time, on however many connections."""
+
     max_body: int
     request_timeout_s: float
     idle_timeout_s: float
     max_connections: int
+    max_bodies: int = 64 * 1024 * 1024
 
 
 class HttpServer:
-    """Listens, counts its connections and closes those that dawdle."""
+    """Listens, counts its connections and closes those that dawdle.
+
+    `admit` sees each request when its head is there, and answers those that shall not be served. Their bodies are read
+    past and not kept: without a credential nobody fills the memory.
+    """
 
     def __init__(
-        self, handler: Handler, limits: Limits, *, on_lost: Callable[[Connection], None] | None = None
+        self,
+        handler: Handler,
+        limits: Limits,
+        *,
+        admit: Admission | None = None,
+        on_lost: Callable[[Connection], None] | None = None,
     ) -> None:
         self.handler = handler
+        self.admit = admit
+        self.held = 0  # bytes of bodies
         self.limits = limits
         self.on_lost = on_lost
         self.connections: set[Connection] = set()
@@ -115,9 +134,12 @@ class Connection(asyncio.Protocol):
         '_busy',
         '_head_size',
         '_headers',
+        '_held',
         '_in_head',
         '_parser',
         '_queue',
+        '_refusal',
+        '_request',
         '_room',
         '_server',
         '_size',
@@ -134,7 +156,8 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
-        self._queue: deque[tuple[HttpRequest, bool]] = deque()
+        self._queue: deque[tuple[HttpRequest, HttpResponse | None, bool]] = deque()
+        self._held = 0  # bytes of bodies that are received or wait to be served
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._reset()
@@ -146,6 +169,8 @@ class Connection(asyncio.Protocol):
 
     def _reset(self) -> None:
         self._target = b''
+        self._request: HttpRequest | None = None
+        self._refusal: HttpResponse | None = None
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._size = 0
@@ -195,6 +220,7 @@ class Connection(asyncio.Protocol):
         self._server.connections.discard(self)
         self._transport = None
         self._queue.clear()
+        self._release(self._held)
         if self._server.on_lost is not None:
             self._server.on_lost(self)
         # The parser holds this connection's callbacks: without this cycle all that a session made is freed at once, and
@@ -242,10 +268,27 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._parser.get_http_version() not in ('1.1', '1.0'):
+            self._refuse(505, 'HTTP/1.1, or 1.0')
+            return
         declared = self._headers.get('content-length', '')
         if declared.isdigit() and int(declared) > self._server.limits.max_body:
             self._refuse(413, f'the body is over {self._server.limits.max_body} bytes')
-        elif 'expect' in self._headers and self._headers['expect'].lower() == '100-continue' and self._transport:
+            return
+        request = self._request = HttpRequest(
+            'POST' if (method := self._parser.get_method()) == b'POST' else method.decode('latin-1'),
+            '/' if self._target == b'/' else self._target.decode('latin-1'),
+            self._headers,
+            b'',
+            self,
+        )
+        if self._server.admit is not None:
+            self._refusal = self._server.admit(request)
+        if self._refusal is not None:
+            return  # said once the body has been read past: many clients read nothing before they have sent it
+        if 'expect' in self._headers and self._headers['expect'].lower() == '100-continue':
             self._transport.write(_CONTINUE)
 
     def on_chunk_header(self) -> None:
@@ -254,40 +297,54 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._in_head = False
         self._size += len(body)
-        if self._size <= self._server.limits.max_body:
+        if self._transport is None or self._transport.is_closing():
+            return
+        server = self._server
+        if self._size > server.limits.max_body:
+            self._refuse(413, f'the body is over {server.limits.max_body} bytes')
+        elif self._refusal is None:
+            if server.held + len(body) > server.limits.max_bodies:
+                self._refuse(503, 'too much is being sent')
+                return
+            self._held += len(body)
+            server.held += len(body)
             self._body.append(body)
-        elif self._transport is not None and not self._transport.is_closing():
-            self._refuse(413, f'the body is over {self._server.limits.max_body} bytes')
+
+    def _release(self, size: int) -> None:
+        self._held -= size
+        self._server.held -= size
 
     def on_message_complete(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        request = HttpRequest(
-            'POST' if (method := self._parser.get_method()) == b'POST' else method.decode('latin-1'),
-            '/' if self._target == b'/' else self._target.decode('latin-1'),
-            self._headers,
-            b''.join(self._body) if len(self._body) != 1 else self._body[0],
-            self,
-        )
+        request, refusal = self._request, self._refusal
+        if request is None:
+            return
+        if self._body:
+            request.body = b''.join(self._body) if len(self._body) != 1 else self._body[0]
         keep = self._parser.should_keep_alive()
         self._reset()
         if self._busy:
             if len(self._queue) >= 8:
                 self._refuse(400, 'too many requests in the pipe')
                 return
-            self._queue.append((request, keep))
+            self._queue.append((request, refusal, keep))
         else:
-            self._serve(request, keep)
+            self._serve(request, refusal, keep)
 
     # --- answering ----------------------------------------------------------------------------------------------------
 
-    def _serve(self, request: HttpRequest, keep: bool) -> None:
+    def _serve(self, request: HttpRequest, refusal: HttpResponse | None, keep: bool) -> None:
+        if refusal is not None:
+            self._write(refusal, keep)
+            return
         try:
             answer = self._server.handler(request)
         except Exception:
             logger.exception('handler failed for %s %s from %s', request.method, request.path, self.address)
             answer = HttpResponse(500, close=True)
         if isinstance(answer, HttpResponse):
+            self._release(len(request.body))
             self._write(answer, keep)
             return
         self._busy = True
@@ -299,6 +356,8 @@ class Connection(asyncio.Protocol):
         except Exception:
             logger.exception('handler failed for %s %s from %s', request.method, request.path, self.address)
             answer = HttpResponse(500, close=True)
+        if self._transport is not None:  # else all that was held is released already
+            self._release(len(request.body))
         self._busy = False
         self._write(answer, keep)
         while self._queue and not self._busy and self._transport is not None and not self._transport.is_closing():

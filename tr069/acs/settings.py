@@ -52,6 +52,7 @@ class CpeSide(_Settings):
     max_sessions: int = Field(default=2_000, ge=1)
     retry_after_s: int = Field(default=60, ge=1)
     max_body: int = Field(default=4 * 1024 * 1024, ge=4096)
+    max_bodies: int = Field(default=64 * 1024 * 1024, ge=4096)  # of all bodies that are held at a time
 
 
 class ConnectionRequests(_Settings):
@@ -61,11 +62,19 @@ class ConnectionRequests(_Settings):
     attempts: int = Field(default=3, ge=1)
     retry_wait_s: float = Field(default=5, ge=0)
     provision: bool = True  # set each device's ConnectionRequestUsername and -Password at its first contact
-    # A CPE names its own URL: it must not make us call our own services.
+    # A CPE names its own URL, and so whom we call: only the address that its last session came from, or one in these
+    # networks, which are the subscribers'.
+    subscriber_networks: tuple[Network, ...] = ()
+    # Never called, whatever the session or the networks above say: ourselves, our neighbours, clouds' metadata, and
+    # IPv6 that stands for an IPv4 address (mapped, NAT64, 6to4, Teredo). A proxy's own address belongs here, too.
     deny: tuple[Network, ...] = tuple(
         ip_network(text)
-        for text in ('0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3', '::/127', 'fe80::/10', 'ff00::/8')
-    )
+        for text in (
+            '0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '100.100.100.200/32', '192.0.0.0/24', '224.0.0.0/3',
+            '::/96', '::ffff:0:0/96', '64:ff9b::/96', '64:ff9b:1::/48', '2001::/32', '2002::/16', 'fc00::/7',
+            'fe80::/10', 'fec0::/10', 'ff00::/8',
+        )
+    )  # fmt: skip
     udp_host: str = '0.0.0.0'
     udp_port: int | None = None  # STUN and UDP connection requests (TR-069 annex G); 3478 is usual
 

@@ -12,6 +12,7 @@ from tr069.cwmp.charset import to_utf8
 from tr069.errors import UnsafeXmlError
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, after decompression: a full GetParameterValues of a big tree is about 1.5 MB
+MAX_TAGS = 400_000  # a body of nothing but parameters has some 40,000 a megabyte; of nothing but tags, ten times that
 
 _FORBIDDEN_MARKUP = (b'<!DOCTYPE', b'<!ENTITY')
 # Characters XML 1.0 forbids. Only for models whose profile says `recover_xml`.
@@ -80,6 +81,8 @@ def parse(body: bytes, charset: str = '', *, recover: bool = False) -> etree._El
     # Before the parser sees it: a DTD is the door to XXE and to entity bombs, and no CPE needs one.
     if any(markup in data for markup in _FORBIDDEN_MARKUP):
         raise UnsafeXmlError('the envelope carries a DTD, which SOAP 1.1 forbids')
+    if data.count(b'<') > MAX_TAGS:
+        raise UnsafeXmlError(f'the envelope has more than {MAX_TAGS} tags', 8004)
     if recover:
         data = _FORBIDDEN.sub('', data.decode('utf-8', 'replace')).encode()
     try:

@@ -49,7 +49,7 @@ def root_of(tree: Tree) -> str:
 
 def expand(pattern: str, tree: Tree) -> Iterator[str]:
     """The tree's paths that fit `pattern` (`*` for one segment), in order."""
-    return (path for path in sorted(tree) if matches(pattern, path))
+    return iter(sorted(path for path in tree if matches(pattern, path)))
 
 
 def plain(tree: Tree) -> dict[str, str]:

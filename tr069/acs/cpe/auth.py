@@ -100,9 +100,7 @@ def digest_response(parameters: Mapping[str, str], digest_ha1: str, method: str)
 
 
 def answer_challenge(challenge: str, username: str, password: str, method: str, uri: str) -> str:
-    """The Authorization header for a `WWW-Authenticate` challenge, Digest or Basic."""
-    if challenge.strip().lower().startswith('basic'):
-        return 'Basic ' + base64.b64encode(f'{username}:{password}'.encode()).decode()
+    """The Authorization header for a Digest challenge. Nobody is sent a password of ours as Basic."""
     asked = parse_parameters(challenge)
     given = {'realm': asked.get('realm', ''), 'nonce': asked.get('nonce', ''), 'uri': uri}
     if 'auth' in [item.strip() for item in asked.get('qop', '').split(',')]:

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import quote, urlsplit
 
 from tr069.acs.cpe.auth import answer_challenge
@@ -104,42 +104,56 @@ class Caller:
         if device.connection_request_url:
             try:
                 async with asyncio.timeout(self._settings.timeout_s):
-                    outcome = await self._http(device.connection_request_url, username, password)
+                    outcome = await self._http(device.connection_request_url, username, password, device.address)
             except (OSError, TimeoutError, ValueError) as error:
                 logger.info('%s: connection request failed: %s', device.id, error or type(error).__name__)
             except _RefusedTargetError as error:
                 logger.warning('%s: %s', device.id, error)
         if outcome is ConnectionRequest.UNREACHABLE and self._udp is not None and device.udp_address:
             try:
-                await self._udp.call(device.udp_address, username, password, self._check_address)
+                await self._udp.call(
+                    device.udp_address, username, password, lambda host: self._check_address(host, device.address)
+                )
             except (OSError, ValueError, _RefusedTargetError) as error:
                 logger.warning('%s: UDP connection request to %s: %s', device.id, device.udp_address, error)
             else:
                 outcome = ConnectionRequest.SENT
         return outcome
 
-    def _check_address(self, text: str) -> None:
+    def _check_address(self, text: str, session_address: str) -> None:
         address = ip_address(text)
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped  # ::ffff:127.0.0.1 is loopback in disguise
-        if any(address.version == network.version and address in network for network in self._settings.deny):
-            raise _RefusedTargetError(f'{text} is in a network the ACS is told not to call')
+        denied, allowed = self._settings.deny, self._settings.subscriber_networks
+        if any(address.version == network.version and address in network for network in denied):
+            raise _RefusedTargetError(f'{text} is in a network that is never called')
+        if _is_same(address, session_address):
+            return
+        if not any(address.version == network.version and address in network for network in allowed):
+            raise _RefusedTargetError(
+                f'{text} is neither the address its session came from ({session_address or "unknown"}) nor in '
+                'connection_requests.subscriber_networks'
+            )
 
-    async def _http(self, url: str, username: str, password: str) -> ConnectionRequest:
+    async def _http(self, url: str, username: str, password: str, session_address: str) -> ConnectionRequest:
         parts = urlsplit(url)
         if parts.scheme != 'http' or not parts.hostname:
             raise _RefusedTargetError(f'the connection request URL {url[:80]!r} is not http://host…')
         # The address is resolved once and checked, and that address is called: a name cannot change in between.
         infos = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
         address, port = infos[0][4][0], int(infos[0][4][1])
-        self._check_address(str(address))
+        self._check_address(str(address), session_address)
         uri = (parts.path or '/') + (f'?{parts.query}' if parts.query else '')
         if any(char in uri + parts.netloc for char in '\r\n \t'):
             raise _RefusedTargetError('the connection request URL holds white space')
         conversation = _Conversation(str(address), port, parts.netloc.rpartition('@')[2], uri)
         try:
             reply = await conversation.get('')
-            if reply is not None and reply.status == 401 and reply.challenge:
+            if reply is not None and reply.status == 401 and not reply.challenge.lower().startswith('digest'):
+                # The password would go readable over the network; whoever asks for that need not be the CPE.
+                logger.warning(
+                    '%s asks for the password in the clear, or for no known scheme: not sent', parts.hostname
+                )
+                return ConnectionRequest.REFUSED
+            if reply is not None and reply.status == 401:
                 answer = answer_challenge(reply.challenge, username, password, 'GET', uri)
                 # Many CPEs drop the socket after a 401, some without saying so: one more try on a new one.
                 reply = (await conversation.get(answer) if reply.keeps else None) or await conversation.again(answer)
@@ -152,6 +166,13 @@ class Caller:
         return {401: ConnectionRequest.REFUSED, 403: ConnectionRequest.REFUSED, 503: ConnectionRequest.THROTTLED}.get(
             reply.status, ConnectionRequest.UNREACHABLE
         )
+
+
+def _is_same(address: IPv4Address | IPv6Address, text: str) -> bool:
+    try:
+        return address == ip_address(text)
+    except ValueError:
+        return False
 
 
 class _Conversation:

@@ -10,6 +10,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,6 +43,8 @@ _CHARSET = re.compile(r'charset\s*=\s*"?([A-Za-z0-9._-]{1,40})"?', re.IGNORECASE
 _XML = ('Content-Type', 'text/xml; charset="utf-8"')
 _XML_HEAD = f'{_XML[0]}: {_XML[1]}\r\n'.encode()
 _COOKIE_NAME = COOKIE.encode()
+# Bytes of a body, as it is and packed, above which it is read aside.
+_ASIDE, _ASIDE_PACKED = 64 * 1024, 1024
 _MAX_FAILURES = 3  # wrong credentials on one connection
 
 
@@ -85,9 +88,14 @@ class CpeServer:
         self._jobs: dict[str, asyncio.Task[None]] = {}  # device → its latest work, while it runs
         self._sweeper: asyncio.Task[None] | None = None
         limits = Limits(
-            settings.max_body, settings.request_timeout_s, settings.session_timeout_s, settings.max_connections
+            settings.max_body,
+            settings.request_timeout_s,
+            settings.session_timeout_s,
+            settings.max_connections,
+            settings.max_bodies,
         )
-        self.http = HttpServer(self.handle, limits)
+        self.http = HttpServer(self.handle, limits, admit=self.admit)
+        self._parsers = ThreadPoolExecutor(2, 'acs-parse')
         self._fast_path = InformFastPath()
         self._ended: dict[str, Counter] = {}  # looking a label up costs more than the rest of an end
         self._recovering = any(profile.quirks.recover_xml for profile in profiles)
@@ -104,6 +112,7 @@ class CpeServer:
         for session in list(self._sessions.values()):
             self._end(session, 'shutdown')
         await asyncio.gather(*self._jobs.values(), return_exceptions=True)
+        self._parsers.shutdown()
 
     @property
     def open_sessions(self) -> int:
@@ -130,36 +139,73 @@ class CpeServer:
 
     # --- one request ----------------------------------------------------------------------------------------------
 
-    def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+    def admit(self, request: HttpRequest) -> HttpResponse | None:
+        """Judge a request by its head, each for itself: a proxy lends one connection to many CPEs.
+
+        `request.user` becomes who it is from. A request without a credential of its own is believed to be from the
+        one who last proved himself on this connection only where it carries the cookie of that one's own session.
+        """
         if request.method != 'POST':
             return HttpResponse(405, headers=[('Allow', 'POST')])
         if request.path != self._settings.path:
             return self._refuse(404, 'path', 'CPEs are served elsewhere')
-        caller = request.connection.state
-        if caller is None:
-            caller = request.connection.state = _Peer()
-        if self._authenticator is not None:
-            given = request.headers.get('authorization') if caller.username else None
-            if given and names_another(given, caller.username):
-                caller.username, caller.session = '', None  # a proxy lends one connection to many CPEs
-            if not caller.username:
-                challenge = self._authenticate(self._authenticator, request, caller)
-                if challenge is not None:
-                    return challenge
+        peer = request.connection.state
+        if peer is None:
+            peer = request.connection.state = _Peer()
+        if self._authenticator is None:
+            return None
+        given = request.headers.get('authorization')
+        if peer.username and not (given and names_another(given, peer.username)):
+            session = self._session_of_cookie(request)
+            if session is not None and session.user == peer.username:
+                request.user = peer.username
+                return None
+        return self._authenticate(self._authenticator, request, peer)
+
+    def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        peer = request.connection.state
         encoding = request.headers.get('content-encoding', '').strip().lower()
+        charset = _charset(request.headers.get('content-type', ''))
+        if len(request.body) > (_ASIDE_PACKED if encoding else _ASIDE):
+            return self._handle_aside(request, peer, encoding, charset)
         try:
             body = self._unpack(request.body, encoding)
             if not body or body.isspace():
-                return self._on_empty(request, caller, encoding)
-            envelope = self._decode(body, request.headers.get('content-type', ''), caller)
+                return self._on_empty(request, peer, encoding)
+            envelope = self._decode(body, charset, peer)
         except CwmpDecodeError as error:
-            self._metrics.refusals.labels('envelope').inc()
-            logger.info('%s: %s', request.connection.address, error)
-            fault = encode.envelope(encode.fault(error.fault_code, str(error)), DEFAULT_NAMESPACE)
-            return HttpResponse(413 if error.fault_code == AcsFault.RESOURCES_EXCEEDED else 400, fault, [_XML])
+            return self._refuse_envelope(request, error)
+        return self._on_envelope(envelope, request, peer, encoding)
+
+    async def _handle_aside(self, request: HttpRequest, peer: _Peer, encoding: str, charset: str) -> HttpResponse:
+        """As `handle`, for a big body: it is read in a thread, and the other CPEs go on being served."""
+
+        def read() -> m.Envelope | None:
+            body = self._unpack(request.body, encoding)
+            return self._decode_whole(body, charset, peer) if body and not body.isspace() else None
+
+        try:
+            envelope = await asyncio.get_running_loop().run_in_executor(self._parsers, read)
+        except CwmpDecodeError as error:
+            return self._refuse_envelope(request, error)
+        if envelope is None:
+            answer = self._on_empty(request, peer, encoding)
+        else:
+            answer = self._on_envelope(envelope, request, peer, encoding)
+        return answer if isinstance(answer, HttpResponse) else await answer
+
+    def _on_envelope(
+        self, envelope: m.Envelope, request: HttpRequest, peer: _Peer, encoding: str
+    ) -> HttpResponse | Awaitable[HttpResponse]:
         if isinstance(envelope.message, m.Inform):
-            return self._on_inform(envelope, envelope.message, request, caller, encoding)
-        return self._on_message(envelope, request, caller, encoding)
+            return self._on_inform(envelope, envelope.message, request, peer, encoding)
+        return self._on_message(envelope, request, peer, encoding)
+
+    def _refuse_envelope(self, request: HttpRequest, error: CwmpDecodeError) -> HttpResponse:
+        self._metrics.refusals.labels('envelope').inc()
+        logger.info('%s: %s', request.connection.address, error)
+        fault = encode.envelope(encode.fault(error.fault_code, str(error)), DEFAULT_NAMESPACE)
+        return HttpResponse(413 if error.fault_code == AcsFault.RESOURCES_EXCEEDED else 400, fault, [_XML])
 
     def _refuse(self, status: int, why: str, text: str, *, close: bool = False) -> HttpResponse:
         self._metrics.refusals.labels(why).inc()
@@ -168,19 +214,19 @@ class CpeServer:
             headers.append(('Retry-After', str(self._settings.retry_after_s)))
         return HttpResponse(status, text.encode(), headers, close)
 
-    def _authenticate(self, authenticator: Authenticator, request: HttpRequest, caller: _Peer) -> HttpResponse | None:
+    def _authenticate(self, authenticator: Authenticator, request: HttpRequest, peer: _Peer) -> HttpResponse | None:
         now, address = self._clock(), request.connection.address
         header = request.headers.get('authorization', '')
         judgement = authenticator.check(header, request.method, request.path, address, now)
         if judgement.refusal is None:
-            caller.username = judgement.username
+            peer.username = request.user = judgement.username
             return None
         if judgement.refusal in (Refusal.WRONG, Refusal.MALFORMED):
-            caller.failures += 1
+            peer.failures += 1
             self._metrics.refusals.labels('credential').inc()
         stale = judgement.refusal is Refusal.STALE
         head = authenticator.challenge_head(address, now, stale=stale)
-        return HttpResponse(401, head=head, close=caller.failures >= _MAX_FAILURES)
+        return HttpResponse(401, head=head, close=peer.failures >= _MAX_FAILURES)
 
     def _unpack(self, body: bytes, encoding: str) -> bytes:
         if encoding in ('', 'identity'):
@@ -189,28 +235,31 @@ class CpeServer:
             raise UnsafeXmlError(f'the content encoding {encoding[:40]!r} is not known here')
         return decompress(body, encoding.removeprefix('x-'), self._settings.max_body) if body else body
 
-    def _decode(self, body: bytes, content_type: str, caller: _Peer) -> m.Envelope:
-        charset = _charset(content_type)
-        begins = caller.session is None or caller.session.closed
+    def _decode(self, body: bytes, charset: str, peer: _Peer) -> m.Envelope:
+        begins = peer.session is None or peer.session.closed
         envelope = self._fast_path.read(body, charset) if begins else None
         if envelope is not None:
             return envelope
+        envelope = self._decode_whole(body, charset, peer)
+        if begins:
+            self._fast_path.add_shape(body, charset, envelope)
+        return envelope
+
+    def _decode_whole(self, body: bytes, charset: str, peer: _Peer) -> m.Envelope:
+        """By the full parser. Changes nothing, so that it can be done in a thread."""
         try:
-            envelope = decode(body, charset)
+            return decode(body, charset)
         except UnsafeXmlError as error:
             # The recovering parser is for the models whose profile says so, and they show who they are in the Inform.
             if not self._recovering or error.fault_code != AcsFault.INVALID_ARGUMENTS or b'<!DOCTYPE' in body:
                 raise
             envelope = decode(body, charset, recover=True)
-            profile = caller.session.profile if caller.session is not None else None
+            profile = peer.session.profile if peer.session is not None else None
             if isinstance(envelope.message, m.Inform):
                 profile = self._profile(envelope.message.device)
             if profile is None or not profile.quirks.recover_xml:
                 raise
             return envelope
-        if begins:
-            self._fast_path.add_shape(body, charset, envelope)
-        return envelope
 
     def _reply(self, body: bytes, encoding: str, *cookie: tuple[str, str]) -> HttpResponse:
         headers = [_XML, *cookie]
@@ -239,13 +288,13 @@ class CpeServer:
         return self._settings.accept_oui_serial and username == device.oui_serial
 
     def _on_inform(
-        self, envelope: m.Envelope, inform: m.Inform, request: HttpRequest, caller: _Peer, encoding: str
+        self, envelope: m.Envelope, inform: m.Inform, request: HttpRequest, peer: _Peer, encoding: str
     ) -> HttpResponse:
         key = inform.device.key
-        if not self._may_speak_for(caller.username, inform.device, key):
+        if not self._may_speak_for(request.user, inform.device, key):
             logger.warning(
                 '%s authenticated as %s and claims to be %s',
-                request.connection.address, caller.username, key,
+                request.connection.address, request.user, key,
             )  # fmt: skip
             return self._refuse(403, 'identity', 'the credential is not of this device', close=True)
         old = self._by_device.get(key)
@@ -255,8 +304,10 @@ class CpeServer:
             return self._refuse(503, 'busy', 'too many sessions', close=True)
         now = self._clock()
         profile = self._profile(inform.device)
-        session = CwmpSession(key, inform, envelope.namespace, profile, request.connection.address, now)
-        self._sessions[session.id] = self._by_device[session.device_id] = caller.session = session
+        session = CwmpSession(
+            key, inform, envelope.namespace, profile, request.connection.address, now, user=request.user
+        )
+        self._sessions[session.id] = self._by_device[session.device_id] = peer.session = session
         self._context.store.touch(device_record(key, inform, request.connection.address, now))
         self._metrics.informs.inc()
         for warning in envelope.warnings:
@@ -270,21 +321,22 @@ class CpeServer:
 
     # --- everything after it --------------------------------------------------------------------------------------
 
-    def _session(self, request: HttpRequest, caller: _Peer) -> CwmpSession | None:
-        """By cookie, else by connection; never one of a device this caller has not authenticated as."""
+    def _session_of_cookie(self, request: HttpRequest) -> CwmpSession | None:
         found = _COOKIE.search(request.headers.get('cookie', ''))
-        session = self._sessions.get(found.group(1)) if found else None
+        return self._sessions.get(found.group(1)) if found else None
+
+    def _session(self, request: HttpRequest, peer: _Peer) -> CwmpSession | None:
+        """By cookie, else by connection; never one of a device this peer has not authenticated as."""
+        session = self._session_of_cookie(request)
         if session is None:
-            session = caller.session
-        if session is None or session.closed:
-            return None
-        if not self._may_speak_for(caller.username, session.inform.device, session.device_id):
+            session = peer.session
+        if session is None or session.closed or session.user != request.user:
             return None
         session.seen = self._clock()
         return session
 
-    def _on_empty(self, request: HttpRequest, caller: _Peer, encoding: str) -> HttpResponse | Awaitable[HttpResponse]:
-        session = self._session(request, caller)
+    def _on_empty(self, request: HttpRequest, peer: _Peer, encoding: str) -> HttpResponse | Awaitable[HttpResponse]:
+        session = self._session(request, peer)
         if session is None:
             return self._refuse(400, 'session', 'a session begins with an Inform')
         if session.outstanding is not None:
@@ -292,9 +344,9 @@ class CpeServer:
         return self._next(session, None, encoding)
 
     def _on_message(
-        self, envelope: m.Envelope, request: HttpRequest, caller: _Peer, encoding: str
+        self, envelope: m.Envelope, request: HttpRequest, peer: _Peer, encoding: str
     ) -> HttpResponse | Awaitable[HttpResponse]:
-        session = self._session(request, caller)
+        session = self._session(request, peer)
         if session is None:
             return self._refuse(400, 'session', 'a session begins with an Inform')
         message = envelope.message

@@ -52,18 +52,21 @@ class CwmpSession:
         'profile',
         'seen',
         'tried_work',
+        'user',
         'work',
     )
 
     def __init__(
-        self, device_id: str, inform: Inform, namespace: str, profile: DeviceProfile, address: str, now: float
-    ) -> None:
+        self, device_id: str, inform: Inform, namespace: str, profile: DeviceProfile, address: str, now: float,
+        *, user: str = '',
+    ) -> None:  # fmt: skip
         self.id = next(_ids)
         self.device_id = device_id
         self.inform = inform
         self.namespace = namespace
         self.profile = profile
         self.address = address
+        self.user = user  # who opened it, as authenticated
         self.seen = now
         self.work: asyncio.Task[None] | None = None
         self.tried_work = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -49,9 +50,14 @@ async def do_task(context: SessionContext, session: CwmpSession, task: TaskRecor
 async def _keep_levers(context: SessionContext, session: CwmpSession, answer: Mapping[str, Any]) -> None:
     """What the tree shows this device to be able to do: for whoever asked, and for when it does not come."""
     identity = identity_of(session.inform)
-    tree = as_tree(m.as_values(answer['values']), answer['writable'])
-    report = asdict(resolve(tree, profile_for(identity, context.profiles)))
-    await context.store.keep_levers(session.device_id, identity.software_version, json.dumps(report), context.clock())
+    profile = profile_for(identity, context.profiles)
+
+    def report() -> str:
+        return json.dumps(asdict(resolve(as_tree(m.as_values(answer['values']), answer['writable']), profile)))
+
+    # In a thread: a big tree takes its time, and the other CPEs shall not wait for it.
+    found = await asyncio.to_thread(report)
+    await context.store.keep_levers(session.device_id, identity.software_version, found, context.clock())
 
 
 async def _perform(context: SessionContext, session: CwmpSession, request: Mapping[str, Any]) -> dict[str, Any]:

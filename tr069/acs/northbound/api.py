@@ -14,7 +14,7 @@ _DeviceIds = Annotated[list[Annotated[str, Field(max_length=512)]], Field(min_le
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra='forbid')
+    model_config = ConfigDict(extra='forbid', allow_inf_nan=False)
 
 
 class Value(_Body):

@@ -60,7 +60,7 @@ class NorthboundServer:
         self._clock = clock
         self.routes = self._make_routes()
         self._patterns = [(route, route.pattern) for route in self.routes]
-        self._http = HttpServer(self.handle, Limits(settings.max_body, 60, 120, 500))
+        self._http = HttpServer(self.handle, Limits(settings.max_body, 60, 120, 500), admit=self.admit)
 
     async def start(self, context: ssl.SSLContext | None = None) -> int:
         return await self._http.start(self._settings.host, self._settings.port, context)
@@ -92,17 +92,26 @@ class NorthboundServer:
 
     # --- HTTP ---------------------------------------------------------------------------------------------------------
 
-    def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+    def admit(self, request: HttpRequest) -> HttpResponse | None:
+        """Judge a request by its head: the body of one without the token is not kept."""
         path = request.path
-        found = [(route, match) for route, pattern in self._patterns if (match := pattern.fullmatch(path))]
+        found = [route for route, pattern in self._patterns if pattern.fullmatch(path)]
         if not found:
             return _error(404, f'there is no {path[:200]}; see /openapi.json')
-        fitting = [(route, match) for route, match in found if route.method == request.method]
-        if not fitting:
+        route = next((route for route in found if route.method == request.method), None)
+        if route is None:
             return _error(405, f'{request.method} is not for {path[:200]}')
-        route, match = fitting[0]
         if not route.open and not self._is_authorized(request.headers.get('authorization', '')):
             return _error(401, 'a bearer token is needed', ('WWW-Authenticate', 'Bearer'))
+        return None
+
+    def handle(self, request: HttpRequest) -> Awaitable[HttpResponse]:
+        for route, pattern in self._patterns:
+            match = pattern.fullmatch(request.path) if route.method == request.method else None
+            if match is not None:
+                break
+        else:
+            raise LookupError(request.path)  # only what was admitted comes here
         return self._run(route, {name: unquote(value) for name, value in match.groupdict().items()}, request)
 
     def _is_authorized(self, header: str) -> bool:
@@ -185,8 +194,8 @@ class NorthboundServer:
         A caller who would take an older answer asks again later: the tree is then read at the device's next session.
         """
         record = await self._record(call.path['device_id'])
-        timeout_s = min(float(call.query.get('timeout_s', '60')), 300.0)
-        max_age_s = float(call.query.get('max_age_s', '0'))
+        timeout_s = min(_seconds(call, 'timeout_s', '60'), 300.0)
+        max_age_s = _seconds(call, 'max_age_s', '0')
         now = self._clock()
         waiting = [
             item
@@ -311,6 +320,17 @@ class NorthboundServer:
         if not await self._store.release_quarantine(call.body.model, self._clock()):
             raise _HttpError(404, f'model {call.body.model} is not in quarantine')
         return await self._quarantine(call)
+
+
+def _seconds(call: Call, name: str, default: str) -> float:
+    """A duration in the query. Raises `_HttpError` for what is none: `float()` also takes `nan`, `inf` and `-1`."""
+    try:
+        number = float(call.query.get(name, default))
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise _HttpError(422, f'{name}: give a number of seconds, 0 or more')
+    return number
 
 
 def _error(status: int, message: str, *headers: tuple[str, str]) -> HttpResponse:
