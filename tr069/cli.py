@@ -136,14 +136,19 @@ def list_devices(
     """Find devices."""
     query = DeviceQuery(serial=serial, oui=oui, product_class=product_class, software_version=software_version)
     table = Table('device', 'manufacturer', 'software', 'address', 'last inform')
+    warnings: list[str] = []
 
     async def job(client: AcsClient) -> None:
         async for item in client.find(query):
             informed = item.last_inform.isoformat(timespec='seconds') if item.last_inform else 'never'
             table.add_row(item.id, item.manufacturer, item.software_version, item.address, informed)
+            if item.warning:
+                warnings.append(item.warning)
 
     _run(url, kind, token, job)
     console.print(table)
+    for warning in warnings:
+        errors.print(warning, style='yellow', markup=False)
 
 
 @app.command()

@@ -30,6 +30,8 @@ class CpeInfo:
     connection_request_url: str = ''
     parameter_key: str = ''
     last_inform: datetime | None = None
+    model_name: str = ''
+    warning: str = ''  # what is odd about it: two devices with one identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,10 @@ class UnsafeXmlError(CwmpDecodeError):
     """The document carries a DTD, is too big or too deep. It was not parsed, or parsing was given up."""
 
 
+class MalformedXmlError(UnsafeXmlError):
+    """The document is not well-formed. A recovering parser may read it, where its model's profile allows that."""
+
+
 class AcsError(Tr069Error):
     """The ACS refused, or answered what its interface does not allow."""
 

@@ -43,6 +43,7 @@ class Manners:
     new_connection_each: bool = False  # keeps nothing alive: cookies must carry the session
     soap_prefix: str = 'soap-env'
     cwmp_prefix: str = 'cwmp'
+    own_prefixes_only: bool = False  # finds `SOAP-ENV:Body`, and no Body of another spelling
     cwmp_namespace: str = 'urn:dslforum-org:cwmp-1-0'
     old_xsi: bool = False
     no_types: bool = False
@@ -68,6 +69,10 @@ class Manners:
     drops_after_401: bool = False  # on its connection request port
     busy_503: int = 0  # connection requests answered 503 first
     resends_empty: bool = False
+    answers_nothing: bool = False  # an empty POST to each request
+    malformed_answers: bool = False  # a raw control character in each
+    no_value_element: tuple[str, ...] = ()  # of these it gives the name only
+    types: dict[str, str] = field(default_factory=dict)  # declared otherwise than they are
 
 
 @dataclass
@@ -218,6 +223,10 @@ class Cpe:
                 if not answer:
                     return served
                 reply = self._serve(answer, served)
+                if self.manners.malformed_answers:
+                    reply = reply.replace('Header>', 'Header>\x01', 1)
+                if self.manners.answers_nothing:
+                    reply = ''
                 if self.manners.loses_answer and served.rpcs[-1] == 'SetParameterValues':
                     self.manners.loses_answer = False
                     raise LostConnectionError(f'{self.serial}: the line dropped before the answer')
@@ -263,10 +272,9 @@ class Cpe:
 
     def _struct(self, path: str) -> str:
         value, kind, _ = self.node(path)
-        declared = '' if self.manners.no_types else f' xsi:type="{kind}"'
-        return (
-            f'<ParameterValueStruct><Name>{path}</Name><Value{declared}>{escape(value)}</Value></ParameterValueStruct>'
-        )
+        declared = '' if self.manners.no_types else f' xsi:type="{self.manners.types.get(path, kind)}"'
+        content = '' if path in self.manners.no_value_element else f'<Value{declared}>{escape(value)}</Value>'
+        return f'<ParameterValueStruct><Name>{path}</Name>{content}</ParameterValueStruct>'
 
     def _envelope(self, body: str, identifier: str) -> str:
         soap, cwmp = self.manners.soap_prefix, self.manners.cwmp_prefix
@@ -286,8 +294,11 @@ class Cpe:
         if self.manners.refuses_declaration and xml.lstrip().startswith('<?xml'):
             raise AssertionError('this CPE cannot read an XML declaration')
         identifier = (_find('ID', xml) or [''])[0]
-        body = re.search(r'<soap:Body>\s*<cwmp:(\w+)', xml)
-        assert body is not None, xml
+        soap, cwmp = r'[\w-]+', r'[\w-]+'
+        if self.manners.own_prefixes_only:
+            soap, cwmp = re.escape(self.manners.soap_prefix), re.escape(self.manners.cwmp_prefix)
+        body = re.search(rf'<{soap}:Body>\s*<{cwmp}:(\w+)', xml)
+        assert body is not None, f'this CPE finds no body in {xml}'
         method = body.group(1)
         served.rpcs.append(method)
         queued = self.faults.get(method)

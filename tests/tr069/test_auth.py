@@ -86,3 +86,20 @@ def test_a_count_that_the_response_does_not_cover_is_not_counted() -> None:
 )  # fmt: skip
 def test_a_header_names_another_user_or_not(header: str, another: bool) -> None:
     assert names_another(header, 'u-1') is another
+
+
+def test_a_nonce_has_32_letters_at_most_and_each_counts() -> None:
+    """Some C stacks keep no more of it, and then answer another nonce than ours."""
+    judge = authenticator()
+    made = {judge.nonce('10.0.0.1', 1_800_000_000.5) for _ in range(1000)}
+    assert len(made) == 1000
+    for nonce in made:
+        assert len(nonce) <= 32
+        assert judge._age(nonce, '10.0.0.1', 1_800_000_003.5) == 3
+    nonce = next(iter(made))
+    for at in range(len(nonce)):
+        other = nonce[:at] + ('A' if nonce[at] != 'A' else 'B') + nonce[at + 1 :]
+        assert judge._age(other, '10.0.0.1', 1_800_000_003.5) is None
+    for wrong in (nonce[:-4], nonce + 'AAAA', nonce + '=', f' {nonce}', nonce.replace(nonce[0], '\n', 1)):
+        assert judge._age(wrong, '10.0.0.1', 1_800_000_003.5) is None
+    assert judge._age(nonce, '10.0.0.2', 1_800_000_003.5) is None

@@ -250,6 +250,60 @@ def test_values_cannot_break_out_of_their_element() -> None:
     assert len(root.findall('.//ParameterValueStruct')) == 1
 
 
+@pytest.mark.parametrize(
+    'theirs',
+    [
+        m.Prefixes('SOAP-ENV', 'SOAP-ENC', 'xsd', 'xsi', 'cwmp'),
+        m.Prefixes('cwmp', 'soap', 'xsi', 'xsd', 'enc'),  # ours, each for another's namespace
+        m.Prefixes('s', 'e', 'd', 'i', 'c'),
+    ],
+)
+def test_an_answer_is_spelt_as_the_cpe_spells(theirs: m.Prefixes) -> None:
+    own = encode.envelope(encode.INFORM_RESPONSE, 'urn:dslforum-org:cwmp-1-0', '1', prefixes=theirs).decode()
+    assert f'<{theirs.soap}:Body><{theirs.cwmp}:InformResponse>' in own
+    value = f'{NASTY} cwmp:x soap:y="1" enc:arrayType="xsd:z" <cwmp:q>'
+    request = m.SetParameterValues((m.ParameterValue('Device.A', value, 'xsd:string'),), value)
+    sent = encode.envelope(encode.request(request), 'urn:dslforum-org:cwmp-1-2', 'i', prefixes=theirs)
+    root = parse(sent)
+    assert root.tag == '{http://schemas.xmlsoap.org/soap/envelope/}Envelope'
+    assert root.findtext('.//Value') == value
+    assert root.findtext('.//ParameterKey') == value
+    found = root.find('.//Value')
+    assert found is not None
+    assert found.attrib == {'{http://www.w3.org/2001/XMLSchema-instance}type': f'{theirs.xsd}:string'}
+    parameters = root.find('.//ParameterList')
+    assert parameters is not None
+    kind = '{http://schemas.xmlsoap.org/soap/encoding/}arrayType'
+    assert parameters.attrib == {kind: f'{theirs.cwmp}:ParameterValueStruct[1]'}
+    assert root.find('.//{urn:dslforum-org:cwmp-1-2}SetParameterValues') is not None
+    fault = parse(encode.envelope(encode.fault(8001, 'no'), 'urn:dslforum-org:cwmp-1-0', '1', prefixes=theirs))
+    assert fault.find('.//{http://schemas.xmlsoap.org/soap/envelope/}Fault') is not None
+    assert fault.findtext('.//{urn:dslforum-org:cwmp-1-0}Fault/FaultCode') == '8001'
+
+
+def test_the_prefixes_of_an_envelope_are_known_unless_two_would_be_the_same() -> None:
+    assert decode(envelope().encode()).prefixes == m.Prefixes('s', 'enc', 'xsd', 'xsi', 'cwmp')
+    odd = envelope().replace('xmlns:s=', 'xmlns:enc=').replace('<s:', '<enc:').replace('</s:', '</enc:')
+    assert decode(odd.encode()).prefixes == m.PREFIXES
+    bare = envelope().replace('xmlns:s=', 'xmlns=').replace('<s:', '<').replace('</s:', '</')
+    assert decode(bare.replace('<Inform', '<cwmp:Inform').encode()).prefixes.soap == 'soap'
+
+
+@pytest.mark.parametrize('declared', ['xsd:', 'xsd:Int', 'Int', '', 'xsd:no such', 'xsd:STRING'])
+def test_a_type_that_is_none_is_no_type(declared: str) -> None:
+    text = envelope().replace('xsd:string', declared)
+    assert inform_of(text).parameters.types[0] == ''
+    assert decode(text.encode()).warnings == ('1 values without xsi:type',)
+
+
+def test_a_parameter_without_a_value_is_not_read() -> None:
+    text = envelope().replace('<Value xsi:type="xsd:string">1</Value>', '')
+    found = decode(text.encode())
+    assert isinstance(found.message, m.Inform)
+    assert found.message.parameters.names == ()
+    assert found.warnings == ('1 parameters without a name or a value',)
+
+
 def test_a_name_twice_in_one_set_is_refused_before_it_is_sent() -> None:
     with pytest.raises(ValueError, match='more than once'):
         m.SetParameterValues((m.ParameterValue('A', '1'), m.ParameterValue('A', '2')))

@@ -8,7 +8,18 @@ import pytest
 
 from tests.simulators.cpe_trees import IGD, INT, INTERNET_098, MANAGEMENT_098, WAN98, Tree, tr098, tr181
 from tr069.cwmp.messages import ParameterValue
-from tr069.datamodel.profiles import GENERIC, Direction, GuardFacts, Kind, Status, Unit, builtin, load, profile_for
+from tr069.datamodel.profiles import (
+    GENERIC,
+    Direction,
+    GuardFacts,
+    Kind,
+    Status,
+    Unit,
+    builtin,
+    load,
+    load_directory,
+    profile_for,
+)
 from tr069.datamodel.resolver import LeverReport, as_tree, captive_portal, resolve, throttle
 from tr069.datamodel.tree import Identity, Leaf
 from tr069.datamodel.values import differing, same
@@ -57,6 +68,21 @@ def test_the_shaper_of_the_management_wan_is_not_taken() -> None:
     assert "not the connection that carries the customer's traffic" in other.why
 
 
+def test_the_most_specific_profile_wins_and_any_own_one_before_those_shipped(tmp_path: Path) -> None:
+    for name, match in (
+        ('a-maker', "{manufacturer: 'Acme.*'}"),
+        ('b-software', "{manufacturer: 'Acme.*', product_class: 'R1', software_version: '2.*'}"),
+        ('c-model', "{product_class: 'R1'}"),
+        ('d-huawei', "{manufacturer: 'Huawei.*'}"),
+    ):
+        (tmp_path / f'{name}.yaml').write_text(f'name: {name}\nmatch: {match}\n')
+    known = load_directory(tmp_path)
+    assert profile_for(Identity('Acme', '', 'R1', '2.1'), known).name == 'b-software'
+    assert profile_for(Identity('Acme', '', 'R1', '1.0'), known).name == 'c-model'
+    assert profile_for(Identity('Acme', '', 'R2'), known).name == 'a-maker'
+    assert profile_for(Identity('Huawei', '', 'EG8145V5'), known).name == 'd-huawei'
+
+
 def test_two_equal_wans_are_not_guessed_between() -> None:
     extra = f'{WAN98}.3.WANPPPConnection.1'
     tree = leaves(
@@ -71,6 +97,43 @@ def test_two_equal_wans_are_not_guessed_between() -> None:
     report = resolve(tree)
     assert report.chosen(Kind.SHAPING, Direction.UP) is None
     assert any('cannot be told which' in item.why for item in report.levers)
+
+
+def four_wans(connected: tuple[int, ...], default: str = '') -> dict[str, tuple[str, str, bool]]:
+    """Four services set up for the internet on one port, as providers ship them; not all are in use."""
+    found: dict[str, tuple[str, str, bool]] = {
+        f'{IGD}.Layer3Forwarding.DefaultConnectionService': (default, 'xsd:string', True)
+    }
+    for number in (1, 2, 3, 4):
+        owner = f'{WAN98}.{number}.WANPPPConnection.1'
+        found |= {
+            f'{owner}.Enable': ('1', 'xsd:boolean', True),
+            f'{owner}.ConnectionStatus': ('Connected' if number in connected else 'Disconnected', 'xsd:string', False),
+            f'{owner}.X_HW_SERVICELIST': ('INTERNET', 'xsd:string', True),
+            f'{owner}.ShapingRate': ('-1', INT, True),
+        }
+    return found
+
+
+def test_of_several_wans_for_the_internet_only_connected_ones_count() -> None:
+    def shaped(connected: tuple[int, ...], default: str = '') -> str:
+        tree = leaves({}, **four_wans(connected, default))
+        lever = resolve(tree).chosen(Kind.SHAPING, Direction.UP)
+        return lever.path if lever else ''
+
+    assert shaped((3,)) == f'{WAN98}.3.WANPPPConnection.1.ShapingRate'
+    assert shaped((2, 3)) == ''  # which of the two is the subscriber's is not guessed
+    assert shaped((2, 3), f'{WAN98}.2.WANPPPConnection.1') == f'{WAN98}.2.WANPPPConnection.1.ShapingRate'
+    assert shaped((3,), f'{WAN98}.1.WANPPPConnection.1') == f'{WAN98}.3.WANPPPConnection.1.ShapingRate'
+    assert shaped(()) == ''
+
+
+@pytest.mark.parametrize('kind', ['xsd:int', ''])
+def test_a_lever_that_reads_as_no_number_is_not_used(kind: str) -> None:
+    path = f'{WAN98}.1.WANPPPConnection.1.ShapingRate'
+    report = resolve(leaves({}, **four_wans((1,)) | {path: ('', kind, True)}))
+    assert report.chosen(Kind.SHAPING, Direction.UP) is None
+    assert any('could not be put back' in item.why for item in report.levers if item.path == path)
 
 
 def test_tr181_shapers_are_told_apart_by_their_interface() -> None:
@@ -157,6 +220,12 @@ def test_every_shipped_profile_loads_and_none_claims_to_be_verified_or_allows_wa
         (Identity('TP-Link', '', 'XX230v'), 'tplink-xx230v'),
         (Identity('Nokia', '', 'G-1425G-A'), 'nokia-g1425g'),
         (Identity('?', '00E04C', 'W5-2100G'), 'w5-2100g'),
+        (Identity('INTELBRAS', '00E04C', 'W5-2100G'), 'w5-2100g'),  # the maker's own profile fits as well
+        (Identity('INTELBRAS', '00E04C', 'RX 1500'), 'intelbras'),
+        (Identity('TP-Link', '', 'Device2'), 'generic'),
+        (Identity('TP-Link', '', 'Device2', model_name='XX230v'), 'tplink-xx230v'),
+        (Identity('TP-Link', '', 'Device2', model_name='EX220-G2u'), 'tplink-ex220'),
+        (Identity('ChinaNMS', 'A00001', 'OT2800'), 'netcwmp'),
         (Identity('MikroTik', '', 'hAP'), 'mikrotik'),
         (Identity('Acme', '', 'Router'), 'generic'),
     ],

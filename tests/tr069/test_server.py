@@ -66,6 +66,7 @@ BAD_MANNERS = {
     'a stale cookie on the Inform': Manners(stale_cookie=True),
     'a new connection for each request': Manners(new_connection_each=True),
     'odd prefixes': Manners(soap_prefix='SOAP-ENV', cwmp_prefix='m'),
+    'finds its own prefixes only': Manners(soap_prefix='SOAP-ENV', cwmp_prefix='m', own_prefixes_only=True),
     'cwmp 1.2': Manners(cwmp_namespace='urn:dslforum-org:cwmp-1-2'),
     'cwmp 1.4': Manners(cwmp_namespace='urn:dslforum-org:cwmp-1-4'),
     'the old xsi': Manners(old_xsi=True),
@@ -167,7 +168,7 @@ def test_the_newest_session_wins(sqlite_url: str) -> None:
         async with lab(sqlite_url, cpe=OPEN) as room:
             reader, writer = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
             writer.write(post(envelope().encode()))
-            first = await reader.readuntil(b'</soap:Envelope>')
+            first = await reader.readuntil(b'</s:Envelope>')
             assert status(first) == 200
             await raw(room, post(envelope().encode()))
             assert room.acs.cpe.open_sessions == 1
@@ -307,7 +308,7 @@ def test_answers_out_of_step_end_the_session_and_touch_nobody(sqlite_url: str) -
             assert status(await raw(room, post(b''))) == 400
             reader, writer = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
             writer.write(post(envelope().encode()))
-            await reader.readuntil(b'</soap:Envelope>')
+            await reader.readuntil(b'</s:Envelope>')
             writer.write(post(reply.encode()))
             assert status(await reader.readuntil(b'\r\n\r\n')) == 400  # nothing was asked
             writer.close()

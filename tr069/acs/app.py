@@ -78,7 +78,7 @@ class Acs:
         )
         token = settings.read_secret(settings.northbound.token_secret)
         self.northbound = NorthboundServer(
-            settings.northbound, token, self.store, self.caller, self.metrics, clock=clock
+            settings.northbound, token, self.store, self.caller, self.metrics, context.identities, clock=clock
         )
         self.cpe_port = self.northbound_port = 0
         self.udp_port: int | None = None

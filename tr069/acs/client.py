@@ -164,6 +164,7 @@ def _info(item: Mapping[str, Any]) -> CpeInfo:
         item['connection_request_url'],
         item['parameter_key'],
         datetime.fromtimestamp(item['last_inform'], UTC),
+        warning=item['warning'],
     )
 
 

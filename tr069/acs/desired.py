@@ -112,12 +112,20 @@ def ask_restore(known: DesiredRecord, now: float) -> DesiredRecord:
 # --- what came of it --------------------------------------------------------------------------------------------------
 
 
+def as_saved(asked: Sequence[ParameterValue], found: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+    """What was found of the asked values, each with a type: the asked one where the device gave none."""
+    return {
+        item.name: value if value.type else value._replace(type=item.type)
+        for item in asked
+        if (value := found.get(item.name)) is not None
+    }
+
+
 def sending(record: DesiredRecord, found: Mapping[str, ParameterValue], key: str | None, now: float) -> DesiredRecord:
     """About to be sent. Saved values are written once: what we find later is our own doing, or a factory default."""
     before = dict(record.before)
-    for item in record.values:
-        if item.name in found:
-            before.setdefault(item.name, found[item.name])
+    for name, value in as_saved(record.values, found).items():
+        before.setdefault(name, value)
     before_key = record.before_key if record.before_key is not None else key
     return replace(
         record, before=before, before_key=before_key, state=ProvisioningState.SENDING, message='', changed_at=now

@@ -13,6 +13,7 @@ class Metrics:
         self.informs = self._counter('informs', 'Informs accepted')
         self.sessions_ended = self._counter('sessions_ended', 'Sessions ended, by how', ('how',))
         self.refusals = self._counter('refusals', 'Requests refused, by why', ('why',))
+        self.identity_conflicts = self._counter('identity_conflicts', 'Devices found to be two with one identity')
         self.cpe_faults = self._counter('cpe_faults', 'Faults from CPEs, by code', ('code',))
         self.connection_requests = self._counter('connection_requests', 'Connection requests, by outcome', ('outcome',))
         self.sessions_open = Gauge('tr069_sessions_open', 'Sessions open now', registry=self.registry)

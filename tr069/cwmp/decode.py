@@ -43,7 +43,7 @@ def decode(body: bytes, charset: str = '', *, recover: bool = False) -> m.Envelo
         fault = child(content, 'detail')
         inner = child(fault, 'Fault') if fault is not None else None
         namespace = _cwmp(header_namespace or (_namespace(inner) if inner is not None else ''), warnings)
-        return m.Envelope(_fault(content, inner), identifier, namespace, tuple(warnings))
+        return m.Envelope(_fault(content, inner), identifier, namespace, tuple(warnings), _prefixes(root, namespace))
     namespace = _cwmp(_namespace(content) or header_namespace, warnings)
     decoder = _DECODERS.get(name)
     if decoder is not None:
@@ -54,7 +54,28 @@ def decode(body: bytes, charset: str = '', *, recover: bool = False) -> m.Envelo
         raise CwmpDecodeError(f'{name} answers nothing this ACS asks')
     else:
         message = m.UnknownRequest(name[:64])
-    return m.Envelope(message, identifier, namespace, tuple(warnings))
+    return m.Envelope(message, identifier, namespace, tuple(warnings), _prefixes(content, namespace))
+
+
+_NAMESPACES = {
+    'http://schemas.xmlsoap.org/soap/envelope/': 'soap',
+    'http://schemas.xmlsoap.org/soap/envelope': 'soap',
+    'http://schemas.xmlsoap.org/soap/encoding/': 'enc',
+    'http://www.w3.org/2001/XMLSchema': 'xsd',
+    'http://www.w3.org/2001/XMLSchema-instance': 'xsi',
+}
+_MAX_PREFIX = 32
+
+
+def _prefixes(element: etree._Element, cwmp: str) -> m.Prefixes:
+    """Ours, but for those that the CPE has given the same namespaces, where that makes no two of them the same."""
+    theirs: dict[str, str] = {}
+    for prefix, uri in element.nsmap.items():
+        name = 'cwmp' if uri == cwmp else _NAMESPACES.get(uri)
+        if name is not None and prefix and len(prefix) <= _MAX_PREFIX:
+            theirs.setdefault(name, prefix)
+    found = m.PREFIXES._replace(**theirs)
+    return found if len(set(found)) == len(found) else m.PREFIXES
 
 
 def _namespace(element: etree._Element) -> str:
@@ -110,9 +131,21 @@ def _type_of(item: etree._Element) -> str:
     return ''
 
 
+# The types of TR-106 (A.2.1), and those of XML Schema that CPEs use in their stead.
+_TYPES = frozenset(
+    (
+        'string', 'boolean', 'int', 'unsignedInt', 'long', 'unsignedLong', 'dateTime', 'base64', 'base64Binary',
+        'hexBinary', 'decimal', 'integer', 'float', 'double', 'short', 'unsignedShort', 'byte', 'unsignedByte',
+        'nonNegativeInteger', 'positiveInteger', 'date', 'time', 'anyURI', 'object', 'anySimpleType', 'anyType',
+    )
+)  # fmt: skip
+
+
 @lru_cache(256)
 def _kind(declared: str) -> str:
-    return 'xsd:' + declared.rpartition(':')[2]
+    """The type, always under our prefix; empty for one that is none (`xsd:`, `xsd:Int`): no CPE would take it back."""
+    name = declared.rpartition(':')[2]
+    return f'xsd:{name}' if name in _TYPES else ''
 
 
 def _pair(struct: etree._Element) -> tuple[str, str, str]:
@@ -123,18 +156,23 @@ def _pair(struct: etree._Element) -> tuple[str, str, str]:
             declared = second.get(_XSI_TYPE[0])
             kind = _kind(declared) if declared else _type_of(second)
             return (first.text or '').strip(), second.text or '', kind
-    name = value = kind = ''
+    name = kind = ''
+    value: str | None = None
     for item in struct:
         tag = local(item)
         if tag == 'Name':
             name = (item.text or '').strip()
         elif tag == 'Value':
             value, kind = item.text or '', _type_of(item)
-    return name, value, kind
+    # A parameter without a `Value` was not read. Taken for an empty one, it would be saved and put back as that.
+    return (name, value, kind) if value is not None else ('', '', '')
 
 
 def _values(container: etree._Element | None, warnings: list[str]) -> tuple[m.ParameterValue, ...]:
     pairs = [_pair(struct) for struct in container] if container is not None else []
+    unread = sum(not name for name, _, _ in pairs)
+    if unread:
+        warnings.append(f'{unread} parameters without a name or a value')
     untyped = sum(not kind for name, _, kind in pairs if name)
     if untyped:
         warnings.append(f'{untyped} values without xsi:type')

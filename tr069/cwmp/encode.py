@@ -28,24 +28,50 @@ def _text(value: str) -> str:
 
 
 @lru_cache(64)
-def _opening(namespace: str, declaration: bool) -> str:
+def _opening(namespace: str, declaration: bool, prefixes: m.Prefixes) -> str:
+    soap, enc, xsd, xsi, cwmp = prefixes
     return (
         f'{DECLARATION if declaration else ""}'
-        '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"'
-        ' xmlns:enc="http://schemas.xmlsoap.org/soap/encoding/"'
-        ' xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
-        f' xmlns:cwmp="{_text(namespace)}">'
+        f'<{soap}:Envelope xmlns:{soap}="http://schemas.xmlsoap.org/soap/envelope/"'
+        f' xmlns:{enc}="http://schemas.xmlsoap.org/soap/encoding/"'
+        f' xmlns:{xsd}="http://www.w3.org/2001/XMLSchema" xmlns:{xsi}="http://www.w3.org/2001/XMLSchema-instance"'
+        f' xmlns:{cwmp}="{_text(namespace)}">'
     )
 
 
-def envelope(body: str, namespace: str, identifier: str = '', *, declaration: bool = True) -> bytes:
-    """`declaration` is off for models whose parser stops at `<?xml …?>`."""
+@lru_cache(64)
+def _spellings(prefixes: m.Prefixes) -> tuple[tuple[str, str], ...]:
+    """What of our templates is spelt otherwise. Markup only: in a value `<` and `"` are escaped."""
+    pairs = [
+        (before.format(ours), before.format(theirs))
+        for ours, theirs in zip(m.PREFIXES, prefixes, strict=True)
+        if ours != theirs
+        for before in ('<{}:', '</{}:', '="{}:')
+    ]
+    if prefixes.enc != m.PREFIXES.enc:
+        pairs.append((f' {m.PREFIXES.enc}:arrayType="', f' {prefixes.enc}:arrayType="'))
+    if prefixes.xsi != m.PREFIXES.xsi:
+        pairs.append((f' {m.PREFIXES.xsi}:type="', f' {prefixes.xsi}:type="'))
+    return tuple(pairs)
+
+
+def envelope(
+    body: str, namespace: str, identifier: str = '', *, declaration: bool = True, prefixes: m.Prefixes = m.PREFIXES
+) -> bytes:
+    """`declaration` is off for models whose parser stops at `<?xml …?>`; `prefixes` are the CPE's own."""
+    if prefixes != m.PREFIXES:
+        # Through a mark that no text holds, so that what has been respelt is not taken for ours and respelt again.
+        for ours, theirs in _spellings(prefixes):
+            body = body.replace(ours, theirs.replace(':', '\0'))
+        body = body.replace('\0', ':')
+    soap, cwmp = prefixes.soap, prefixes.cwmp
     header = (
-        f'<soap:Header><cwmp:ID soap:mustUnderstand="1">{_text(identifier)}</cwmp:ID></soap:Header>'
+        f'<{soap}:Header><{cwmp}:ID {soap}:mustUnderstand="1">{_text(identifier)}</{cwmp}:ID></{soap}:Header>'
         if identifier
-        else '<soap:Header/>'
+        else f'<{soap}:Header/>'
     )
-    return f'{_opening(namespace, declaration)}{header}<soap:Body>{body}</soap:Body></soap:Envelope>'.encode()
+    opening = _opening(namespace, declaration, prefixes)
+    return f'{opening}{header}<{soap}:Body>{body}</{soap}:Body></{soap}:Envelope>'.encode()
 
 
 INFORM_RESPONSE = '<cwmp:InformResponse><MaxEnvelopes>1</MaxEnvelopes></cwmp:InformResponse>'

@@ -47,6 +47,7 @@ class _Shape:
     types: tuple[str, ...]
     namespace: str
     warnings: tuple[str, ...]
+    prefixes: m.Prefixes
 
     def read(self, body: str) -> m.Envelope | None:
         """`None` where it does not fit, or where the full parser would have something to say."""
@@ -67,7 +68,7 @@ class _Shape:
             int(retries),
             texts[self.current_time].strip(),
         )
-        return m.Envelope(inform, identifier, self.namespace, self.warnings)
+        return m.Envelope(inform, identifier, self.namespace, self.warnings, self.prefixes)
 
 
 class InformFastPath:
@@ -164,4 +165,5 @@ def _shape_of(body: str, envelope: m.Envelope, inform: m.Inform) -> _Shape | Non
         inform.parameters.types,
         envelope.namespace,
         envelope.warnings,
+        envelope.prefixes,
     )

@@ -304,6 +304,19 @@ ANSWERS = (
 )
 
 
+class Prefixes(NamedTuple):
+    """How somebody spells the namespaces of an envelope. Some stacks find nothing but their own spelling."""
+
+    soap: str = 'soap'
+    enc: str = 'enc'
+    xsd: str = 'xsd'
+    xsi: str = 'xsi'
+    cwmp: str = 'cwmp'
+
+
+PREFIXES = Prefixes()
+
+
 class Envelope(NamedTuple):
     """`namespace` is the CWMP namespace that came, to be answered in; `id` is empty where the CPE sent none."""
 
@@ -311,6 +324,7 @@ class Envelope(NamedTuple):
     id: str = ''
     namespace: str = 'urn:dslforum-org:cwmp-1-0'
     warnings: tuple[str, ...] = ()
+    prefixes: Prefixes = PREFIXES
 
 
 def as_values(pairs: Iterable[tuple[str, str, str]]) -> tuple[ParameterValue, ...]:

@@ -9,7 +9,7 @@ import zlib
 from lxml import etree
 
 from tr069.cwmp.charset import to_utf8
-from tr069.errors import UnsafeXmlError
+from tr069.errors import MalformedXmlError, UnsafeXmlError
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, after decompression: a full GetParameterValues of a big tree is about 1.5 MB
 MAX_TAGS = 400_000  # a body of nothing but parameters has some 40,000 a megabyte; of nothing but tags, ten times that
@@ -88,7 +88,7 @@ def parse(body: bytes, charset: str = '', *, recover: bool = False) -> etree._El
     try:
         root = etree.fromstring(data.lstrip(), _parsers.recovering if recover else _parsers.strict)
     except etree.XMLSyntaxError as error:
-        raise UnsafeXmlError(f'the envelope is not well-formed XML: {error.msg}') from error
+        raise MalformedXmlError(f'the envelope is not well-formed XML: {error.msg}') from error
     if root is None:
         raise UnsafeXmlError('the envelope is empty')
     info = root.getroottree().docinfo

@@ -70,21 +70,40 @@ class _Model(BaseModel):
 
 
 class Match(_Model):
-    """Regular expressions, all of which must match wholly (case ignored). An empty one matches anything."""
+    """Regular expressions, all of which must match wholly (case ignored). An empty one matches anything.
+
+    `model` is the product class or, where a maker's product class says nothing, `DeviceInfo.ModelName`.
+    """
 
     manufacturer: Pattern = ''
     oui: Pattern = ''
     product_class: Pattern = ''
+    model: Pattern = ''
     software_version: Pattern = ''
 
     def fits(self, identity: Identity) -> bool:
-        pairs = (
-            (self.manufacturer, identity.manufacturer),
-            (self.oui, identity.oui),
-            (self.product_class, identity.product_class),
-            (self.software_version, identity.software_version),
+        return self.may_fit(identity) and (
+            _matches(self.model, identity.product_class) or _matches(self.model, identity.model_name)
         )
-        return all(not pattern or re.fullmatch(pattern, value, re.IGNORECASE) for pattern, value in pairs)
+
+    def may_fit(self, identity: Identity) -> bool:
+        """Whether all but the model fits: then its name decides."""
+        return (
+            _matches(self.manufacturer, identity.manufacturer)
+            and _matches(self.oui, identity.oui)
+            and _matches(self.product_class, identity.product_class)
+            and _matches(self.software_version, identity.software_version)
+        )
+
+    @property
+    def specificity(self) -> int:
+        """How narrow it is: a software of a model before the model, that before an OUI, and that before a maker."""
+        model = bool(self.product_class or self.model)
+        return 8 * bool(self.software_version) + 4 * model + 2 * bool(self.oui) + bool(self.manufacturer)
+
+
+def _matches(pattern: str, value: str) -> bool:
+    return not pattern or re.fullmatch(pattern, value, re.IGNORECASE) is not None
 
 
 class LeverFact(_Model):
@@ -119,6 +138,7 @@ class DeviceProfile(_Model):
     quirks: Quirks = Quirks()
     guard: GuardFacts = GuardFacts()
     note: str = ''
+    is_shipped: bool = Field(default=False, exclude=True)
 
 
 GENERIC = DeviceProfile(name='generic', match=Match())
@@ -135,16 +155,26 @@ def load(path: Path) -> DeviceProfile:
 @cache
 def builtin() -> tuple[DeviceProfile, ...]:
     """The profiles shipped with this package, in the order of their file names."""
-    return tuple(load(path) for path in sorted((Path(__file__).parent / 'profiles').glob('*.yaml')))
+    found = (load(path) for path in sorted((Path(__file__).parent / 'profiles').glob('*.yaml')))
+    return tuple(profile.model_copy(update={'is_shipped': True}) for profile in found)
 
 
 def load_directory(directory: Path | None) -> tuple[DeviceProfile, ...]:
-    """An operator's own profiles before the shipped ones: the first that fits a device is its profile."""
+    """An operator's own profiles, and the shipped ones."""
     own = tuple(load(path) for path in sorted(directory.glob('*.yaml'))) if directory else ()
     return own + builtin()
 
 
 def profile_for(identity: Identity, profiles: Iterable[DeviceProfile] | None = None) -> DeviceProfile:
-    """The first profile that fits, or `GENERIC`."""
+    """Of the profiles that fit the most specific one, or `GENERIC`; an operator's own come before those shipped."""
     known = builtin() if profiles is None else profiles
-    return next((profile for profile in known if profile.match.fits(identity)), GENERIC)
+    fitting = (profile for profile in known if profile.match.fits(identity))
+    return max(fitting, key=lambda profile: (not profile.is_shipped, profile.match.specificity), default=GENERIC)
+
+
+def needs_model_name(identity: Identity, profiles: Iterable[DeviceProfile]) -> bool:
+    """Whether the name of the model could make another profile the device's."""
+    return not identity.model_name and any(
+        profile.match.model and profile.match.may_fit(identity) and not profile.match.fits(identity)
+        for profile in profiles
+    )

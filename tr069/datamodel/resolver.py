@@ -11,6 +11,7 @@ from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel.levers import STANDARD
 from tr069.datamodel.profiles import GENERIC, DeviceProfile, Direction, Kind, LeverFact, Status, Unit
 from tr069.datamodel.tree import TR098, Leaf, Tree, expand, plain, root_of
+from tr069.datamodel.values import fits_type
 from tr069.errors import NoLeverError
 
 
@@ -133,6 +134,9 @@ def _internet_connections(tree: Tree) -> frozenset[str]:
         return (entry.value or '') if entry else ''
 
     enabled = {owner for owner in owners if value(owner, 'Enable') == '' or guard.truthy(value(owner, 'Enable'))}
+    # Services are set up for more than is in use: where the device says which are connected, only those count.
+    connected = {owner for owner in enabled if value(owner, 'ConnectionStatus') == 'Connected'}
+    enabled = connected or enabled
     default = tree.get(f'{TR098}.Layer3Forwarding.DefaultConnectionService')
     if default and default.value and default.value.rstrip('.') + '.' in enabled:
         return frozenset((default.value.rstrip('.') + '.',))
@@ -145,8 +149,7 @@ def _internet_connections(tree: Tree) -> frozenset[str]:
     named = {owner for owner, text in services.items() if 'INTERNET' in text.upper()}
     if named:
         return frozenset(named)
-    connected = {owner for owner in enabled if value(owner, 'ConnectionStatus') == 'Connected'}
-    return frozenset(connected or enabled)
+    return frozenset(enabled)
 
 
 def _judge(lever: Lever, profile: DeviceProfile, internet: frozenset[str], tree: Tree, use_unverified: bool) -> Lever:
@@ -160,6 +163,8 @@ def _judge(lever: Lever, profile: DeviceProfile, internet: frozenset[str], tree:
         reason = f"risk to management: {lever.risk}; the guard refuses it unless the model's profile allow-lists it"
     elif lever.risk is guard.Risk.WAN:
         reason = '' if profile.guard.allow_wan_off else 'cuts a WAN; needs the opt-in of the model'
+    elif not _can_be_put_back(lever):
+        reason = f'it reads {lever.current!r:.40}, which could not be put back'
     elif lever.status is Status.UNVERIFIED and not use_unverified:
         reason = 'unverified: its unit or effect is a guess'
     elif lever.unit is Unit.UNKNOWN:
@@ -172,6 +177,14 @@ def _judge(lever: Lever, profile: DeviceProfile, internet: frozenset[str], tree:
         reason = 'it cannot be told which side it shapes'
     why = '; '.join(part for part in (reason, lever.why) if part)
     return replace(lever, usable=not reason, why=why)
+
+
+def _can_be_put_back(lever: Lever) -> bool:
+    """An unset number reads as nothing; once it is set, no CPE takes nothing back."""
+    if lever.current is None or lever.unit not in (Unit.BPS, Unit.KBPS, Unit.SWITCH):
+        return True
+    kind = lever.type or ('xsd:boolean' if lever.unit is Unit.SWITCH else 'xsd:int')
+    return fits_type(ParameterValue(lever.path, lever.current, kind))
 
 
 def _wrong_wan(lever: Lever, internet: frozenset[str]) -> str:

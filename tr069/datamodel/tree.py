@@ -34,6 +34,7 @@ class Identity:
     oui: str = ''
     product_class: str = ''
     software_version: str = ''
+    model_name: str = ''  # `DeviceInfo.ModelName`: some makers' product class is the same for all they make
 
     @property
     def model(self) -> str:

@@ -17,6 +17,28 @@ def unreadable_secrets(found: Iterable[ParameterValue]) -> tuple[str, ...]:
     return tuple(item.name for item in found if SECRET.search(item.name) and not item.value.strip('* '))
 
 
+_INTEGER = re.compile(r'[+-]?[0-9]{1,20}')
+_NATURAL = re.compile(r'\+?[0-9]{1,20}')
+_VALID = {
+    'int': _INTEGER,
+    'long': _INTEGER,
+    'unsignedInt': _NATURAL,
+    'unsignedLong': _NATURAL,
+    'boolean': re.compile('0|1|true|false', re.IGNORECASE),
+}
+
+
+def fits_type(item: ParameterValue) -> bool:
+    """Whether its value is one of its type. A CPE shows an unset number as nothing, and does not take nothing back."""
+    pattern = _VALID.get(item.type.rpartition(':')[2])
+    return pattern is None or pattern.fullmatch(item.value.strip()) is not None
+
+
+def unfit(items: Iterable[ParameterValue]) -> str:
+    """Those that are not of their type, in words; empty where all are."""
+    return ', '.join(f'{item.name} ({item.value!r:.40} is no {item.type})' for item in items if not fits_type(item))
+
+
 def same(wanted: ParameterValue, found: ParameterValue) -> bool:
     """Equal as the type means it: `1` and `true`, `064000` and `64000` are each the same."""
     if wanted.value == found.value:

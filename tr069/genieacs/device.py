@@ -23,7 +23,8 @@ class Device:
 
     @property
     def identity(self) -> Identity:
-        return Identity(self.info.manufacturer, self.info.oui, self.info.product_class, self.info.software_version)
+        info = self.info
+        return Identity(info.manufacturer, info.oui, info.product_class, info.software_version, info.model_name)
 
     def values(self, names: Iterable[str]) -> dict[str, ParameterValue]:
         """What GenieACS has cached of these."""
@@ -83,5 +84,6 @@ def take_apart(document: Mapping[str, Any]) -> Device:
         leaf('.ManagementServer.ConnectionRequestURL'),
         '',
         datetime.fromisoformat(informed) if informed else None,
+        leaf('.DeviceInfo.ModelName'),
     )
     return Device(info, frozenset(document.get('_tags') or ()), leaves)

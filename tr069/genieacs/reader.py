@@ -24,7 +24,8 @@ _IDENTITY = (
         f'{root}.{leaf}'
         for root in ('InternetGatewayDevice', 'Device')
         for leaf in (
-            'DeviceInfo.SoftwareVersion', 'DeviceInfo.HardwareVersion', 'ManagementServer.ConnectionRequestURL',
+            'DeviceInfo.SoftwareVersion', 'DeviceInfo.HardwareVersion', 'DeviceInfo.ModelName',
+            'ManagementServer.ConnectionRequestURL',
         )
     ),
 )  # fmt: skip

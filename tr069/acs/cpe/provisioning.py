@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,12 +14,12 @@ from tr069.acs.cpe.context import SessionContext, identity_of
 from tr069.acs.cpe.judging import judge
 from tr069.acs.cpe.put_back import give_up, put_back, set_request
 from tr069.acs.cpe.reading import NO_SUCH_NAME, read_each, read_values
-from tr069.acs.cpe.session import CwmpSession
+from tr069.acs.cpe.session import BadAnswerError, CwmpSession
 from tr069.acs.store.records import DesiredRecord
 from tr069.client import ProvisioningState
 from tr069.cwmp import messages as m
 from tr069.cwmp.faults import Fault
-from tr069.datamodel.values import differing, unreadable_secrets
+from tr069.datamodel.values import differing, fits_type, unfit, unreadable_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ async def bring_to_desired_state(context: SessionContext, session: CwmpSession, 
     quarantine = f'model {model} is quarantined: {known_fault}' if (known_fault := store.quarantined.get(model)) else ''
     if never_set := [item for item in record.asked if item.name not in record.before]:
         # Before anything is asked of the device: a path that nobody may set need not be there to be read.
-        refusal = guard.refusal_of(never_set, policy_of(context, session))
+        refusal = context.identities.conflict(session.device_id, now)
+        refusal = refusal or guard.refusal_of(never_set, policy_of(context, session))
         if quarantine or refusal:
             state = ProvisioningState.QUARANTINED if quarantine else ProvisioningState.REFUSED
             await give_up(context, session, record, d.stopped(record, state, quarantine or refusal, now))
@@ -93,6 +95,18 @@ async def _send(
         message = f'{", ".join(secret)} reads empty: it could not be put back as it was; nothing new was set'
         await give_up(context, session, record, d.stopped(record, ProvisioningState.FAILED, message, now))
         return
+    typed = d.typed(record.values, found, boolean_as_number=session.profile.quirks.boolean_as_number)
+    bad = {item.name for item in typed if not fits_type(item)}
+    saving = d.as_saved(record.asked, found)
+    wrong = unfit(saving[name] for name in unsaved if name in saving) or unfit(
+        item for item in typed if item.name in bad - record.saved
+    )
+    if wrong:
+        # Asked all the same, the device would fault, and its whole model be thought badly mapped.
+        message = f'{wrong}: it could not be set or put back; nothing new was set'
+        await give_up(context, session, record, d.stopped(record, ProvisioningState.REFUSED, message, now))
+        return
+    record = record.without(bad)  # saved so in another time: the device does not take it, and all else goes back
     different = differing(record.asked, found)
     new = [item for item in record.asked if item.name in different]
     verdict, kept, unread = await judge(context, session, new, record.going_back)
@@ -122,6 +136,23 @@ async def _send(
     await context.store.advance(record, d.sent(record, status, context.clock()))
     if context.verify_soon is not None:
         context.verify_soon(session.device_id)
+
+
+async def keep_bad_answer(context: SessionContext, session: CwmpSession, error: BadAnswerError) -> None:
+    """The device came, and could not be worked with: said in its record, and tried again more seldom each time.
+
+    What may have been sent is left to be read. Only what gives nothing back is given up in the end.
+    """
+    record = context.store.status_of(session.device_id)
+    if record is None or record.state not in (ProvisioningState.PENDING, ProvisioningState.SENDING):
+        return
+    now, limits = context.clock(), context.settings
+    if record.state is ProvisioningState.PENDING:
+        most = sys.maxsize if record.restoring else limits.max_attempts
+        new = d.retry(record, str(error), now, max_attempts=most, backoff_s=limits.backoff_s)
+    else:
+        new = replace(record, message=str(error), changed_at=now)
+    await context.store.advance(record, new)
 
 
 async def _fault(context: SessionContext, session: CwmpSession, record: DesiredRecord, fault: Fault) -> None:

@@ -13,7 +13,7 @@ from tr069.acs.cpe.session import CwmpSession
 from tr069.acs.store.records import DesiredRecord
 from tr069.cwmp import messages as m
 from tr069.cwmp.faults import Fault
-from tr069.datamodel.values import differing
+from tr069.datamodel.values import differing, fits_type
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ async def put_back(context: SessionContext, session: CwmpSession, record: Desire
         return True
     found, faults = await read_each(session, [item.name for item in saved])
     _, kept, _ = await judge(context, session, (), saved)
-    back = [item for item in saved if item.name in found and item.name not in kept]
+    unfit = {item.name for item in d.typed(saved, found) if not fits_type(item)}
+    back = [item for item in saved if item.name in found and item.name not in kept and item.name not in unfit]
     key = record.before_key or ''
     if back and isinstance(await session.ask(set_request(session, back, found, key)), Fault):
         for item in back:
@@ -49,4 +50,4 @@ async def put_back(context: SessionContext, session: CwmpSession, record: Desire
             if isinstance(answer, Fault) and differing([item], found):
                 logger.warning('%s does not take back what it had: %s', session.device_id, answer)
                 faults[item.name] = answer
-    return not faults and not kept
+    return not (faults or kept or unfit)

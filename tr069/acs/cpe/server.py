@@ -20,7 +20,7 @@ from tr069.acs.cpe import work
 from tr069.acs.cpe.auth import Authenticator, Refusal, names_another
 from tr069.acs.cpe.context import SessionContext
 from tr069.acs.cpe.device_record import device_record
-from tr069.acs.cpe.session import CwmpSession, Outgoing
+from tr069.acs.cpe.session import MAX_ASKED, BadAnswerError, CwmpSession, Outgoing, SessionLostError
 from tr069.acs.http import HttpRequest, HttpResponse, HttpServer, Limits
 from tr069.acs.metrics import Metrics
 from tr069.acs.settings import CpeSide
@@ -30,9 +30,9 @@ from tr069.cwmp.decode import DEFAULT_NAMESPACE, decode
 from tr069.cwmp.fast_path import InformFastPath
 from tr069.cwmp.faults import AcsFault, Fault
 from tr069.cwmp.xml import decompress
-from tr069.datamodel.profiles import DeviceProfile, profile_for
+from tr069.datamodel.profiles import DeviceProfile, needs_model_name, profile_for
 from tr069.datamodel.tree import Identity
-from tr069.errors import CwmpDecodeError, UnsafeXmlError
+from tr069.errors import CwmpDecodeError, MalformedXmlError, UnsafeXmlError
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class CpeServer:
         self._context = context
         self._authenticator = authenticator
         self._profiles = profiles
-        self._profile_cache: dict[tuple[str, str, str], DeviceProfile] = {}
+        self._profile_cache: dict[tuple[str, str, str, str], tuple[DeviceProfile, bool]] = {}
         self._metrics = metrics
         self._clock = clock
         self._sessions: dict[str, CwmpSession] = {}
@@ -127,8 +127,8 @@ class CpeServer:
             self._metrics.sessions_open.set(len(self._sessions))
             self._metrics.connections_open.set(len(self.http.connections))
 
-    def _end(self, session: CwmpSession, how: str) -> None:
-        session.close()
+    def _end(self, session: CwmpSession, how: str, error: SessionLostError | None = None) -> None:
+        session.close(error)
         self._sessions.pop(session.id, None)
         if self._by_device.get(session.device_id) is session:
             del self._by_device[session.device_id]
@@ -174,7 +174,7 @@ class CpeServer:
                 return self._on_empty(request, peer, encoding)
             envelope = self._decode(body, charset, peer)
         except CwmpDecodeError as error:
-            return self._refuse_envelope(request, error)
+            return self._refuse_envelope(request, peer, error)
         return self._on_envelope(envelope, request, peer, encoding)
 
     async def _handle_aside(self, request: HttpRequest, peer: _Peer, encoding: str, charset: str) -> HttpResponse:
@@ -187,7 +187,7 @@ class CpeServer:
         try:
             envelope = await asyncio.get_running_loop().run_in_executor(self._parsers, read)
         except CwmpDecodeError as error:
-            return self._refuse_envelope(request, error)
+            return self._refuse_envelope(request, peer, error)
         if envelope is None:
             answer = self._on_empty(request, peer, encoding)
         else:
@@ -201,9 +201,16 @@ class CpeServer:
             return self._on_inform(envelope, envelope.message, request, peer, encoding)
         return self._on_message(envelope, request, peer, encoding)
 
-    def _refuse_envelope(self, request: HttpRequest, error: CwmpDecodeError) -> HttpResponse:
+    def _refuse_envelope(self, request: HttpRequest, peer: _Peer, error: CwmpDecodeError) -> HttpResponse:
         self._metrics.refusals.labels('envelope').inc()
-        logger.info('%s: %s', request.connection.address, error)
+        session = self._session(request, peer)
+        remedy = ''
+        if isinstance(error, MalformedXmlError):
+            remedy = "; where the model always sends such, set `recover_xml: true` among its profile's quirks"
+        logger.info('%s: %s%s', session.device_id if session else request.connection.address, error, remedy)
+        if session is not None and session.outstanding is not None:
+            lost = BadAnswerError(f'{session.device_id}: its answer cannot be read: {error}{remedy}')
+            self._end(session, 'unreadable', lost)
         fault = encode.envelope(encode.fault(error.fault_code, str(error)), DEFAULT_NAMESPACE)
         return HttpResponse(413 if error.fault_code == AcsFault.RESOURCES_EXCEEDED else 400, fault, [_XML])
 
@@ -256,7 +263,7 @@ class CpeServer:
             envelope = decode(body, charset, recover=True)
             profile = peer.session.profile if peer.session is not None else None
             if isinstance(envelope.message, m.Inform):
-                profile = self._profile(envelope.message.device)
+                profile, _ = self._profile(envelope.message, envelope.message.device.key)
             if profile is None or not profile.quirks.recover_xml:
                 raise
             return envelope
@@ -271,16 +278,34 @@ class CpeServer:
 
     # --- Inform ---------------------------------------------------------------------------------------------------
 
-    def _profile(self, device: m.DeviceId) -> DeviceProfile:
-        """Profiles bound to a software version do not decide quirks: these are needed before it is known."""
-        key = (device.manufacturer, device.oui, device.product_class)
-        known = self._profile_cache.get(key)
+    def _profile(self, inform: m.Inform, key: str) -> tuple[DeviceProfile, str]:
+        """The device's profile, and the name of its model where that matters and is known.
+
+        Profiles bound to a software version do not decide quirks: these are needed before it is known.
+        """
+        device = inform.device
+        maker = (device.manufacturer, device.oui, device.product_class)
+        known = self._profile_cache.get((*maker, ''))
         if known is None:
-            if len(self._profile_cache) > 10_000:  # models are few; forged ones must not fill the memory
-                self._profile_cache.clear()
-            known = profile_for(Identity(*key), self._profiles)
-            self._profile_cache[key] = known
-        return known
+            known = self._find_profile(Identity(*maker))
+        profile, has_other = known
+        if not has_other:
+            return profile, ''
+        name = inform.value('.DeviceInfo.ModelName') or self._context.model_names.get(key, '')
+        if not name:
+            return profile, ''
+        known = self._profile_cache.get((*maker, name))
+        if known is None:
+            known = self._find_profile(Identity(*maker, model_name=name))
+        return known[0], name
+
+    def _find_profile(self, identity: Identity) -> tuple[DeviceProfile, bool]:
+        if len(self._profile_cache) > 10_000:  # models are few; forged ones must not fill the memory
+            self._profile_cache.clear()
+        found = profile_for(identity, self._profiles), needs_model_name(identity, self._profiles)
+        place = (identity.manufacturer, identity.oui, identity.product_class, identity.model_name)
+        self._profile_cache[place] = found
+        return found
 
     def _may_speak_for(self, username: str, device: m.DeviceId, key: str) -> bool:
         if self._authenticator is None or username == key:
@@ -303,12 +328,19 @@ class CpeServer:
         if len(self._sessions) >= self._settings.max_sessions:
             return self._refuse(503, 'busy', 'too many sessions', close=True)
         now = self._clock()
-        profile = self._profile(inform.device)
+        profile, model_name = self._profile(inform, key)
         session = CwmpSession(
-            key, inform, envelope.namespace, profile, request.connection.address, now, user=request.user
-        )
+            key, inform, envelope.namespace, profile, request.connection.address, now,
+            user=request.user, prefixes=envelope.prefixes,
+        )  # fmt: skip
         self._sessions[session.id] = self._by_device[session.device_id] = peer.session = session
-        self._context.store.touch(device_record(key, inform, request.connection.address, now))
+        session.model_name = model_name
+        record = device_record(key, inform, request.connection.address, now)
+        self._context.store.touch(record)
+        identities, place = self._context.identities, (record.address, record.connection_request_url)
+        if identities.seen(key, *place, record.software_version, now):
+            self._metrics.identity_conflicts.inc()
+            logger.warning('%s', identities.conflict(key, now))
         self._metrics.informs.inc()
         for warning in envelope.warnings:
             logger.debug('%s: %s', session.device_id, warning)
@@ -340,7 +372,13 @@ class CpeServer:
         if session is None:
             return self._refuse(400, 'session', 'a session begins with an Inform')
         if session.outstanding is not None:
-            return self._send(session, session.outstanding, encoding)  # it missed our request: once more
+            again = session.resend()
+            if again is not None:
+                return self._send(session, again, encoding)  # it missed our request: once more
+            name = type(session.outstanding.request).__name__
+            error = BadAnswerError(f'{session.device_id}: answers {name} with an empty POST, however often it is sent')
+            self._end(session, 'unanswered', error)
+            return HttpResponse(204)
         return self._next(session, None, encoding)
 
     def _on_message(
@@ -354,6 +392,10 @@ class CpeServer:
             logger.info('%s: transfer %r: %s', session.device_id, message.command_key, message.fault or 'done')
         reply = _answer_request(message)
         if reply is not None:
+            session.asked += 1
+            if session.asked > MAX_ASKED:
+                self._end(session, 'asks without end')
+                return self._refuse(400, 'session', f'more than {MAX_ASKED} requests in one session', close=True)
             return self._reply(session.encode(reply, envelope.id), encoding)
         if isinstance(message, Fault):
             # A label a code: what a CPE makes up must not fill the memory.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tr069.cwmp import encode
-from tr069.cwmp.messages import ANSWERS, Answer, Envelope, FromCpe, Inform, Request
+from tr069.cwmp.messages import ANSWERS, PREFIXES, Answer, Envelope, FromCpe, Inform, Prefixes, Request
 from tr069.datamodel.profiles import DeviceProfile
 from tr069.errors import Tr069Error
 
@@ -25,8 +25,21 @@ def _random_ids() -> Iterator[str]:
 _ids = _random_ids()
 
 
+MAX_RPCS = 2000  # a session; the greatest profile, read and put back value by value, takes some 800
+MAX_RESENT = 2  # times that a request is sent anew to a CPE which answers it with an empty POST
+MAX_ASKED = 100  # requests of the CPE's own a session
+
+
 class SessionLostError(Tr069Error):
     """The CPE went away before it answered. Whether it did what was asked is unknown."""
+
+
+class BadAnswerError(SessionLostError):
+    """The CPE is there, and what it says is no answer: asking once more would bring the same."""
+
+
+class SessionFullError(SessionLostError):
+    """So many RPCs are enough for one session. What is left waits for the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +55,17 @@ class CwmpSession:
         '_answer',
         '_count',
         '_outgoing',
+        '_resent',
         'address',
+        'asked',
         'closed',
         'device_id',
         'id',
         'inform',
+        'model_name',
         'namespace',
         'outstanding',
+        'prefixes',
         'profile',
         'seen',
         'tried_work',
@@ -58,12 +75,14 @@ class CwmpSession:
 
     def __init__(
         self, device_id: str, inform: Inform, namespace: str, profile: DeviceProfile, address: str, now: float,
-        *, user: str = '',
+        *, user: str = '', prefixes: Prefixes = PREFIXES,
     ) -> None:  # fmt: skip
         self.id = next(_ids)
         self.device_id = device_id
         self.inform = inform
+        self.model_name = ''
         self.namespace = namespace
+        self.prefixes = prefixes
         self.profile = profile
         self.address = address
         self.user = user  # who opened it, as authenticated
@@ -72,12 +91,15 @@ class CwmpSession:
         self.tried_work = False
         self.outstanding: Outgoing | None = None
         self.closed = False
+        self.asked = 0  # requests of the CPE's own
         self._count = 0
+        self._resent = 0
         self._outgoing: asyncio.Future[Outgoing | None] | None = None
         self._answer: asyncio.Future[FromCpe] | None = None
 
     def encode(self, body: str, identifier: str = '') -> bytes:
-        return encode.envelope(body, self.namespace, identifier, declaration=self.profile.quirks.xml_declaration)
+        declaration = self.profile.quirks.xml_declaration
+        return encode.envelope(body, self.namespace, identifier, declaration=declaration, prefixes=self.prefixes)
 
     # --- the work's side ----------------------------------------------------------------------------------------------
 
@@ -85,13 +107,20 @@ class CwmpSession:
         """Send one RPC and wait for its answer or fault. Raises `SessionLostError`."""
         if self.closed or self._outgoing is None:
             raise SessionLostError(f'{self.device_id}: the session is over')
+        if self.is_full:
+            raise SessionFullError(f'{self.device_id}: {MAX_RPCS} RPCs in one session; the rest waits for the next')
         self._count += 1
+        self._resent = 0
         self._answer = asyncio.get_running_loop().create_future()
         self._outgoing.set_result(Outgoing(f'{self.id}-{self._count}', request))
         answer = await self._answer
         if not isinstance(answer, ANSWERS):
             raise SessionLostError(f'{self.device_id}: answered {type(answer).__name__} to {type(request).__name__}')
         return answer
+
+    @property
+    def is_full(self) -> bool:
+        return self._count >= MAX_RPCS
 
     def finish(self) -> None:
         """The work has nothing more to ask."""
@@ -114,12 +143,18 @@ class CwmpSession:
             self.expect()  # for what comes after its answer
         return self.outstanding
 
-    def close(self) -> None:
-        """End it; work that waits for an answer is told that there will be none."""
+    def resend(self) -> Outgoing | None:
+        """The request that waits for its answer, for a CPE that missed it; `None` where it has had its chances."""
+        self._resent += 1
+        return self.outstanding if self._resent <= MAX_RESENT else None
+
+    def close(self, error: SessionLostError | None = None) -> None:
+        """End it; work that waits for an answer gets `error`."""
         if self.closed:
             return
         self.closed = True
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(SessionLostError(f'{self.device_id}: the session ended before the answer'))
+            lost = SessionLostError(f'{self.device_id}: the session ended before the answer')
+            self._answer.set_exception(error or lost)
             self._answer.exception()  # the work may already be gone: do not report it as never retrieved
         self.finish()

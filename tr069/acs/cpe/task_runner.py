@@ -15,7 +15,7 @@ from tr069.acs.cpe.canary import policy_of
 from tr069.acs.cpe.context import SessionContext, identity_of
 from tr069.acs.cpe.judging import judge
 from tr069.acs.cpe.reading import read_values
-from tr069.acs.cpe.session import CwmpSession, SessionLostError
+from tr069.acs.cpe.session import BadAnswerError, CwmpSession, SessionLostError
 from tr069.acs.store.records import TaskRecord, TaskState
 from tr069.cwmp import messages as m
 from tr069.cwmp.faults import Fault
@@ -37,6 +37,10 @@ async def do_task(context: SessionContext, session: CwmpSession, task: TaskRecor
         await context.store.update_task(task, now)
     try:
         answer = await _perform(context, session, task.request)
+    except BadAnswerError as error:
+        failed = replace(task, state=TaskState.FAILED, answer={'error': str(error)})
+        await context.store.update_task(failed, context.clock())
+        raise
     except SessionLostError:
         if task.state is TaskState.SENDING:
             await context.store.update_task(replace(task, state=TaskState.FAILED), context.clock())
@@ -49,7 +53,7 @@ async def do_task(context: SessionContext, session: CwmpSession, task: TaskRecor
 
 async def _keep_levers(context: SessionContext, session: CwmpSession, answer: Mapping[str, Any]) -> None:
     """What the tree shows this device to be able to do: for whoever asked, and for when it does not come."""
-    identity = identity_of(session.inform)
+    identity = identity_of(session.inform, session.model_name)
     profile = profile_for(identity, context.profiles)
 
     def report() -> str:

@@ -9,8 +9,9 @@ from tr069.acs import desired as d
 from tr069.acs.cpe.canary import confirm_canary, is_waiting_canary, lose_canary
 from tr069.acs.cpe.context import SessionContext
 from tr069.acs.cpe.login import needs_login, set_login
-from tr069.acs.cpe.provisioning import bring_to_desired_state
-from tr069.acs.cpe.session import CwmpSession, SessionLostError
+from tr069.acs.cpe.model_name import ask_model_name
+from tr069.acs.cpe.provisioning import bring_to_desired_state, keep_bad_answer
+from tr069.acs.cpe.session import BadAnswerError, CwmpSession, SessionLostError
 from tr069.acs.cpe.task_runner import do_task
 from tr069.acs.store.store import SupersededError
 
@@ -43,13 +44,20 @@ async def run(context: SessionContext, session: CwmpSession, before: asyncio.Tas
             await context.store.refresh(session.device_id)
         if needs_login(context, session.inform):
             await set_login(context, session)
+        await ask_model_name(context, session)
         if session.inform.has('0 BOOTSTRAP') and is_waiting_canary(context, session):
             await lose_canary(context, session)
         for task in list(context.store.tasks_of(session.device_id)):
+            if session.is_full:  # nothing of it is begun that could not be finished
+                break
             await do_task(context, session, task)
         record = context.store.status_of(session.device_id)
         if record is not None:
-            await bring_to_desired_state(context, session, record)
+            try:
+                await bring_to_desired_state(context, session, record)
+            except BadAnswerError as error:
+                await keep_bad_answer(context, session, error)
+                raise
         await confirm_canary(context, session)
     except SessionLostError as error:
         logger.info('%s', error)

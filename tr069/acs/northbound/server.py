@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from tr069.acs import desired as d
 from tr069.acs import tasks
 from tr069.acs.cpe.connection_request import Caller
+from tr069.acs.cpe.identities import Identities
 from tr069.acs.http import HttpRequest, HttpResponse, HttpServer, Limits
 from tr069.acs.metrics import Metrics
 from tr069.acs.northbound import api
@@ -49,6 +50,7 @@ class NorthboundServer:
         store: Store,
         caller: Caller,
         metrics: Metrics,
+        identities: Identities,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -57,6 +59,7 @@ class NorthboundServer:
         self._store = store
         self._caller = caller
         self._metrics = metrics
+        self._identities = identities
         self._clock = clock
         self.routes = self._make_routes()
         self._patterns = [(route, route.pattern) for route in self.routes]
@@ -170,7 +173,7 @@ class NorthboundServer:
         )
         limit = max(1, min(int(query.get('limit', '200')), _MAX_PAGE))
         records = await self._store.find_devices(wanted, query.get('after', ''), limit)
-        page = [_device_out(item) for item in records]
+        page = [self._device_out(item) for item in records]
         return api.DevicePage(devices=page, next=records[-1].id if len(records) == limit else '')
 
     async def _record(self, device_id: str) -> DeviceRecord:
@@ -179,8 +182,12 @@ class NorthboundServer:
             raise _HttpError(404, f'no device {device_id} has ever informed here')
         return record
 
+    def _device_out(self, record: DeviceRecord) -> api.DeviceOut:
+        warning = self._identities.conflict(record.id, self._clock())
+        return api.DeviceOut.model_validate(record._asdict() | {'warning': warning})
+
     async def _device(self, call: Call) -> api.DeviceOut:
-        return _device_out(await self._record(call.path['device_id']))
+        return self._device_out(await self._record(call.path['device_id']))
 
     async def _read(self, call: Call) -> api.TaskOut:
         record = await self._record(call.path['device_id'])
@@ -335,10 +342,6 @@ def _seconds(call: Call, name: str, default: str) -> float:
 
 def _error(status: int, message: str, *headers: tuple[str, str]) -> HttpResponse:
     return HttpResponse(status, api.Error(error=message).model_dump_json().encode(), [_JSON, *headers])
-
-
-def _device_out(record: DeviceRecord) -> api.DeviceOut:
-    return api.DeviceOut.model_validate(record._asdict())
 
 
 def _task_out(task: TaskRecord) -> api.TaskOut:
