@@ -40,6 +40,7 @@ need openssh-server sshd
 need freeradius freeradius
 need freeradius-utils radclient
 need freeradius-postgresql /usr/lib/freeradius/rlm_sql_postgresql.so
+need freeradius-mysql /usr/lib/freeradius/rlm_sql_mysql.so
 need mariadb-server mariadbd
 # The demo's lab of network namespaces needs root, and these; without root it is left out.
 if [ "$(id -u)" = 0 ]; then

@@ -16,7 +16,8 @@ from nornir_tasks.errors import ConfigurationError
 from nornir_tasks.radius.attributes import Pair
 
 RATES = ('down', 'up', 'down_bps', 'up_bps')
-MEGABITS = re.compile(r'\b([0-9]+)M\b')
+RATE = re.compile(r'\b([0-9]+)([kKmMgG]?)\b')
+UNITS = {'k': 1, 'm': 1000, 'g': 1_000_000}
 FIELD = re.compile(r'\{(\w+)\}')
 # What a wire name may hold: a control character in it would be a slip, or an attack on the NAS's own parser.
 CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029]')
@@ -64,16 +65,18 @@ class Dialect:
         """The attributes that decide a state in this dialect, without tags."""
         return frozenset(_base(name) for lever in self.levers.values() for name, _ in lever.reply)
 
-    def rates_in(self, replies: Collection[Pair]) -> tuple[int, int] | None:
+    def rates_in(self, replies: Collection[Pair], loosely: bool = False) -> tuple[int, int] | None:
         """(down, up) in kbit/s that a stored policy's attributes give; `None` where they give none.
 
-        Nothing but the plain rates counts: a value with a burst is not the rate that a plan asks for.
+        Nothing but the plain rates counts: a value with a burst is not the rate that a plan asks for. `loosely`, what
+        follows them after a space is passed over: to say how a line is, not whether it is as wanted.
         """
         found: dict[str, int] = {}
         for name, template in self.levers[Mode.THROTTLED].reply:
             pattern = _pattern(template)
             for other, value in replies:
-                matched = pattern.fullmatch(MEGABITS.sub(lambda hit: f'{hit[1]}000k', value))
+                text = value.partition(' ')[0] if loosely and ' ' not in template else value
+                matched = pattern.fullmatch(_in_kilobits(text) if '}k' in template else text)
                 if _base(other) == _base(name) and matched is not None:
                     found |= {field: int(digits) for field, digits in matched.groupdict().items()}
         down = found.get('down', found.get('down_bps', 0) // 1000)
@@ -162,6 +165,18 @@ def _pattern(template: str) -> re.Pattern[str]:
         else:
             pattern += '.*'
     return re.compile(pattern)
+
+
+def _in_kilobits(value: str) -> str:
+    """RouterOS takes `512k`, `1M` and plain bit/s for rates: all of them as `512k`."""
+
+    def convert(hit: re.Match[str]) -> str:
+        number, unit = int(hit[1]), hit[2]
+        if unit or number % 1000:
+            return f'{number * UNITS.get(unit.lower(), 1)}k' if unit else hit[0]
+        return f'{number // 1000}k'
+
+    return RATE.sub(convert, value)
 
 
 def _base(name: str) -> str:

@@ -201,8 +201,9 @@ def missing() -> str:
     """Why FreeRADIUS cannot be run here; empty where it can."""
     if not (os.access(PROGRAM, os.X_OK) and shutil.which('radclient')):
         return 'needs the Debian packages freeradius and freeradius-utils'
-    if not Path('/usr/lib/freeradius/rlm_sql_postgresql.so').exists():
-        return 'needs the Debian package freeradius-postgresql'
+    for database in ('postgresql', 'mysql'):
+        if not Path(f'/usr/lib/freeradius/rlm_sql_{database}.so').exists():
+            return f'needs the Debian package freeradius-{database}'
     # Debian lets only root and its own user read FreeRADIUS's configuration, the queries among it.
     return '' if os.access(QUERIES / 'postgresql' / 'queries.conf', os.R_OK) else f'{QUERIES} cannot be read'
 

@@ -23,14 +23,13 @@ from nornir_tasks.drivers.radius import freeradius_tables as tables
 from nornir_tasks.drivers.radius.check import check_nases
 from nornir_tasks.drivers.radius.coa import check_dialect
 from nornir_tasks.drivers.radius.freeradius_sql import (
-    DOUBT,
     FreeRADIUSDriver,
     FreeRADIUSLine,
     FreeRADIUSPoint,
     hardest_but,
 )
-from nornir_tasks.drivers.radius.freeradius_tables import Memory, User
-from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, plan_work, reply_of, send_work
+from nornir_tasks.drivers.radius.freeradius_tables import Memory, SessionNote, User
+from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, plan_work, reply_of_all, send_work
 from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Answer, Verdict
 from nornir_tasks.radius.dialects import DialectError, values_for
@@ -93,16 +92,16 @@ class RadiusDriver(FreeRADIUSDriver):
             assert console is not None
             self.connection.authorization.look(nas, console, asked_of)
 
-    def _live(self, user: User, stored: AccessState) -> AccessState | None:
-        shown = self.connection.authorization.shown(user.sessions[0].key) if user.sessions else None
-        return shown.live if shown else super()._live(user, stored)
+    def _session(self, user: User, session: Session, stored: AccessState) -> AccessState | None:
+        shown = self.connection.authorization.shown(session.key)
+        return shown.live if shown else super()._session(user, session, stored)
 
-    def _is_doubted(self, user: User) -> bool:
-        shown = self.connection.authorization.shown(user.sessions[0].key) if user.sessions else None
-        return shown is None and super()._is_doubted(user)
+    def _is_doubted(self, session: Session, note: SessionNote | None) -> bool:
+        return self.connection.authorization.shown(session.key) is None and super()._is_doubted(session, note)
 
     def _doubt(self, user: User) -> str:
-        return self.connection.authorization.doubt(user.sessions[0].key) if user.sessions else ''
+        doubts = (self.connection.authorization.doubt(session.key) for session in user.sessions)
+        return '; '.join(dict.fromkeys(filter(None, doubts)))
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """In groups of `GROUP`: a row whose policy is stored has its session told too, whatever `stop` says by then."""
@@ -119,41 +118,46 @@ class RadiusDriver(FreeRADIUSDriver):
         with self.connection.errors(), self.connection.begin() as connection:
             users = tables.read_users(connection, (change.target.username for change in stored.values()))
         rows: list[Work] = []
-        doubts: dict[str, Memory] = {}
+        told: dict[str, list[str]] = {}  # keys of the sessions' work by change
+        memories: dict[str, Memory] = {}
         at_console: dict[str, Session] = {}
         for change in stored.values():
             user, reading = users[change.target.username], before[change.target.key]
-            if not user.sessions:
-                continue
-            if len(user.sessions) > 1:
-                text = f'stored; {len(user.sessions)} sessions are open in radacct, so none was touched'
-                replies[change.key] = Reply(False, text)
-                continue
-            session = user.sessions[0]
-            live = user.memory.state if session.unique == user.memory.session.removesuffix(DOUBT) else reading.live
-            if live == change.desired and not change.exact:
-                continue
-            if self.parameters.of(session.nas).live == 'console':
-                at_console[change.key] = session
-                continue
-            try:
-                row = self._work(change, session, live)
-            except (DialectError, AttributeValueError) as error:
-                replies[change.key] = Reply(False, f'stored, but nothing was sent to the session: {error}')
-                continue
-            rows.append(row)
-            if live != change.desired and not row.disconnects:
-                state = hardest_but(change.desired, live)
-                doubts[change.target.username] = replace(user.memory, session=session.unique + DOUBT, state=state)
-        self._remember(doubts)  # before it is sent: what comes of this process, or of the answer, nobody knows
+            notes = dict(user.memory.sessions)
+            # A session whose Stop was lost is open in radacct, too: its NAS answers 503, and the others are changed.
+            for session in user.sessions:
+                note = notes.get(session.unique)
+                live = reading.live if note is None else note.state
+                if live == change.desired and not change.exact and not (note and note.doubted):
+                    continue
+                if self.parameters.of(session.nas).live == 'console' and len(user.sessions) == 1:
+                    at_console[change.key] = session
+                    continue
+                try:
+                    row = self._work(change, session, live)
+                except (DialectError, AttributeValueError) as error:
+                    replies[change.key] = Reply(False, f'stored, but nothing was sent to the session: {error}')
+                    continue
+                rows.append(row)
+                told.setdefault(change.key, []).append(row.key)
+                if live != change.desired and not row.disconnects:
+                    notes[session.unique] = SessionNote(hardest_but(change.desired, live), doubted=True)
+            if notes != user.memory.sessions:
+                memories[change.target.username] = replace(user.memory, sessions=notes)
+        self._remember(memories)  # before it is sent: what comes of this process, or of the answer, nobody knows
         nases = {row.session.nas: self.parameters.of(row.session.nas) for row in rows}
         answers = send_work(self.connection.authorization, nases, rows)
-        memories: dict[str, Memory] = {}
-        for row in rows:
-            change, answer = stored[row.key], answers[row.key]
-            replies[row.key] = reply_of(answer)
-            if (memo := self._learn(row, answer, change.desired, users[change.target.username].memory)) is not None:
-                memories[change.target.username] = memo
+        by_key = {row.key: row for row in rows}
+        for key, keys in told.items():
+            name = stored[key].target.username
+            memory = memories.get(name, users[name].memory)
+            notes = dict(memory.sessions)
+            for row in (by_key[each] for each in keys):
+                if (note := self._note_of(row, answers[row.key], stored[key].desired, users[name].memory)) is not None:
+                    notes[row.session.unique] = note
+            memories[name] = replace(memory, sessions=notes)
+            failed = replies[key] if not replies[key].accepted else None  # another session could not be told
+            replies[key] = failed or reply_of_all([answers[each] for each in keys])
         self._remember(memories)
         replies |= self._end_at_console(at_console, stored)
         ended = [session for key, session in at_console.items() if replies[key].accepted]
@@ -223,21 +227,22 @@ class RadiusDriver(FreeRADIUSDriver):
     def _work(self, change: AccessChange, session: Session, live: AccessState | None) -> Work:
         contracted = (change.target.down_kbps, change.target.up_kbps)
         nas = self._nas_of(change, session.nas)
-        return plan_work(change.key, session, nas, live, change.desired, contracted, stored=True)
+        key = f'{change.key} {session.unique}'
+        return plan_work(key, session, nas, live, change.desired, contracted, stored=True)
 
-    def _learn(self, row: Work, answer: Answer, desired: AccessState, memo: Memory) -> Memory | None:
-        """What the answer lets us write down of the session; `None` where it lets us nothing: it stays in doubt."""
+    def _note_of(self, row: Work, answer: Answer, desired: AccessState, memory: Memory) -> SessionNote | None:
+        """What the answer lets us write down of the session; `None` where it lets us nothing: it stays unverified."""
         authorization, key = self.connection.authorization, row.session.key
         if is_gone(answer):
-            return replace(memo, session=row.session.unique, state=None)
+            return SessionNote(None)
         if answer.verdict is Verdict.SILENCE:
             authorization.in_doubt[key] = f'stored; the session may or may not be changed: {answer.message}'
         if answer.verdict is Verdict.NOT_SENT and len(row.requests) == 1:  # of several, one may have been
-            return memo
+            return memory.sessions.get(row.session.unique)
         if answer.verdict is not Verdict.ACK or row.disconnects:
             return None
         if self.parameters.of(row.session.nas).trust_acknowledgement:
-            return replace(memo, session=row.session.unique, state=desired)
+            return SessionNote(desired)
         authorization.unproven[key] = (
             f'stored; NAS {row.session.nas} acknowledged the change of its session, which accounting cannot show: '
             'name its "console" to have it read, set trust_acknowledgement once you have tested this NAS, or "live" '

@@ -6,8 +6,9 @@ A state is a group. What a user's groups and own rate replies were is remembered
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from pydantic import Field, ValidationError, field_validator
@@ -20,14 +21,31 @@ from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSe
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, lines_of, unsent
 from nornir_tasks.drivers.radius import freeradius_tables as tables
 from nornir_tasks.drivers.radius.coa import check_dialect, fields_of
-from nornir_tasks.drivers.radius.freeradius_tables import Memory, User
-from nornir_tasks.drivers.radius.stored_policy import MAX_NAME, Judge, NewGroup, PolicyError, PolicyNames, StoredPolicy
+from nornir_tasks.drivers.radius.freeradius_tables import Memory, Rewrite, SessionNote, User
+from nornir_tasks.drivers.radius.policy_judge import Judge
+from nornir_tasks.drivers.radius.server_decision import GroupRows
+from nornir_tasks.drivers.radius.sessions import Session
+from nornir_tasks.drivers.radius.stored_policy import (
+    MAX_NAME,
+    NewGroup,
+    PolicyError,
+    PolicyNames,
+    Stored,
+    Written,
+    with_operators,
+)
 from nornir_tasks.drivers.radius.table_rights import missing_rights
-from nornir_tasks.radius.attributes import Pair
-from nornir_tasks.radius.dialects import CONTROL, DialectError, dialect_choices, get_dialect
+from nornir_tasks.radius.dialects import CONTROL, DialectError, dialect_choices
+from nornir_tasks.storable import storable, unescape
 
 SAME_USER = 'another row of this batch is of the same user'
-DOUBT = '?'  # behind a session in `nbd_line`: it is as its `state` says, or as the stored policy does
+DEFAULT_BLOCKED = 'nbd-restricted'
+# What others call the groups that they block by: ERPs, daloRADIUS, people.
+USUAL = re.compile(
+    r'bloque|suspen|inadimpl|disabled|desativ|deactivat|cancel|cort|overdue|blocked|reject|reduzid|sem.?acesso',
+    re.IGNORECASE,
+)
+NOBODY, NO_MEMORY = AccessTarget(''), Memory()
 NEEDED = ('radusergroup', 'radreply', 'radcheck', 'radgroupreply', 'radgroupcheck', 'radacct')
 
 
@@ -39,13 +57,23 @@ class FreeRADIUSPoint(DatabaseParameters):
         description="Whose attributes the groups' replies are: see the table of dialects",
         json_schema_extra=dialect_choices,
     )
-    blocked_group: str = Field('nbd-restricted', max_length=MAX_NAME, description='Group that leads to the notice page')
+    blocked_group: str = Field(DEFAULT_BLOCKED, max_length=MAX_NAME, description='Group that leads to the notice page')
     throttled_group: str = Field(
         '', max_length=MAX_NAME, description='Group of throttled lines, where the plan has none'
     )
     create_groups: bool = Field(False, description="Add a group per rate (copied from the plan's) where none fits")
     group_rates: Mapping[str, str] = Field(
         {}, description='"down/up" in kbit/s of throttled groups whose replies do not tell, by group'
+    )
+
+    foreign_groups: tuple[str, ...] = Field(
+        (), description='Groups by which somebody else (the ERP, a person) restricts: shown, and never written'
+    )
+    foreign_lists: tuple[str, ...] = Field(
+        (), description='Values of lists, filters or pools by which somebody else restricts, as the replies have them'
+    )
+    harmless_lists: tuple[str, ...] = Field(
+        (), description="Address lists in a user's own replies that restrict nobody; any other is taken for a block"
     )
 
     _known = field_validator('dialect')(check_dialect)
@@ -101,14 +129,15 @@ class FreeRADIUSDriver(Driver):
         asked = [target for target in targets if target.key in own]
         with self.connection.errors(), self.connection.begin() as connection:
             users = tables.read_users(connection, (target.username for target in asked))
-            groups = tables.read_groups(connection, self._group_names(users.values(), own.values()))
+            groups = tables.read_groups(connection, self._group_names(users, asked, own))
         self._look(asked, users)
         for target in asked:
-            judge = Judge(self._names(own[target.key]), groups)
+            user = users[target.username]
             try:
-                readings[target.key] = self._read(users[target.username], judge)
+                readings[target.key] = self._read(target, user, self._judge(target, own[target.key], user, groups))
             except PolicyError as error:
-                readings[target.key] = Reading(error=str(error))
+                # Read well, and nothing there: what was restricted is gone with it.
+                readings[target.key] = Reading(error=str(error), absent=not (user.known or user.twins))
         return readings
 
     def _own(self, target: AccessTarget) -> FreeRADIUSLine:
@@ -120,36 +149,36 @@ class FreeRADIUSDriver(Driver):
             raise PolicyError(f'its user name is longer than {MAX_NAME} characters, the most the tables hold')
         return FreeRADIUSLine.model_validate(dict(target.parameters))
 
-    def _read(self, user: User, judge: Judge) -> Reading:
+    def _read(self, target: AccessTarget, user: User, judge: Judge) -> Reading:
         if user.twins:
             raise PolicyError(f'the database takes {", ".join(map(repr, sorted(user.twins)))} for the same user name')
         if not user.known:
             raise PolicyError('no such user in radcheck, radreply or radusergroup')
-        if len(user.sessions) > 1:
-            raise PolicyError(
-                f'{len(user.sessions)} sessions of this user are open in radacct: end or close all but one'
-            )
-        policy = user.policy(self._deciding)
-        stored = judge.state(policy)
-        return Reading(stored, self._live(user, stored), policy.as_detail(), self._doubt(user))
+        stored = judge.stored(user.rows(target.username))
+        live = self._live(user, stored.state)
+        return Reading(stored.state, live, stored.policy.as_detail(), self._doubt(user), foreign=stored.foreign)
 
     def _look(self, targets: Sequence[AccessTarget], users: Mapping[str, User]) -> None:
         """Ask elsewhere how the sessions stand; never here, where nothing but the database is known."""
 
     def _live(self, user: User, stored: AccessState) -> AccessState | None:
-        """A session that we saw when we last wrote is as we left it; any other came up under the stored policy.
+        """How the user's sessions are: as stored only where all of them are; else the hardest of the others.
 
-        One in doubt is never as stored: neither is "it is done" true of it, nor "there is nothing to do".
+        A session that we saw when we last wrote is as we left it; any other came up under the stored policy.
         """
-        if not user.sessions:
+        states = [state for session in user.sessions if (state := self._session(user, session, stored)) is not None]
+        if not states:
             return None
-        if user.sessions[0].unique == user.memory.session:
-            return user.memory.state
-        return hardest_but(stored, user.memory.state) if self._is_doubted(user) else stored
+        return hardest_but(stored, *states) if any(state != stored for state in states) else stored
 
-    def _is_doubted(self, user: User) -> bool:
-        """Something was sent to the session, by whichever process, and what it did is not known."""
-        return bool(user.sessions) and user.memory.session == user.sessions[0].unique + DOUBT
+    def _session(self, user: User, session: Session, stored: AccessState) -> AccessState | None:
+        """One of them; `None` where its NAS had it no more. One in doubt is never as stored: neither is "it is done"
+        true of it, nor "there is nothing to do".
+        """
+        note = user.memory.sessions.get(session.unique)
+        if note is None:
+            return stored
+        return hardest_but(stored, note.state) if note.doubted else note.state
 
     def _doubt(self, user: User) -> str:
         """Why the session's state cannot be said; never here, where nothing is sent to sessions."""
@@ -164,30 +193,23 @@ class FreeRADIUSDriver(Driver):
         """
         if self.stop():
             return unsent(changes)
-        deciding = self._deciding
         replies: dict[str, Reply] = {}
-        wanted: dict[str, StoredPolicy] = {}
+        rewrites: dict[str, Rewrite] = {}
         memories: dict[str, Memory] = {}
         made: dict[str, NewGroup] = {}
-        own = {change.key: self._own(change.target) for change in changes}
+        own = {change.target.key: self._own(change.target) for change in changes}
         with self.connection.errors(), self.connection.begin() as connection:
             users = tables.read_users(connection, sorted(change.target.username for change in changes), lock=True)
-            recorded = [
-                group
-                for change in changes
-                for source in (change.exact, change.target.baseline)
-                for group, _ in source.get('groups', ())
-            ]
-            groups = tables.read_groups(connection, self._group_names(users.values(), own.values(), changes, recorded))
+            names = self._group_names(users, [change.target for change in changes], own, changes)
+            groups = tables.read_groups(connection, names)
             for change in changes:
-                name = change.target.username
-                judge = Judge(self._names(own[change.key]), groups | {new.name: new.reply for new in made.values()})
+                name, target = change.target.username, change.target
+                known = groups | {new.name: GroupRows(reply=_with_operator(new)) for new in made.values()}
+                judge = self._judge(target, own[target.key], users[name], known)
                 try:
-                    if name in wanted:
+                    if name in rewrites:
                         raise PolicyError(SAME_USER)  # noqa: TRY301
-                    wanted[name], group, memories[name] = self._plan(
-                        change, before[change.target.key], users[name], judge
-                    )
+                    rewrites[name], group, memories[name] = self._plan(change, before[target.key], users[name], judge)
                 except (PolicyError, DialectError) as error:
                     replies[change.key] = Reply(False, f'nothing was stored: {error}')
                     continue
@@ -196,33 +218,59 @@ class FreeRADIUSDriver(Driver):
                 replies[change.key] = Reply(True)
             for group in made.values():
                 tables.write_group(connection, group)
-            tables.write_policies(connection, wanted, users, deciding)
+            tables.write_policies(connection, rewrites, users)
             tables.write_memories(connection, memories)
         return replies
 
     def _plan(
         self, change: AccessChange, reading: Reading, user: User, judge: Judge
-    ) -> tuple[StoredPolicy, NewGroup | None, Memory]:
-        now = user.policy(self._deciding)
-        if now.as_detail() != dict(reading.detail):
+    ) -> tuple[Rewrite, NewGroup | None, Memory]:
+        rows = user.rows(change.target.username)
+        now = judge.stored(rows)
+        if storable(now.policy.as_detail()) != dict(reading.detail):
             raise PolicyError('its rows were changed by somebody else since they were read')
-        wanted, group = judge.wanted(now, change, user.memory.replaced)
-        state = judge.state(now)
-        remembered = now if state.mode is Mode.NORMAL else user.memory.replaced
-        session, live = user.sessions[0].unique if user.sessions else '', self._live(user, state)
-        if self._is_doubted(user):  # it may be as this change finds the policy, too
-            session, live = session + DOUBT, hardest_but(change.desired, live, state)
-        return wanted, group, Memory(remembered, session, live)
+        memory = user.memory
+        wanted, group = judge.wanted(now, change, memory.replaced)
+        judge.verify(rows, now, wanted, group, change)
+        is_normal = now.state.mode is Mode.NORMAL
+        restricts = change.desired.mode is not Mode.NORMAL and bool(wanted.groups)
+        return (
+            Rewrite(now.policy, wanted),
+            group,
+            Memory(
+                now.policy if is_normal else memory.replaced,
+                Written(wanted.groups[0][0], change.desired) if restricts else None,
+                self._session_notes(change, user, now),
+            ),
+        )
+
+    def _session_notes(self, change: AccessChange, user: User, now: Stored) -> dict[str, SessionNote]:
+        """How each open session is as this change finds it; one in doubt may be as it finds the policy, too."""
+        notes: dict[str, SessionNote] = {}
+        for session in user.sessions:
+            state = self._session(user, session, now.state)
+            old = user.memory.sessions.get(session.unique)
+            doubted = self._is_doubted(session, old)
+            if doubted:
+                state = hardest_but(change.desired, state, now.state)
+            notes[session.unique] = SessionNote(state, doubted)
+        return notes
+
+    def _is_doubted(self, session: Session, note: SessionNote | None) -> bool:
+        """Something was sent to the session, by whichever process, and what it did is not known."""
+        return note is not None and note.doubted
 
     # What decides
 
-    @property
-    def _deciding(self) -> frozenset[str]:
-        return get_dialect(self.parameters.dialect).reply_attributes
+    def _judge(self, target: AccessTarget, own: FreeRADIUSLine, user: User, groups: Mapping[str, GroupRows]) -> Judge:
+        return Judge(self._names(own, target, user.memory), groups, datetime.now(UTC))
 
-    def _names(self, own: FreeRADIUSLine) -> PolicyNames:
+    def _names(self, own: FreeRADIUSLine, target: AccessTarget = NOBODY, memory: Memory = NO_MEMORY) -> PolicyNames:
         point = self.parameters
         rates = {group: tuple(map(int, text.split('/'))) for group, text in point.group_rates.items()}
+        ours = _noted_names(target)
+        if memory.written:
+            ours[memory.written.group] = memory.written.state
         return PolicyNames(
             blocked=point.blocked_group,
             throttled=own.throttled_group or point.throttled_group,
@@ -230,20 +278,30 @@ class FreeRADIUSDriver(Driver):
             create=point.create_groups,
             rates={group: (pair[0], pair[1]) for group, pair in rates.items()},
             dialect=point.dialect,
+            ours=ours,
+            foreign_groups=frozenset(point.foreign_groups),
+            foreign_lists=frozenset(point.foreign_lists),
+            harmless_lists=frozenset(point.harmless_lists),
+            restricted=bool(target.restricted),
+            touched=bool(target.restricted) or memory != NO_MEMORY,
         )
 
     def _group_names(
         self,
-        users: Iterable[User],
-        own: Iterable[FreeRADIUSLine],
+        users: Mapping[str, User],
+        targets: Sequence[AccessTarget],
+        own: Mapping[str, FreeRADIUSLine],
         changes: Sequence[AccessChange] = (),
-        recorded: Sequence[str] = (),
     ) -> set[str]:
         """Every group whose rows may decide."""
-        names = {self.parameters.blocked_group, self.parameters.throttled_group, *recorded}
-        for line in own:
-            names |= {line.group, line.throttled_group}
-        for user in users:
+        names = {self.parameters.blocked_group, self.parameters.throttled_group}
+        details = [change.exact for change in changes]
+        for target in targets:
+            names |= {own[target.key].group, own[target.key].throttled_group, *_noted_names(target)}
+            details.append(target.baseline)
+        for detail in details:
+            names |= {unescape(group) for group, _ in detail.get('groups', ())}
+        for user in users.values():
             names |= {group for _, group, _ in user.groups}
             if user.memory.replaced:
                 names |= {group for group, _ in user.memory.replaced.groups}
@@ -281,12 +339,27 @@ class FreeRADIUSDriver(Driver):
                     return findings
             point = self.parameters
             groups = tables.read_groups(connection, {point.blocked_group, point.throttled_group} - {''})
+            members = tables.count_members(connection)
+        findings += self._foreign_findings(members)
         names = self._names(FreeRADIUSLine.model_validate({}))
         line = Judge(names, groups).missing_blocked_group()
         findings.append(_check_group(point.blocked_group, groups, (line,) if line else ()))
         if point.throttled_group:
             findings.append(_check_group(point.throttled_group, groups, ()))
         return findings
+
+    def _foreign_findings(self, members: Mapping[str, int]) -> list[Finding]:
+        """Groups that look like another's block, by usual names: only a person can say whether they are."""
+        point = self.parameters
+        known = {*point.foreign_groups, point.blocked_group, point.throttled_group}
+        seen = {name: count for name, count in sorted(members.items()) if name not in known and USUAL.search(name)}
+        if not seen:
+            return []
+        text = (
+            f'members are in {", ".join(f"{name} ({count})" for name, count in seen.items())}: if somebody else '
+            'restricts by these, name them in "foreign_groups"; until then they are taken for ordinary plans'
+        )
+        return [Finding('foreign groups', ok=False, message=text, required=False)]
 
     def _rights(self, connection: Connection) -> Finding:
         lacking = missing_rights(connection, self.parameters.create_groups)
@@ -317,8 +390,27 @@ def hardest_but(state: AccessState, *others: AccessState | None) -> AccessState:
     return found or (AccessState.normal() if state.mode is Mode.BLOCKED else AccessState.blocked())
 
 
-def _check_group(name: str, groups: Mapping[str, tuple[Pair, ...]], add: tuple[str, ...]) -> Finding:
-    ok = bool(groups.get(name))
+def _noted_names(target: AccessTarget) -> dict[str, AccessState | None]:
+    """The names of our groups as they were when the open restriction of this line was taken."""
+    noted = target.restricted
+    if not noted:
+        return {}
+    point, line = (noted.get(part) or {} for part in ('point', 'line'))
+    ours: dict[str, AccessState | None] = {}
+    for name in (line.get('throttled_group'), point.get('throttled_group')):
+        if name:
+            ours[str(name)] = None
+    ours[str(point.get('blocked_group') or DEFAULT_BLOCKED)] = AccessState.blocked()
+    return ours
+
+
+def _with_operator(group: NewGroup) -> tuple[tuple[str, str, str], ...]:
+    return tuple(with_operators(group.reply))
+
+
+def _check_group(name: str, groups: Mapping[str, GroupRows], add: tuple[str, ...]) -> Finding:
+    rows = groups.get(name, GroupRows())
+    ok = bool(rows.reply) or rows.rejects
     return Finding(
         f'group {name}', ok, '' if ok else 'it has no rows in radgroupreply, so it would restrict nothing', add
     )

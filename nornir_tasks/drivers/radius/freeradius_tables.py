@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import batched
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, delete, func, insert, select
 from sqlalchemy.engine import RowMapping
 
 from nornir_tasks.change import AccessState
+from nornir_tasks.drivers.radius.server_decision import GroupRows, Item
 from nornir_tasks.drivers.radius.sessions import Session
-from nornir_tasks.drivers.radius.stored_policy import NewGroup, StoredPolicy, with_operators
-from nornir_tasks.radius.attributes import Pair
+from nornir_tasks.drivers.radius.stored_policy import NewGroup, StoredPolicy, UserRows, Written, with_operators
 
 CHUNK = 500
 
@@ -55,23 +55,35 @@ memory = Table(
     MetaData(),
     Column('username', String(253), primary_key=True),
     Column('replaced', Text),
-    Column('session', String(64), nullable=False),
-    Column('session_state', Text),
+    Column('written', Text),
+    Column('sessions', Text),
     mysql_charset='utf8mb4',
     mysql_collate='utf8mb4_bin',
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """`replaced` is the policy of better days; `session` (its accounting's unique id) was up when we last wrote.
+class SessionNote:
+    """How we left a session that was up when we last wrote: `state` is `None` where its NAS had it no more.
 
-    `state` is that session's: `None` where there was none. A session with another id came up under the stored policy.
+    `doubted`: something was sent to it and what that did is not known; it is so, or as the stored policy is.
+    """
+
+    state: AccessState | None = None
+    doubted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`replaced` is the policy of better days, `written` the group and the state that we put in its place.
+
+    `sessions` are those that were up when we last wrote, by their accounting's unique id; any other came up under the
+    stored policy.
     """
 
     replaced: StoredPolicy | None = None
-    session: str = ''
-    state: AccessState | None = None
+    written: Written | None = None
+    sessions: Mapping[str, SessionNote] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -80,18 +92,19 @@ class User:
 
     groups: list[tuple[int, str, int]] = field(default_factory=list)  # id, name, priority
     replies: list[tuple[int, str, str, str]] = field(default_factory=list)  # id, attribute, operator, value
+    checks: list[Item] = field(default_factory=list)
     known: bool = False
-    rejected: bool = False
     sessions: list[Session] = field(default_factory=list)
     memory: Memory = Memory()
     twins: set[str] = field(default_factory=set)
 
-    def policy(self, deciding: Collection[str]) -> StoredPolicy:
-        """`deciding` are the attributes among the user's own replies that decide about a state."""
-        return StoredPolicy(
+    def rows(self, username: str) -> UserRows:
+        """What the server decides by, in its order."""
+        return UserRows(
+            username,
+            tuple(self.checks),
+            tuple(row[1:] for row in sorted(self.replies)),
             tuple((name, priority) for _, name, priority in sorted(self.groups, key=lambda row: (row[2], row[0]))),
-            tuple(row[1:] for row in sorted(self.replies) if row[1] in deciding),
-            self.rejected,
         )
 
 
@@ -122,7 +135,7 @@ class _Reader:
         for user, row in self._rows(radreply, self.lock):
             user.replies.append((row['id'], row['attribute'], row['op'], row['value']))
         for user, row in self._rows(radcheck, lock=False):  # never written, and a lock takes the right to write
-            user.rejected |= row['attribute'] == 'Auth-Type' and row['value'] == 'Reject'
+            user.checks.append((row['attribute'], row['op'], row['value']))
         self._read_sessions()
         self._read_memories()
 
@@ -152,11 +165,18 @@ class _Reader:
 
     def _read_memories(self) -> None:
         for row in self.connection.execute(select(memory).where(memory.c.username.in_(self.chunk))).mappings():
-            replaced, state = row['replaced'], row['session_state']
+            replaced, written, sessions = (
+                json.loads(row[name]) if row[name] else None for name in ('replaced', 'written', 'sessions')
+            )
             self.users[row['username']].memory = Memory(
-                StoredPolicy.from_detail(json.loads(replaced)) if replaced else None,
-                row['session'],
-                AccessState.from_dict(json.loads(state)) if state else None,
+                StoredPolicy.from_detail(replaced) if replaced else None,
+                Written(written['group'], AccessState.from_dict(written['state'])) if written else None,
+                {
+                    unique: SessionNote(
+                        AccessState.from_dict(note['state']) if note['state'] else None, note['doubted']
+                    )
+                    for unique, note in (sessions or {}).items()
+                },
             )
 
 
@@ -178,18 +198,41 @@ def count_sessions(connection: Connection) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def read_groups(connection: Connection, names: Collection[str]) -> dict[str, tuple[Pair, ...]]:
-    """The reply pairs of groups that have rows of any kind (members, checks, replies)."""
-    found: dict[str, list[Pair]] = {}
+def read_groups(connection: Connection, names: Collection[str]) -> dict[str, GroupRows]:
+    """The rows of groups that have any (members, checks, replies).
+
+    A group's `twins` are others that the database takes for the same name, so that the server takes their rows too.
+    """
+    found: dict[str, GroupRows] = {}
+    is_exact = connection.dialect.name == 'postgresql'
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(_folded(name), []).append(name)
+
+    def note(name: str, **rows: tuple[Item, ...]) -> None:
+        if name in names:
+            now = found.setdefault(name, GroupRows())
+            found[name] = replace(now, **{kind: (*getattr(now, kind), *more) for kind, more in rows.items()})
+        if not is_exact and rows:
+            for other in alike.get(_folded(name), ()):
+                if other != name:
+                    found[other] = replace(found.get(other, GroupRows()), twins=(name,))
+
     for chunk in batched(sorted(names), CHUNK):
-        for table in (radusergroup, radgroupcheck):
-            query = select(table.c.groupname).where(table.c.groupname.in_(chunk)).distinct()
-            for name in connection.execute(query).scalars():
-                found.setdefault(name, [])
-        query_all = select(radgroupreply).where(radgroupreply.c.groupname.in_(chunk)).order_by(radgroupreply.c.id)
-        for row in connection.execute(query_all).mappings():
-            found.setdefault(row['groupname'], []).append((row['attribute'], row['value']))
-    return {name: tuple(pairs) for name, pairs in found.items() if name in names}
+        query = select(radusergroup.c.groupname).where(radusergroup.c.groupname.in_(chunk)).distinct()
+        for name in connection.execute(query).scalars():
+            note(name)
+        for table, kind in ((radgroupcheck, 'check'), (radgroupreply, 'reply')):
+            query_all = select(table).where(table.c.groupname.in_(chunk)).order_by(table.c.id)
+            for row in connection.execute(query_all).mappings():
+                note(row['groupname'], **{kind: ((row['attribute'], row['op'], row['value']),)})
+    return found
+
+
+def count_members(connection: Connection) -> dict[str, int]:
+    """How many rows of `radusergroup` each group has."""
+    query = select(radusergroup.c.groupname, func.count()).group_by(radusergroup.c.groupname)
+    return {name: int(count) for name, count in connection.execute(query).all()}
 
 
 def write_group(connection: Connection, group: NewGroup) -> None:
@@ -215,21 +258,35 @@ def write_group(connection: Connection, group: NewGroup) -> None:
     )
 
 
-def write_policies(
-    connection: Connection, wanted: Mapping[str, StoredPolicy], users: Mapping[str, User], deciding: Collection[str]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A user's rows as they are to be: `now` and `wanted` leave out what is not ours to touch."""
+
+    now: StoredPolicy
+    wanted: StoredPolicy
+
+
+def write_policies(connection: Connection, rewrites: Mapping[str, Rewrite], users: Mapping[str, User]) -> None:
     """Replace the rows of these users (as just read and locked) by what is wanted; rows that fit are left alone."""
-    groups = [name for name in wanted if wanted[name].groups != users[name].policy(deciding).groups]
-    replies = [name for name in wanted if wanted[name].reply != users[name].policy(deciding).reply]
-    _delete(connection, radusergroup, (row[0] for name in groups for row in users[name].groups))
-    _delete(connection, radreply, (row[0] for name in replies for row in users[name].replies if row[1] in deciding))
+    groups = {name: each for name, each in rewrites.items() if each.wanted.groups != each.now.groups}
+    replies = {name: each for name, each in rewrites.items() if each.wanted.reply != each.now.reply}
+    _delete(
+        connection,
+        radusergroup,
+        (row[0] for name, each in groups.items() for row in users[name].groups if row[1:] in each.now.groups),
+    )
+    _delete(
+        connection,
+        radreply,
+        (row[0] for name, each in replies.items() for row in users[name].replies if row[1:] in each.now.reply),
+    )
     _insert(
         connection,
         radusergroup,
         [
             {'username': name, 'groupname': group, 'priority': priority}
-            for name in groups
-            for group, priority in wanted[name].groups
+            for name, each in groups.items()
+            for group, priority in each.wanted.groups
         ],
     )
     _insert(
@@ -237,8 +294,8 @@ def write_policies(
         radreply,
         [
             {'username': name, 'attribute': attribute, 'op': operator, 'value': value}
-            for name in replies
-            for attribute, operator, value in wanted[name].reply
+            for name, each in replies.items()
+            for attribute, operator, value in each.wanted.reply
         ],
     )
 
@@ -253,8 +310,13 @@ def write_memories(connection: Connection, memories: Mapping[str, Memory]) -> No
             {
                 'username': name,
                 'replaced': json.dumps(memo.replaced.as_detail()) if memo.replaced else None,
-                'session': memo.session,
-                'session_state': json.dumps(memo.state.as_dict()) if memo.state else None,
+                'written': json.dumps(memo.written.as_dict()) if memo.written else None,
+                'sessions': json.dumps(
+                    {
+                        unique: {'state': note.state.as_dict() if note.state else None, 'doubted': note.doubted}
+                        for unique, note in memo.sessions.items()
+                    }
+                ),
             }
             for name, memo in memories.items()
         ],

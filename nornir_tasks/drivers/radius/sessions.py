@@ -199,7 +199,14 @@ def reply_of(answer: Answer) -> Reply:
     return Reply(accepted, answer.message)
 
 
+def reply_of_all(answers: Sequence[Answer]) -> Reply:
+    """What a row's sessions answered, in one: those that are gone need nothing, the worst of the others counts."""
+    there = [answer for answer in answers if not is_gone(answer)] or answers[:1]
+    order = [Verdict.NAK, Verdict.SILENCE, Verdict.NOT_SENT, Verdict.ACK]
+    return reply_of(min(there, key=lambda answer: order.index(answer.verdict)))
+
+
 __all__ = (
     'HALTED', 'AttributeValueError', 'DialectError', 'Session', 'Work', 'identity', 'is_gone', 'plan_work', 'reply_of',
-    'send_work', 'stop_sentence',
+    'reply_of_all', 'send_work', 'stop_sentence',
 )  # fmt: skip
