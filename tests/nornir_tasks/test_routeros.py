@@ -102,10 +102,10 @@ class TestThrottle:
 
     def test_a_secret_that_somebody_disabled_is_left_to_them(self, bench):
         bench.run('/ppp secret disable [find name=ana]')
-        for desired in (THROTTLED, NORMAL):
-            (reply,) = bench.apply(desired, 'ana')
-            assert reply.accepted is False
-            assert 'disabled' in reply.message
+        for desired in (THROTTLED, BLOCKED, NORMAL):
+            assert bench.apply(desired, 'ana')[0].accepted
+            (reading,) = bench.read('ana')
+            assert (reading.stored, reading.foreign) == (desired, ('secret disabled',))
         assert bench.router.tables['ppp secret'].one('name', 'ana')['disabled'] is True
 
 
@@ -207,8 +207,15 @@ class TestBlock:
         assert bench.read(target)[0].is_(BLOCKED)
 
     @pytest.mark.parametrize('prefix', ['::/0', '2001:db8::/32', 'nonsense'])
-    def test_a_prefix_that_would_hit_many_is_an_error(self, bench, prefix):
-        assert bench.read(bench.target('ana', ipv6=prefix))[0].error
+    def test_a_prefix_that_would_hit_many_forbids_to_restrict_and_nothing_else(self, bench, prefix):
+        before = bench.truth()
+        for desired in (THROTTLED, BLOCKED):
+            (reply,) = bench.apply(desired, bench.target('ana', ipv6=prefix))
+            assert (reply.accepted, 'nothing was sent' in reply.message) == (False, True)
+        assert bench.truth() == before
+        bench.apply(BLOCKED, 'ana')
+        assert bench.apply(NORMAL, bench.target('ana', ipv6=prefix))[0].accepted
+        assert bench.truth() == before
 
 
 class TestRestore:
@@ -343,18 +350,23 @@ class TestQueues:
         assert shaped.apply(NORMAL, target)[0].accepted
         assert shaped.truth() == before
 
-    def test_two_queues_for_one_line_are_an_error(self, shaped):
+    def test_two_queues_for_one_line_forbid_to_restrict_it(self, shaped):
         shaped.run('/queue simple add name=another target=10.9.0.7/32')
         before = shaped.truth()
-        (reading,) = shaped.read(self.line(shaped))
-        assert '2 simple queues' in reading.error
+        (reply,) = shaped.apply(THROTTLED, self.line(shaped))
+        assert (reply.accepted, '2 simple queues' in reply.message) == (False, True)
         assert shaped.truth() == before
         named = self.line(shaped, parameters={'profile': 'plain', 'queue': 'q-ana'})
         assert not shaped.read(named)[0].error
 
-    def test_a_queue_that_is_not_there_is_an_error(self, shaped):
-        (reading,) = shaped.read(self.line(shaped, parameters={'queue': 'nope'}))
-        assert '"nope"' in reading.error
+    def test_a_queue_that_is_not_there_forbids_to_restrict_and_nothing_else(self, shaped):
+        before = shaped.truth()
+        line = self.line(shaped, parameters={'profile': 'plain', 'queue': 'nope'})
+        (reply,) = shaped.apply(THROTTLED, line)
+        assert (reply.accepted, '"nope"' in reply.message) == (False, True)
+        shaped.apply(BLOCKED, self.line(shaped))
+        assert shaped.apply(NORMAL, line)[0].accepted
+        assert shaped.truth() == before
 
     def test_a_queue_whose_name_is_latin_1_is_throttled_and_put_back(self, shaped):
         shaped.run('/queue simple set [find name=q-ana] name="caf\\E9"')
@@ -444,10 +456,11 @@ class TestNeverTheWrongLine:
         assert 'not exactly one secret' in replies['c'].message
         assert bench.truth() == before
 
-    def test_a_name_with_two_sessions_is_an_error_and_none_is_ended(self, bench):
+    def test_a_name_with_two_sessions_is_not_restricted_and_none_is_ended(self, bench):
         (reading,) = bench.read('ana')
         bench.router.tables['ppp active'].add(name='ana', address='100.64.9.9', service='pppoe')
-        assert '2 sessions' in bench.read('ana')[0].error
+        (reply,) = bench.apply(BLOCKED, 'ana')
+        assert (reply.accepted, '2 sessions' in reply.message) == (False, True)
         replies = bench.driver.apply([AccessChange('c', bench.target('ana'), THROTTLED)], {'ana': reading})
         assert replies['c'].accepted is False
         assert len(bench.router.tables['ppp active'].where('name', 'ana')) == 2

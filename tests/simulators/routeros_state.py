@@ -220,7 +220,8 @@ class Router:
         session = self.tables['ppp active'].add(
             name=name, service='pppoe', address=address, uptime='1s', radius=False, **{'caller-id': '02:00:00:00:00:01'}
         )
-        if rate := profile.get('rate-limit'):
+        rate = profile.get('rate-limit')
+        if rate and is_pair(rate.split()[0]):
             self.tables['queue simple'].add(
                 **(
                     QUEUE_DEFAULTS
@@ -425,9 +426,14 @@ def normal_pair(text: str) -> str:
     return f'{bits(first)}/{bits(second or first)}'
 
 
+def is_pair(text: str) -> bool:
+    """Whether a rate is one: a profile may hold what an old release, or a script, has left there."""
+    return bool(re.fullmatch(r'\d+[kMG]?(/\d+[kMG]?)?', text))
+
+
 def kbps(text: str) -> list[int] | None:
     """`[down, up]` in kbit/s of an `up/down` pair; None without a limit."""
-    if not text:
+    if not is_pair(text):
         return None
     up, down = (int(part) // 1000 for part in normal_pair(text).split('/'))
     return [down, up] if up or down else None

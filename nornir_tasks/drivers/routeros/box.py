@@ -10,21 +10,22 @@ from functools import lru_cache
 from itertools import batched
 
 from nornir_tasks.change import AccessState, AccessTarget
-from nornir_tasks.drivers.routeros.syntax import any_of, parse_rows, quote, rows_command
+from nornir_tasks.drivers.routeros.syntax import any_of, parse_rows, rows_command
 
 Run = Callable[[Sequence[str]], list[str]]
 
 WHOLE_BOX = 128  # more lines than this are read by reading all rows: a batch is not, for a box may have thousands
 PER_COMMAND = 16  # names in one condition
 UNLIMITED = 100_000_000  # kbit/s, for a direction without a limit
-MULTIPLIERS = {'': 1, 'k': 1_000, 'M': 1_000_000, 'G': 1_000_000_000}
+MULTIPLIERS = {'': 1, 'K': 1_000, 'M': 1_000_000, 'G': 1_000_000_000}
+RATES = re.compile(r'\s*(\d+(?:\.\d+)?)([kMG]?)(?:/(\d+(?:\.\d+)?)([kMG]?))?(?:\s|$)', re.IGNORECASE)
 LIMITS = ('max-limit', 'limit-at', 'burst-limit', 'burst-threshold', 'burst-time')
 
 SECRET = ('name', 'profile', 'remote-address', 'disabled')
 PROFILE = ('name', 'rate-limit', 'address-list')
 SESSION = ('name', 'address', 'service')
 QUEUE = ('name', 'target', 'dynamic', 'disabled', *LIMITS)
-ENTRY = ('address', 'timeout', 'dynamic', 'disabled')
+ENTRY = ('list', 'address', 'timeout', 'dynamic', 'disabled')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,16 @@ class Rates:
 
 def parse_rates(text: str) -> Rates | None:
     """Of `rx/tx …`, `rx` for both, or bit/s; None where nothing is limited or it cannot be understood."""
-    match = re.match(r'(\d+)([kMG]?)(?:/(\d+)([kMG]?))?(?: |$)', text)
+    match = RATES.match(text)
     if not match:
         return None
-    up = int(match[1]) * MULTIPLIERS[match[2]] // 1000
-    down = int(match[3]) * MULTIPLIERS[match[4]] // 1000 if match[3] else up
+    up = _kbps(match[1], match[2])
+    down = _kbps(match[3], match[4]) if match[3] else up
     return Rates(down or UNLIMITED, up or UNLIMITED) if down or up else None
+
+
+def _kbps(number: str, unit: str) -> int:
+    return min(round(float(number) * MULTIPLIERS[unit.upper()]) // 1000, UNLIMITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,23 @@ class Queue:
         return parse_rates(self.limits['max-limit'])
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An address in a list: put there by hand (or for a while), or by the profile of a session that is up."""
+
+    listed: str
+    by_profile: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A line to be read: what else is looked up for it beside what its names lead to."""
+
+    target: AccessTarget
+    queue: str = ''
+    entries: tuple[tuple[str, str], ...] = ()  # family and address
+
+
 @dataclass(slots=True)
 class Box:
     """Rows by what they are looked up by; several of one name are all kept, for they are an error to report."""
@@ -82,14 +104,21 @@ class Box:
     dynamic_queues: dict[str, Queue] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)  # static, by name
     queues_by_target: dict[str, list[Queue]] = field(default_factory=dict)
-    entries: dict[str, bool] = field(default_factory=dict)  # restricted address → True where a profile lists it
+    entries: dict[str, list[Entry]] = field(default_factory=dict)  # by address; one may be there by hand and by profile
 
-    def interface(self, name: str) -> str:
-        sessions = self.sessions.get(name)
-        return f'<{sessions[0]["service"] or "pppoe"}-{name}>' if sessions else ''
+    def interfaces(self, name: str) -> list[str]:
+        """The dynamic queues of its sessions; several of one name are told apart by a number behind it."""
+        kinds = dict.fromkeys(session['service'] or 'pppoe' for session in self.sessions.get(name, ()))
+        return [f'<{kind}-{name}>' for kind in kinds]
 
-    def own_entry(self, address: str) -> bool:
-        return self.entries.get(normal_address(address)) is False
+    def lists_by_hand(self, address: str) -> list[str]:
+        """Lists that hold the address otherwise than by a session's profile."""
+        found = self.entries.get(normal_address(address), ())
+        return sorted({entry.listed for entry in found if not entry.by_profile})
+
+    def lists_by_profile(self, address: str) -> list[str]:
+        found = self.entries.get(normal_address(address), ())
+        return sorted({entry.listed for entry in found if entry.by_profile})
 
 
 @lru_cache(maxsize=65536)
@@ -106,13 +135,13 @@ def read_profiles(run: Run) -> dict[str, Profile]:
     return {row['name']: _profile(row) for _, row in _rows(run, [('ppp profile', PROFILE, '')])}
 
 
-def read_box(
-    run: Run, targets: Sequence[AccessTarget], queue_names: Iterable[str], restricted_list: str, ipv6: bool
-) -> Box:
+def read_box(run: Run, lines: Sequence[Wanted], lists: Iterable[str], ipv6: bool) -> Box:
     """Two rounds of a few commands: names first, then what hangs on the addresses they have.
 
-    Up to `WHOLE_BOX` lines are asked for by name, more by reading everything. Raises `EnforcementError`.
+    Up to `WHOLE_BOX` lines are asked for by name and address, more by reading everything; of address lists, those
+    called `lists`. Raises `EnforcementError`.
     """
+    targets = [line.target for line in lines]
     named = [('name', name) for name in sorted({target.username for target in targets if target.username})]
     whole = len(targets) > WHOLE_BOX
     box = Box()
@@ -128,24 +157,51 @@ def read_box(
             rows = box.secrets if menu == 'ppp secret' else box.sessions
             rows.setdefault(row['name'], []).append(row)
 
-    wanted = [('name', name) for name in sorted(set(queue_names)) if name]
+    wanted = [('name', name) for name in sorted({line.queue for line in lines}) if name]
+    recorded = {entry for line in lines for entry in line.entries}
+    addresses = {normal_address(target.ipv4) for target in targets if target.ipv4}
+    addresses |= {address for family, address in recorded if family == 'ip'}
     for _, name in named:
-        if interface := box.interface(name):
-            address = box.sessions[name][0]['address']
-            wanted += [('name', interface), ('target', interface), ('target', host_target(address))]
+        sessions = box.sessions.get(name, [])
+        for interface in box.interfaces(name):
+            wanted += [('name', interface), ('target', interface)]
+        wanted += [('target', host_target(session['address'])) for session in sessions]
+        addresses |= {session['address'] for session in sessions}
+        addresses |= {row['remote-address'] for row in box.secrets.get(name, ()) if is_address(row['remote-address'])}
     wanted += [('target', host_target(target.ipv4)) for target in targets if not target.username and target.ipv4]
-    where = f'list={quote(restricted_list)}'
-    queries = [*_queries('queue simple', QUEUE, wanted, whole), ('ip firewall address-list', ENTRY, where)]
-    if ipv6 and any(target.ipv6 for target in targets):
-        queries.append(('ipv6 firewall address-list', ENTRY, where))
+    # The router compares exactly; another's lists are known in whatever case they are written.
+    spellings = {form for name in lists for form in (name, name.casefold(), name.capitalize(), name.upper())}
+    in_lists = any_of(('list', name) for name in sorted(spellings))
+    asked = [('address', address) for address in sorted(addresses)]
+    menu = 'ip firewall address-list'
+    queries = [
+        *_queries('queue simple', QUEUE, wanted, whole),
+        *([(menu, ENTRY, in_lists)] if whole else _queries(menu, ENTRY, asked, whole=False)),
+    ]
+    prefixes = {normal_address(target.ipv6) for target in targets if target.ipv6 and ipv6}
+    prefixes |= {address for family, address in recorded if family == 'ipv6'}
+    if prefixes:
+        # A host is printed with its length, or without.
+        spelled = [('address', text) for each in sorted(prefixes) for text in (each, f'{each}/128')]
+        menu = 'ipv6 firewall address-list'
+        queries += [(menu, ENTRY, in_lists)] if whole else _queries(menu, ENTRY, spelled, whole=False)
     for menu, row in _rows(run, queries):
         if is_true(row['disabled']):
             continue
         if menu == 'queue simple':
             _add_queue(box, row)
         else:
-            box.entries[normal_address(row['address'])] = is_true(row['dynamic']) and not row['timeout']
+            entry = Entry(row['list'], is_true(row['dynamic']) and not row['timeout'])
+            box.entries.setdefault(normal_address(row['address']), []).append(entry)
     return box
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_true(text: str) -> bool:

@@ -15,7 +15,7 @@ from datetime import datetime
 from nornir_tasks.drivers.base import Finding
 from nornir_tasks.drivers.clock import clock_finding, clock_of
 from nornir_tasks.drivers.routeros.box import Run, is_true, parse_rates
-from nornir_tasks.drivers.routeros.line import RouterOSPoint
+from nornir_tasks.drivers.routeros.parameters import RouterOSPoint
 from nornir_tasks.drivers.routeros.syntax import parse_rows, quote, rows_command
 from nornir_tasks.errors import EnforcementError
 

@@ -13,13 +13,15 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
+from nornir_tasks.change import AccessChange, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.ssh.shell import Shell, ShellClosedError, ShellTimeoutError
 from nornir_tasks.drivers.base import Abilities, Driver, Finding, lines_of, unsent
-from nornir_tasks.drivers.routeros.box import Profile, read_box, read_profiles
+from nornir_tasks.drivers.routeros.box import Profile, Wanted, read_box, read_profiles
 from nornir_tasks.drivers.routeros.check import check_router
-from nornir_tasks.drivers.routeros.line import Line, RefusedError, RouterOSLine, RouterOSPoint
-from nornir_tasks.drivers.routeros.reading import read_line
+from nornir_tasks.drivers.routeros.line import Line, RefusedError
+from nornir_tasks.drivers.routeros.names import Names
+from nornir_tasks.drivers.routeros.parameters import RouterOSLine, RouterOSPoint
+from nornir_tasks.drivers.routeros.reading import read_line, recorded_entries
 from nornir_tasks.drivers.routeros.steps import plan_steps
 from nornir_tasks.drivers.routeros.syntax import DONE, PROMPT, SAY_DONE, plain, quote
 from nornir_tasks.errors import EnforcementError, PointTimeoutError, PointUnreachableError
@@ -54,7 +56,7 @@ class RouterOSDriver(Driver):
         for target in targets:
             try:
                 quote(target.username)
-                lines[target.key] = RouterOSLine.model_validate(dict(target.parameters))
+                lines[target.key], _ = _line_parameters(target)
             except ValidationError as error:
                 readings[target.key] = Reading(error=f'its routeros parameters are wrong: {_fields(error)}')
             except ValueError as error:
@@ -62,11 +64,11 @@ class RouterOSDriver(Driver):
         asked = [target for target in targets if target.key in lines]
         if not asked:
             return readings
+        names = [Names.of(self.parameters, lines[target.key], target.restricted) for target in asked]
         box = read_box(
             self._read_rows,
-            asked,
-            [line.queue for line in lines.values()],
-            self.parameters.restricted_list,
+            [Wanted(target, lines[target.key].queue, tuple(recorded_entries(target))) for target in asked],
+            {*self.parameters.foreign_lists, *(listed for each in names for listed in each.lists)},
             self.parameters.ipv6,
         )
         self._profiles = box.profiles
@@ -134,7 +136,9 @@ class RouterOSDriver(Driver):
         return replies
 
     def _command(self, change: AccessChange, before: Reading, profiles: Mapping[str, Profile]) -> str:
-        own = RouterOSLine.model_validate(dict(change.target.parameters))
+        own, wrong = _line_parameters(change.target)
+        if wrong and change.desired.mode is not Mode.NORMAL:
+            raise RefusedError(wrong)
         steps = plan_steps(Line(change.target, own, self.parameters, profiles), change, before)
         return '; '.join([*steps, SAY_DONE])
 
@@ -197,6 +201,20 @@ def _reply(answer: str) -> Reply:
     if DONE in answer.split('\n'):
         return Reply(True)
     return Reply(False, f'the router said: {plain(answer) or "nothing"}')
+
+
+def _line_parameters(target: AccessTarget) -> tuple[RouterOSLine, str]:
+    """The plan's and the line's parameters, and why the line must not be restricted by them.
+
+    Where it is known from before what the line had, wrong ones are no obstacle to reading it and to giving it back.
+    Raises `ValidationError`.
+    """
+    try:
+        return RouterOSLine.model_validate(dict(target.parameters)), ''
+    except ValidationError as error:
+        if not target.baseline and not target.restricted:
+            raise
+        return RouterOSLine.model_validate({}), f'its routeros parameters are wrong: {_fields(error)}'
 
 
 def _fields(error: ValidationError) -> str:

@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Literal, Self
-
-from pydantic import Field, model_validator
+from dataclasses import dataclass, field
+from typing import Any
 
 from nornir_tasks.change import AccessState, AccessTarget
-from nornir_tasks.drivers.base import Driver, SSHPointParameters
 from nornir_tasks.drivers.routeros.box import Profile, Rates, parse_rates
+from nornir_tasks.drivers.routeros.names import Names
+from nornir_tasks.drivers.routeros.parameters import RouterOSLine, RouterOSPoint
 
-# A name that a console would act upon instead of taking it as text is refused at the border.
-Name = Annotated[str, Field(pattern=r'^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$')]
-
-
-class RouterOSPoint(SSHPointParameters):
-    """Parameters of a RouterOS router."""
-
-    restricted_list: Name = Field(
-        'nbd-restricted', description='Address list that the firewall sends to the notice page'
-    )
-    blocked_profile: Name = Field('nbd-restricted', description='PPP profile with that address list')
-    throttled_profile: Name = Field('', description='PPP profile of throttled lines whose plan names none')
-    create_profiles: bool = Field(False, description="Add a profile per rate (copied from the plan's) where none fits")
-    manage_queues: bool = Field(False, description='Add a simple queue to throttle a line without PPP that has none')
-    block_session: Literal['auto', 'address-list', 'reconnect'] = Field(
-        'auto',
-        description='How a session is blocked: listed, or dropped to come back in the blocked profile. "auto" lists '
-        "only addresses fixed in the secret: a pool's address may be a neighbour's tomorrow",
-    )
-    entry_timeout: str = Field(
-        '',
-        pattern=r'^(\d+[wdhms])*$',
-        description='Life of a listed pool address, such as 1h; needed with "address-list"',
-    )
-    flush_connections: bool = Field(True, description='Forget tracked connections of a line being blocked (fasttrack)')
-    ipv6: bool = Field(True, description='Also list the IPv6 prefix of lines that have one')
-    portal_ipv4: IPv4Address | None = Field(None, description='Where blocked lines see the notice page (`prepare`)')
-    portal_ipv6: IPv6Address | None = Field(None, description='The same for IPv6 (`prepare`)')
-    portal_port: int = Field(80, ge=1, le=65535, description='TCP port of the notice page (`prepare`)')
-
-    @model_validator(mode='after')
-    def _pool_addresses_are_listed_for_a_while_only(self) -> Self:
-        if self.block_session == 'address-list' and not self.entry_timeout:
-            raise ValueError('"address-list" needs entry_timeout, such as 1h: a pool\'s address gets a new owner')
-        return self
-
-
-class RouterOSLine(Driver.LineParameters):
-    """Parameters of a plan or line on RouterOS."""
-
-    profile: Name = Field('', description='PPP profile of the plan when all is normal')
-    throttled_profile: Name = Field('', description='PPP profile of the plan when throttled')
-    queue: Name = Field('', description="Name of the line's own simple queue, where its target does not tell")
+# Of a throttled line whose rate cannot be read: the hardest, for it must not pass for anything that was asked for.
+SLOWEST = AccessState.throttled(1, 1)
 
 
 class RefusedError(Exception):
@@ -64,25 +21,38 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line with all that decides: its parameters and the box's profiles."""
+    """A line with all that decides: its parameters, whose names are whose, and the box's profiles."""
 
     target: AccessTarget
     own: RouterOSLine
     point: RouterOSPoint
     profiles: Mapping[str, Profile]
+    names: Names = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'names', Names.of(self.point, self.own, self.target.restricted))
 
     @property
     def throttled_name(self) -> str:
         return self.own.throttled_profile or self.point.throttled_profile
 
     @property
+    def after(self) -> Mapping[str, Any]:
+        """What was read back of the restriction that is open."""
+        return self.target.restricted.get('after') or {}
+
+    @property
     def normal_profile(self) -> str:
         """The profile of better days: the recorded one, else the plan's; empty where the box has neither."""
         for name in (self.target.baseline.get('profile', ''), self.own.profile):
             profile = self.profiles.get(name)
-            if profile and not self.is_restricting(profile) and name != self.throttled_name:
+            if profile and self.may_be_normal(profile):
                 return str(name)
         return ''
+
+    def may_be_normal(self, profile: Profile) -> bool:
+        restricts = self.names.is_restricting(profile) or profile.name in self.names.throttled
+        return not restricts and not self.names.is_foreign_profile(profile)
 
     @property
     def normal_rates(self) -> Rates | None:
@@ -100,23 +70,36 @@ class Line:
         """A line with a static queue and no throttled profile: the queue is what is stored, too."""
         return not self.throttled_name and not self.point.create_profiles
 
-    def is_restricting(self, profile: Profile) -> bool:
-        return profile.name == self.point.blocked_profile or profile.address_list == self.point.restricted_list
-
     def generated_name(self, base: str, rates: Rates) -> str:
         return f'{base}-{rates.down}k-{rates.up}k'
 
     def profile_state(self, name: str) -> AccessState:
+        """Our part of what a profile gives: normal for another's."""
         profile = self.profiles.get(name) or Profile(name, None, '')
-        if self.is_restricting(profile):
+        if self.names.is_restricting(profile):
             return AccessState.blocked()
-        rates = profile.rates
-        if rates is None or (name == self.own.profile and name != self.throttled_name):
+        if self.names.is_foreign_profile(profile):
             return AccessState.normal()
-        generated = self.point.create_profiles and name == self.generated_name(self.normal_profile, rates)
-        if name == self.throttled_name or generated:
+        rates = profile.rates
+        if name in self.names.throttled or self._was_put(name):
+            return rates.throttled() if rates else SLOWEST
+        if rates is None or name == self.own.profile:
+            return AccessState.normal()
+        if self.point.create_profiles and name == self.generated_name(self.normal_profile, rates):
             return rates.throttled()
         return self.rate_state(rates)
+
+    def _was_put(self, name: str) -> bool:
+        """Whether we put the line there: it was read back so, and what it had before is another."""
+        before = self.target.baseline.get('profile')
+        return bool(before) and name not in (before, self.own.profile) and name == self.after.get('profile')
+
+    def foreign_rates(self, rates: Rates | None) -> bool:
+        """Whether a session so shaped came up in another's profile."""
+        if rates is None:
+            return False
+        alike = [profile for profile in self.profiles.values() if profile.rates == rates]
+        return bool(alike) and all(self.names.is_foreign_profile(profile) for profile in alike)
 
     def rate_state(self, rates: Rates | None) -> AccessState:
         normal = self.normal_rates
@@ -125,11 +108,11 @@ class Line:
         return AccessState.normal()
 
     def session_state(self, rates: Rates | None, stored: AccessState) -> AccessState:
-        """What a session's own (dynamic) queue gives it."""
-        if rates is None:
+        """What a session's own (dynamic) queue gives it, as far as it is our doing."""
+        if rates is None or self.foreign_rates(rates):
             return AccessState.normal()
-        throttled = self.profiles.get(self.throttled_name)
-        if rates.throttled() == stored or (throttled and rates == throttled.rates):
+        throttled = [self.profiles[name].rates for name in self.names.throttled if name in self.profiles]
+        if rates.throttled() == stored or rates in throttled:
             return rates.throttled()
         return self.rate_state(rates)
 

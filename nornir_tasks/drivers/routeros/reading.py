@@ -1,81 +1,105 @@
-"""How a line stands, from what its RouterOS box holds. No I/O."""
+"""How a line stands, from what its RouterOS box holds: our part, and the names of what another restricts. No I/O."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nornir_tasks.change import AccessState, AccessTarget, Mode, Reading
-from nornir_tasks.drivers.routeros.box import Box, Queue, host_target, is_true, normal_address
+from nornir_tasks.drivers.routeros.box import Box, Queue, host_target, is_address, is_true, normal_address
 from nornir_tasks.drivers.routeros.line import Line, RefusedError
+from nornir_tasks.drivers.routeros.names import DISABLED
 
 SHORTEST_PREFIX = 40  # no subscriber has more of IPv6 than this; a shorter one is a slip that would hit many
+NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 
 
 def read_line(line: Line, box: Box) -> Reading:
     """Raises `RefusedError` where the line cannot be told from others."""
-    _check_addresses(line.target)
     return _read_ppp(line, box) if line.target.username else _read_static(line, box)
 
 
-def _check_addresses(target: AccessTarget) -> None:
+def obstacle_of(detail: Mapping[str, Any]) -> str:
+    """Why a line that was read so must not be restricted; empty where it may."""
+    return str(detail.get('obstacle', ''))
+
+
+def recorded_entries(target: AccessTarget) -> list[tuple[str, str]]:
+    """Family and address of what a restriction of ours listed: by now it may be somebody else's address."""
+    found = (target.restricted.get('after') or {}).get('entries') or ()
+    return [(str(entry[0]), normal_address(str(entry[1]))) for entry in found if len(entry) > 1]
+
+
+def why_addresses_are_wrong(target: AccessTarget) -> str:
+    """Why the line cannot be restricted by its addresses; empty where it can."""
     try:
         if target.ipv4:
             ipaddress.IPv4Address(target.ipv4)
         if target.ipv6 and ipaddress.IPv6Network(target.ipv6, strict=False).prefixlen < SHORTEST_PREFIX:
-            raise RefusedError(f"{target.ipv6} is more than one subscriber's prefix")
+            return f"{target.ipv6} is more than one subscriber's prefix"
     except ValueError as error:
-        raise RefusedError(f"the line's address is wrong: {error}") from None
+        return f"the line's address is wrong: {error}"
+    return ''
 
 
 def _read_ppp(line: Line, box: Box) -> Reading:
     name = line.target.username
     secrets, sessions = box.secrets.get(name, []), box.sessions.get(name, [])
+    if not secrets and not sessions:
+        text = f'no PPP secrets are called "{name}" (a subscriber kept in RADIUS needs the driver of the RADIUS server)'
+        return Reading(error=text, absent=True)
     if len(secrets) != 1:
         raise RefusedError(
             f'{len(secrets) or "no"} PPP secrets are called "{name}"; exactly one is needed'
             + ('' if secrets else ' (a subscriber kept in RADIUS needs the driver of the RADIUS server)')
         )
-    if len(sessions) > 1:
-        raise RefusedError(f'{len(sessions)} sessions are called "{name}": set only-one=yes, or end all but one')
     secret = secrets[0]
-    session = sessions[0] if sessions else None
-    address = session['address'] if session else ''
-    interface = box.interface(name)
-    queue = _static_queue(line, box, *((interface, host_target(address)) if session else ()))
+    addresses = [session['address'] for session in sessions]
+    queue, obstacle = _static_queue(line, box, *_queue_targets(line, box, addresses))
+    obstacle = why_addresses_are_wrong(line.target) or obstacle
     fixed = secret['remote-address']  # a pool's name, or the address itself
-    entries = _own_entries(line, box, address, fixed)
+    entries = _own_entries(line, box, *addresses, fixed)
+    profile = line.profiles.get(secret['profile'])
+    disabled = is_true(secret['disabled'])
 
-    stored = AccessState.blocked() if is_true(secret['disabled']) else line.profile_state(secret['profile'])
+    stored = BLOCKED if disabled and line.names.enables else line.profile_state(secret['profile'])
     if stored.mode is Mode.NORMAL and queue and line.throttles_by_queue:
         stored = line.rate_state(queue.rates)
-    if ['ip', fixed] in entries or _has_ipv6(entries):
-        stored = AccessState.blocked()
+    if fixed in _addresses(entries, 'ip') or _addresses(entries, 'ipv6'):
+        stored = BLOCKED
 
-    live: AccessState | None = None
     detail: dict[str, Any] = {
         'kind': 'ppp',
         'profile': secret['profile'],
-        'disabled': is_true(secret['disabled']),
-        'fixed_address': bool(address) and fixed == address,
+        'disabled': disabled,
+        'fixed_address': bool(addresses) and fixed == addresses[0],
         'queue': _queue_detail(queue),
         'entries': entries,
         'session': None,
     }
-    if session:
-        by_profile = box.entries.get(normal_address(address)) is True
-        dynamic = box.dynamic_queues.get(interface)
-        own = AccessState.blocked() if by_profile else line.session_state(dynamic.rates if dynamic else None, stored)
-        detail['session'] = {'address': address, 'state': own.as_dict()}
-        listed = own.mode is Mode.BLOCKED or ['ip', address] in entries
-        live = own
-        if queue and line.rate_state(queue.rates).mode is Mode.THROTTLED:
+    live: AccessState | None = None
+    states = [_session_state(line, box, address, stored) for address in addresses]
+    if states:
+        detail['session'] = {'address': addresses[0], 'state': _hardest(states).as_dict()}
+        by_hand = _addresses(entries, 'ip')
+        live = BLOCKED if any(normal_address(address) in by_hand for address in addresses) else _hardest(states)
+        if queue and live.mode is not Mode.BLOCKED and line.rate_state(queue.rates).mode is Mode.THROTTLED:
             live = line.rate_state(queue.rates)
-        if listed:
-            live = AccessState.blocked()
-        if _is_half_blocked(line, listed, entries):
-            stored, live = AccessState.normal(), AccessState.blocked()
-    return Reading(stored, live, detail)
+        if _is_half_blocked(line, live.mode is Mode.BLOCKED, entries):
+            stored, live = NORMAL, BLOCKED
+    if len(sessions) > 1:
+        detail['sessions'] = addresses
+        obstacle = obstacle or f'{len(sessions)} sessions are called "{name}": set only-one=yes, or end all but one'
+    if strays := _strays(line, box, entries):
+        # Of an earlier session: whoever dials in next may be given that address. Neither state is wholly true.
+        detail['strays'] = strays
+        stored, live = NORMAL, BLOCKED
+    foreign = [DISABLED] if disabled and not line.names.enables else []
+    if profile and line.names.is_foreign_profile(profile):
+        foreign.append(f'profile {profile.name}')
+    foreign += _foreign_lists(line, box, profile.address_list if foreign and profile else '', *addresses, fixed)
+    return _reading(stored, live, detail, obstacle, foreign)
 
 
 def _read_static(line: Line, box: Box) -> Reading:
@@ -83,29 +107,68 @@ def _read_static(line: Line, box: Box) -> Reading:
     target = line.target
     if not target.ipv4 and not target.ipv6:
         raise RefusedError('the line has neither a PPP user name nor an address')
-    queue = _static_queue(line, box, *((host_target(target.ipv4),) if target.ipv4 else ()))
+    queue, obstacle = _static_queue(line, box, *((host_target(target.ipv4),) if target.ipv4 else ()))
+    obstacle = why_addresses_are_wrong(target) or obstacle
     entries = _own_entries(line, box, target.ipv4)
-    state = line.rate_state(queue.rates) if queue else AccessState.normal()
+    state = line.rate_state(queue.rates) if queue else NORMAL
     if queue and queue.name == line.own_queue_name and queue.rates:
         state = queue.rates.throttled()
     if entries:
-        state = AccessState.blocked()
+        state = BLOCKED
+    stored = live = state
     detail = {'kind': 'static', 'queue': _queue_detail(queue), 'entries': entries, 'session': None}
-    if target.ipv4 and _is_half_blocked(line, ['ip', normal_address(target.ipv4)] in entries, entries):
-        return Reading(AccessState.normal(), AccessState.blocked(), detail)
-    return Reading(state, state, detail)
+    if target.ipv4 and _is_half_blocked(line, normal_address(target.ipv4) in _addresses(entries, 'ip'), entries):
+        stored, live = NORMAL, BLOCKED
+    return _reading(stored, live, detail, obstacle, _foreign_lists(line, box, '', target.ipv4))
 
 
-def _static_queue(line: Line, box: Box, *targets: str) -> Queue | None:
+def _reading(
+    stored: AccessState, live: AccessState | None, detail: dict[str, Any], obstacle: str, foreign: Iterable[str]
+) -> Reading:
+    if obstacle:
+        detail['obstacle'] = obstacle  # to restricting; what gives back can do without
+    return Reading(stored, live, detail, foreign=tuple(dict.fromkeys(foreign)))
+
+
+def _session_state(line: Line, box: Box, address: str, stored: AccessState) -> AccessState:
+    """What the session has by the profile that it came up with."""
+    if any(name in line.names.lists for name in box.lists_by_profile(address)):
+        return BLOCKED
+    queues = [box.dynamic_queues[name] for name in box.interfaces(line.target.username) if name in box.dynamic_queues]
+    return line.session_state(queues[0].rates if queues else None, stored)
+
+
+def _hardest(states: Iterable[AccessState]) -> AccessState:
+    found = NORMAL
+    for state in states:
+        if state.is_harder_than(found):
+            found = state
+    return found
+
+
+def _queue_targets(line: Line, box: Box, addresses: list[str]) -> list[str]:
+    targets = box.interfaces(line.target.username) if addresses else []
+    return [*targets, *map(host_target, addresses)]
+
+
+def _static_queue(line: Line, box: Box, *targets: str) -> tuple[Queue | None, str]:
+    """The line's simple queue, and why it cannot be told, which forbids to restrict and nothing else."""
+    found = [queue for target in targets for queue in box.queues_by_target.get(target, [])]
+    # The one that was throttled is known again, whatever the plan says by now.
+    if known := (line.after.get('queue') or line.target.baseline.get('queue') or {}).get('name'):
+        kept = [queue for queue in found if queue.name == known] or [
+            box.queues[known] for _ in (1,) if known in box.queues and known == line.own.queue
+        ]
+        if kept and (len(found) > 1 or not line.own.queue):
+            return kept[0], ''
     if line.own.queue:
         if line.own.queue not in box.queues:
-            raise RefusedError(f'no simple queue is called "{line.own.queue}", which the line\'s parameters name')
-        return box.queues[line.own.queue]
-    found = [queue for target in targets for queue in box.queues_by_target.get(target, [])]
+            return None, f'no simple queue is called "{line.own.queue}", which the line\'s parameters name'
+        return box.queues[line.own.queue], ''
     if len(found) > 1:
         names = ', '.join(queue.name for queue in found)
-        raise RefusedError(f'{len(found)} simple queues have this line as their target: {names}; name its own one')
-    return found[0] if found else None
+        return None, f'{len(found)} simple queues have this line as their target: {names}; name its own one'
+    return (found[0] if found else None), ''
 
 
 def _queue_detail(queue: Queue | None) -> dict[str, Any] | None:
@@ -113,16 +176,43 @@ def _queue_detail(queue: Queue | None) -> dict[str, Any] | None:
 
 
 def _own_entries(line: Line, box: Box, *addresses: str) -> list[list[str]]:
-    """`[family, address]` of the list's entries that are not a profile's doing."""
-    found = [['ip', address] for address in map(normal_address, dict.fromkeys(addresses)) if box.own_entry(address)]
-    prefix = normal_address(line.target.ipv6)
-    return [*found, ['ipv6', prefix]] if prefix and line.point.ipv6 and box.own_entry(prefix) else found
+    """Our entries for these addresses, and the line's prefix, that are not a profile's doing."""
+    wanted = [('ip', normal_address(address)) for address in addresses if is_address(address)]
+    if line.target.ipv6 and line.point.ipv6 and not why_addresses_are_wrong(line.target):
+        wanted.append(('ipv6', normal_address(line.target.ipv6)))
+    return _listed(line, box, wanted)
 
 
-def _has_ipv6(entries: list[list[str]]) -> bool:
-    return any(family == 'ipv6' for family, _ in entries)
+def _strays(line: Line, box: Box, entries: list[list[str]]) -> list[list[str]]:
+    """Our entries for addresses that this line had, and has no more."""
+    own = {(entry[0], entry[1]) for entry in entries}
+    return _listed(line, box, [each for each in recorded_entries(line.target) if each not in own])
+
+
+def _listed(line: Line, box: Box, wanted: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """`[family, address]` of each that is in a list of ours; the list too, where it is not the point's of today."""
+    lists = line.names.lists
+    return [
+        [family, address] if name == lists[0] else [family, address, name]
+        for family, address in dict.fromkeys(wanted)
+        for name in box.lists_by_hand(address)
+        if name in lists
+    ]
+
+
+def _foreign_lists(line: Line, box: Box, of_profile: str, *addresses: str) -> list[str]:
+    """Another's lists that hold the line; the one that another's profile fills is told by the profile."""
+    names: set[str] = set()
+    for address in (*addresses, line.target.ipv6):
+        if address:
+            names |= {*box.lists_by_hand(address), *box.lists_by_profile(address)}
+    return [f'list {name}' for name in sorted(names) if line.names.is_foreign_list(name) and name != of_profile]
+
+
+def _addresses(entries: list[list[str]], family: str) -> set[str]:
+    return {entry[1] for entry in entries if entry[0] == family}
 
 
 def _is_half_blocked(line: Line, ipv4: bool, entries: list[list[str]]) -> bool:
     """One family passes and the other does not: neither blocked nor free, so both readings must not agree."""
-    return bool(line.target.ipv6 and line.point.ipv6) and ipv4 != _has_ipv6(entries)
+    return bool(line.target.ipv6 and line.point.ipv6) and ipv4 != bool(_addresses(entries, 'ipv6'))

@@ -28,6 +28,8 @@ class _Steps:
         self.steps: list[str] = []
 
     def plan(self) -> list[str]:
+        if self.desired.mode is not Mode.NORMAL and (obstacle := self.now.get('obstacle')):
+            raise RefusedError(str(obstacle))
         if self.now['kind'] == 'ppp':
             self._profile()
         self._queue()
@@ -37,12 +39,8 @@ class _Steps:
         return self.steps
 
     def _profile(self) -> None:
-        if self.now['disabled'] and self.desired.mode is not Mode.BLOCKED:
-            name = self.line.target.username
-            raise RefusedError(
-                f'the secret is disabled, which is not our doing: '
-                f'/ppp secret enable [find name={syntax.quote(name)}] if it should be up'
-            )
+        if self.now['disabled'] and self.line.names.enables and self.desired.mode is not Mode.BLOCKED:
+            self.steps.append(syntax.enable_secret(self.line.target.username))
         wanted = self._wanted_profile()
         if wanted != self.now['profile']:
             _check_name('PPP profile', wanted)
@@ -59,13 +57,24 @@ class _Steps:
             return self._blocked_profile()
         if self.desired.mode is Mode.THROTTLED:
             return self._throttled_profile()
+        return self._profile_to_go_back_to()
+
+    def _profile_to_go_back_to(self) -> str:
+        """The present one where it is none of ours; else another's of before, which stays theirs; else the normal."""
+        present = str(self.now['profile'])
+        if self.line.profile_state(present).mode is Mode.NORMAL:
+            return present
+        before = str((self.line.target.restricted.get('before') or {}).get('profile', ''))
+        if before in self.line.profiles and self.line.names.is_foreign_profile(self.line.profiles[before]):
+            return before
         if name := self.line.normal_profile:
             return name
-        if self.line.profile_state(self.now['profile']).mode is Mode.NORMAL:
-            return str(self.now['profile'])
+        recorded, plan = self.line.target.baseline.get('profile'), self.line.own.profile
         raise RefusedError(
-            'no profile to go back to: none was recorded, and the plan\'s routeros parameter "profile" names none '
-            'that is on the router'
+            f'no profile to go back to from "{present}": '
+            + (f'the recorded one, "{recorded}", is no normal one of this router' if recorded else 'none was recorded')
+            + ', and the plan\'s routeros parameter "profile" '
+            + (f'names "{plan}", which is none either' if plan else 'names none')
         )
 
     def _base(self) -> str:
@@ -192,11 +201,11 @@ class _Steps:
 
     def _entries(self) -> None:
         listed = self.line.point.restricted_list
-        present = [tuple(entry) for entry in self.now['entries']]
+        present = [(entry[0], entry[1], *entry[2:]) for entry in (*self.now['entries'], *self.now.get('strays', ()))]
         wanted = self._wanted_entries()
-        for number, (family, address) in enumerate(present):
-            if (family, address) not in wanted:
-                self.steps.append(syntax.remove_entry(number, family, listed, address))
+        for number, (family, address, *other) in enumerate(present):
+            if (family, address, *other) not in wanted:
+                self.steps.append(syntax.remove_entry(number, family, other[0] if other else listed, address))
         for family, address in wanted:
             if (family, address) not in present:
                 self.steps.append(syntax.add_entry(family, listed, address, self._timeout(family)))
@@ -215,7 +224,7 @@ class _Steps:
         elif session and session['state']['mode'] != 'blocked' and self._lists_session():
             wanted.append(('ip', session['address']))
         # An entry made before stays: while the line is blocked, there is no harm in it.
-        wanted += [('ip', address) for family, address in self.now['entries'] if family == 'ip']
+        wanted += [('ip', entry[1]) for entry in self.now['entries'] if entry[0] == 'ip']
         if target.ipv6 and self.line.point.ipv6:
             wanted.append(('ipv6', normal_address(target.ipv6)))
         return list(dict.fromkeys(wanted))
@@ -239,8 +248,13 @@ class _Steps:
             stays = own in (AccessState.normal(), self.desired)
         else:
             stays = own == self.desired
-        if not stays:
-            self.steps.append(syntax.remove_session(self.line.target.username))
+        if stays:
+            return
+        name = self.line.target.username
+        if several := self.now.get('sessions'):  # a way back: each of them is the subscriber's own
+            self.steps += [syntax.remove_session_at(number, name, address) for number, address in enumerate(several)]
+        else:
+            self.steps.append(syntax.remove_session(name))
 
 
 def _check_name(kind: str, name: str) -> None:

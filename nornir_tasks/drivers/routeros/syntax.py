@@ -141,12 +141,27 @@ def add_profile(name: str, base: str, rate_limit: str) -> str:
     )
 
 
+def enable_secret(name: str) -> str:
+    return (
+        f':local d [/ppp secret find name={quote(name)}]; '
+        ':if ([:len $d]!=1) do={:error "not exactly one secret has this name"}; /ppp secret enable $d'
+    )
+
+
 def remove_session(name: str) -> str:
     """Nothing where there is none: the next one gets the new profile anyway."""
     return (
         f':local a [/ppp active find name={quote(name)}]; '
         ':if ([:len $a]>1) do={:error "more than one session has this name"}; '
         ':if ([:len $a]=1) do={/ppp active remove $a}'
+    )
+
+
+def remove_session_at(number: int, name: str, address: str) -> str:
+    """Of several sessions of one name the one with that address."""
+    return (
+        f':local a{number} [/ppp active find name={quote(name)} address={quote(address)}]; '
+        f':if ([:len $a{number}]=1) do={{/ppp active remove $a{number}}}'
     )
 
 
@@ -182,11 +197,15 @@ def add_entry(family: str, listed: str, address: str, timeout: str = '') -> str:
 
 
 def remove_entry(number: int, family: str, listed: str, address: str) -> str:
+    """The one that was put there by hand or for a while; that of a session's profile goes with its session."""
     menu = f'/{family} firewall address-list'
+    entry, seen = f'$e{number}', f'n{number}'
+    ours = f'([{menu} get {entry} dynamic]=false) or ([:len [{menu} get {entry} timeout]]>0)'
+    every = f'e{number} in=[{menu} find list={quote(listed)} address={quote(address)}]'
     return (
-        f':local e{number} [{menu} find list={quote(listed)} address={quote(address)}]; '
-        f':if ([:len $e{number}]>1) do={{:error "more than one entry has this address"}}; '
-        f':if ([:len $e{number}]=1) do={{{menu} remove $e{number}}}'
+        f':local {seen} 0; :foreach {every} do={{:if ({ours}) do={{:set {seen} (${seen}+1)}}}}; '
+        f':if (${seen}>1) do={{:error "more than one entry has this address"}}; '
+        f':foreach {every} do={{:if ({ours}) do={{{menu} remove {entry}}}}}'
     )
 
 
