@@ -3,7 +3,7 @@ PYTHON_IN_VENV := .venv/bin/python
 DEV := $(PYTHON_IN_VENV) -m dev
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help venv setup demo serve test lint bench messages pins stop clean
+.PHONY: help venv setup demo serve test lint docs bench messages pins stop clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,12 +24,16 @@ serve: venv  ## NetBox with the demo network behind it, until Ctrl-C
 test: venv  ## all tests, with coverage
 	@$(DEV) test
 
-lint: venv  ## style, types, direction of imports, migrations and message catalogues
+lint: venv  ## style, types, direction of imports, documents, migrations and message catalogues
 	@ruff check .
 	@ruff format --check .
 	@mypy
 	@lint-imports
+	@zensical build --strict
 	@$(DEV) check
+
+docs: venv  ## the documents as pages, in site/; fails on a link that leads nowhere
+	@zensical build --strict --clean
 
 bench: venv  ## the benchmarks, one after the other; one alone: make bench-NAME
 	@$(DEV) bench

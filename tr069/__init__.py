@@ -1,3 +1,5 @@
 """CWMP (TR-069): an embedded ACS, a GenieACS client, and the rules that keep both safe."""
 
-__version__ = '0.1.0'
+from importlib.metadata import version
+
+__version__ = version('netbox-delinquency')

@@ -61,13 +61,6 @@ class Notice(PrimaryModel):
     def get_kind_color(self) -> str | None:
         return NoticeKindChoices.colors.get(self.kind)
 
-    @property
-    def earliest_suspension(self) -> datetime | None:
-        """The first moment at which the contract's policy may act on this notice; None where that is not known."""
-        from ..policy.facts import earliest_suspension
-
-        return earliest_suspension(self)
-
     def clean(self) -> None:
         super().clean()
         for name in ('sent_at', 'delivered_at'):
