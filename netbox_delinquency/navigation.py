@@ -33,7 +33,7 @@ menu = PluginMenu(
                 item('serviceplan', _('Service Plans')),
                 item('notice', _('Notices')),
                 item('hold', _('Holds')),
-                item('planchangeorder', _('Plan Change NextSteps')),
+                item('planchangeorder', _('Plan Change Orders')),
             ),
         ),
         (
