@@ -100,6 +100,7 @@ class ProfileStatus:
     before: tuple[ParameterValue, ...] = ()
     message: str = ''
     note: str = ''
+    call_again: bool = False  # another session now would bring it on
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,10 @@ class AcsClient(Protocol):
 
     async def quarantined(self) -> Mapping[str, str]:
         """Models that nothing is sent to, each with the path and the fault that show its map to be wrong."""
+        ...
+
+    async def shortcomings(self) -> Sequence[str]:
+        """What of this ACS's own setup stands in the way, a sentence each."""
         ...
 
     async def aclose(self) -> None: ...

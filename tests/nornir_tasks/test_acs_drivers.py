@@ -163,6 +163,27 @@ def test_a_payment_while_the_device_is_away_leaves_nothing_of_the_restriction(wo
     assert truth(cpe) == before
 
 
+def test_a_device_that_has_moved_to_another_acs_is_given_back_at_the_old_one(world):
+    """It informs elsewhere by now: the old ACS is asked for no more than to put back what it holds, if it comes."""
+    cpe = world.add('S1')
+    before = truth(cpe)
+    assert outcomes(enforce(world, AccessState.blocked(), cpe)) == [APPLIED]
+    world.unplug(cpe)
+    (result,) = enforce(world, NORMAL, cpe, levers_max_age_days=0, one_sided=False)
+    assert result.outcome is OFFLINE
+    assert result.after.stored == NORMAL
+    assert result.after.live is None
+    for _ in range(3):
+        world.comes(cpe)
+    assert truth(cpe) == before
+
+
+def test_a_device_that_the_acs_does_not_know_is_not_there(world):
+    found = read(world, '00AA11-Router-GHOST')
+    assert found.absent
+    assert 'does not know the device' in found.error
+
+
 def test_a_device_that_never_came_since_its_levers_are_wanted_is_an_error_that_says_so(world):
     cpe = world.add('S1', reachable=False)
     if world.driver == 'genieacs':  # it has a tree from its first Inform; let it be too old to go by
@@ -242,6 +263,12 @@ def test_a_profile_of_somebody_else_is_left_alone(world):
     world.comes(cpe)
     (result,) = enforce(world, SLOW, cpe)
     assert (result.outcome, 'somebody else' in result.message) == (FAILED, True)
+    assert cpe.value(UP) == '5000000'
+    found = read(world, cpe)
+    assert found.foreign == ('profile "theirs" at the ACS',)
+    assert found.is_(NORMAL)  # our own part: nothing is owed back from here
+    assert not found.is_baseline
+    assert outcomes(enforce(world, NORMAL, cpe)) == [NOOP]
     assert cpe.value(UP) == '5000000'
 
 

@@ -19,6 +19,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.simulators.cpe import Cpe
 
 _DECLARE = re.compile(r'declare\("([^"]+)", (\{value: (\w+)\}|null), \{value: (\[.*?\]|false)\}\)')
+_COMMITS = 32  # `cwmp.maxCommitIterations`
+_PASSING = {
+    'session_terminated': 'The TR-069 session was unsuccessfully terminated',
+    'script.Error': 'Extension timed out',
+    'cwmp.9002': 'Internal error',
+    'timeout': 'The TR-069 session timed out',
+}
 _TASKS = {'getParameterValues', 'setParameterValues', 'refreshObject', 'reboot', 'factoryReset'}
 
 
@@ -31,6 +38,8 @@ class Device:
     cached: dict[str, tuple[Any, str, bool, float]] = field(default_factory=dict)
     last_inform: float = 0.0
     rpcs: list[str] = field(default_factory=list)  # what was really sent to the device
+    passing: list[str] = field(default_factory=list)  # codes with which its next sessions break off
+    timeless: bool = False  # its tasks are refused by the NBI itself, with a 500
 
 
 class GenieAcs:
@@ -39,7 +48,7 @@ class GenieAcs:
     def __init__(self, *, token: str = '', preset_delay_s: float = 0.0, drops_reasons: bool = False) -> None:
         self.devices: dict[str, Device] = {}
         self.provisions: dict[str, str] = {}
-        self.presets: dict[str, tuple[float, dict[str, Any]]] = {}
+        self.presets: dict[str, tuple[float, dict[str, Any]]] = {}  # without those of a stock installation
         self.tasks: dict[str, dict[str, Any]] = {}
         self.faults: dict[str, dict[str, Any]] = {}
         self.killed_by: list[Any] = []  # task names that would have killed the worker
@@ -96,14 +105,21 @@ class GenieAcs:
                 due.append((path, text, known[1]))
         for start in range(0, len(due), 32):
             part = due[start : start + 32]
-            device.rpcs.append('SetParameterValues')
             structs = ''.join(
                 f'<ParameterValueStruct><Name>{path}</Name><Value xsi:type="{kind}">{_literal(text, kind)}</Value>'
                 '</ParameterValueStruct>'
                 for path, text, kind in part
             )
-            queued = device.cpe.faults.get('SetParameterValues')
-            answer = device.cpe._fault(queued.pop(0)) if queued else device.cpe._do_SetParameterValues(structs)
+            for _ in range(_COMMITS):
+                device.rpcs.append('SetParameterValues')
+                queued = device.cpe.faults.get('SetParameterValues')
+                answer = device.cpe._fault(queued.pop(0)) if queued else device.cpe._do_SetParameterValues(structs)
+                if re.findall(r'<FaultCode>(\d+)</FaultCode>', answer)[:1] != ['9005']:
+                    break
+                # A bare 9005 is recovered from: the path is forgotten, found again, and set again.
+            else:
+                self._record(device, channel, 'too_many_commits', 'Too many commit iterations')
+                return False
             if 'FaultCode' in answer:
                 self._fault(device, channel, answer)
                 return False
@@ -119,13 +135,19 @@ class GenieAcs:
             {'parameterName': name, 'faultCode': code, 'faultString': 'simulated'}
             for name, code in zip(names, codes[1:], strict=False)
         ]
+        detail = {'faultCode': codes[0], 'faultString': 'simulated', 'setParameterValuesFault': details or None}
+        self._record(device, channel, f'cwmp.{codes[0]}', 'simulated', detail=detail)
+
+    def _record(self, device: Device, channel: str, code: str, message: str, **more: Any) -> None:
         self.faults[f'{device.cpe.id}:{channel}'] = {
             '_id': f'{device.cpe.id}:{channel}',
             'device': device.cpe.id,
             'channel': channel,
-            'code': f'cwmp.{codes[0]}',
-            'message': 'simulated',
-            'detail': {'Fault': {'faultCode': codes[0], 'setParameterValuesFault': details}},
+            'timestamp': _iso(self._now()),
+            'code': code,
+            'message': message,
+            'retries': 0,
+            **more,
         }
 
     def session(self, device_id: str) -> None:
@@ -133,20 +155,40 @@ class GenieAcs:
         device = self.devices[device_id]
         device.cpe._take_pending()
         device.last_inform = self._now()
-        if device.cpe.events and device.cpe.events[0][0] == '0 BOOTSTRAP':
-            self._refresh(device, [device.cpe.root])
-            self.faults.pop(f'{device_id}:tr069', None)
+        # After a reset nothing is read anew by itself: that is the stock preset "bootstrap", which may be gone.
+        events = {code for code, _ in device.cpe.events}
         device.cpe.events = []
-        for task_id, task in list(self.tasks.items()):
-            if task['device'] == device_id and f'{device_id}:task_{task_id}' not in self.faults:
-                self._run_task(device, task_id, task)
+        if '0 BOOTSTRAP' in events and 'bootstrap' in self.presets:
+            self._refresh(device, [device.cpe.root])
+        due = [
+            task_id
+            for task_id, task in self.tasks.items()
+            if task['device'] == device_id and f'{device_id}:task_{task_id}' not in self.faults
+        ]
+        if device.passing and (due or self._due(device, events)):
+            code = device.passing.pop(0)
+            channels = {f'task_{task_id}' for task_id in due} | {item['channel'] for item in self._due(device, events)}
+            for channel in channels:
+                self._record(device, channel, code, _PASSING[code])
+            return
+        for task_id in due:
+            self._run_task(device, task_id, self.tasks[task_id])
         for _ in range(3):  # scripts run again until nothing changes
-            for stamp, preset in list(self.presets.values()):
-                has, lacks = re.findall(r'Tags\.(\w+) IS (?:NOT )?NULL', preset['precondition'])
-                is_cached = time.monotonic() - stamp < self.preset_delay_s
-                faulted = f'{device_id}:{preset["channel"]}' in self.faults
-                if has in device.tags and lacks not in device.tags and not is_cached and not faulted:
+            for preset in self._due(device, events):
+                if preset in self._due(device, events):
                     self._run_script(device, self.provisions[preset['configurations'][0]['name']], preset['channel'])
+
+    def _due(self, device: Device, events: set[str]) -> list[dict[str, Any]]:
+        """The presets that a session of the device has to do with."""
+        found = []
+        for stamp, preset in self.presets.values():
+            tags = re.findall(r'Tags\.(\w+) IS (NOT )?NULL', preset.get('precondition', ''))
+            fits = all((name in device.tags) == bool(wanted) for name, wanted in tags)
+            fits = fits and all((code in events) == wanted for code, wanted in preset.get('events', {}).items())
+            faulted = f'{device.cpe.id}:{preset["channel"]}' in self.faults
+            if tags and fits and not faulted and time.monotonic() - stamp >= self.preset_delay_s:
+                found.append(preset)
+        return found
 
     def _run_task(self, device: Device, task_id: str, task: dict[str, Any]) -> None:
         channel = f'task_{task_id}'
@@ -174,6 +216,8 @@ class GenieAcs:
         pairs = [(item[0], json.loads(item[3])[0]) for item in found]
         if not self._set(device, pairs, channel):
             return
+        for name in re.findall(r'^declare\("Tags\.(\w+)", null, \{value: false\}\)', script, re.M):
+            device.tags.discard(name)
         removal = re.search(r'if \(done\) declare\("Tags\.(\w+)"', script)
         if removal and all(_same(device, path, value) for path, value in pairs):
             device.tags.discard(removal.group(1))
@@ -210,8 +254,9 @@ class GenieAcs:
         if segments[0] == 'devices' and segments[2] == 'tasks':
             return self._on_task(name, body, query)
         if segments[0] == 'devices' and segments[2] == 'tags':
-            if name in self.devices:  # an unknown device is a silent 200
-                (self.devices[name].tags.add if method == 'POST' else self.devices[name].tags.discard)(segments[3])
+            if name not in self.devices:
+                return 404, 'Not Found', 'No such device'
+            (self.devices[name].tags.add if method == 'POST' else self.devices[name].tags.discard)(segments[3])
             return 200, 'OK', ''
         if segments[0] == 'provisions' and method == 'PUT':
             self.provisions[name] = body.decode()
@@ -240,7 +285,9 @@ class GenieAcs:
         elif collection == 'provisions':
             documents = [{'_id': name, 'script': script} for name, script in self.provisions.items()]
         else:
-            documents = list({'faults': self.faults, 'tasks': self.tasks}[collection].values())
+            presets = {name: {**preset, '_id': name} for name, (_, preset) in self.presets.items()}
+            kept = {'faults': self.faults, 'tasks': self.tasks, 'presets': presets}
+            documents = list(kept[collection].values())
         found = [item for item in documents if all(_fits(item, path, value) for path, value in wanted.items())]
         found.sort(key=lambda item: item['_id'])
         return found[: int(query['limit'])] if 'limit' in query else found
@@ -286,6 +333,8 @@ class GenieAcs:
         if task.get('name') not in _TASKS:
             self.killed_by.append(task.get('name'))
             return 500, 'dead', ''
+        if device.timeless:
+            return 500, 'Internal Server Error', 'MongoServerError: simulated'
         task_id = f'{next(self._numbers):024x}'
         for known, other in list(self.tasks.items()):
             if task.get('uniqueKey') and (other['device'], other.get('uniqueKey')) == (device_id, task['uniqueKey']):

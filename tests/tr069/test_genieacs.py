@@ -13,9 +13,11 @@ from tests.simulators.cpe import Cpe, Manners
 from tests.simulators.cpe_trees import IGD, INTERNET_098
 from tests.simulators.genieacs import GenieAcs
 from tr069.client import ConnectionRequest, DeviceQuery, ProvisioningState, ValueProfile
+from tr069.cwmp.faults import Advice, Fault, SetFault, advise
 from tr069.cwmp.messages import ParameterValue
+from tr069.errors import DeviceUnknownError
 from tr069.genieacs import GenieAcsClient
-from tr069.genieacs.nbi import Nbi, TaskOutcome
+from tr069.genieacs.nbi import Nbi, TaskOutcome, parse_fault
 from tr069.genieacs.scripts import Definition, read_definition
 
 RATE = f'{INTERNET_098}.ShapingRate'
@@ -26,7 +28,7 @@ SLOW = ValueProfile('throttle', 'slow-64k', (ParameterValue(RATE, '64000', 'xsd:
 async def stub(**options: Any) -> AsyncIterator[tuple[GenieAcs, GenieAcsClient, Nbi]]:
     genie = GenieAcs(**options)
     nbi = Nbi(await genie.start(), in_session_wait_s=0.05)
-    client = GenieAcsClient(nbi, preset_delay_s=0)
+    client = GenieAcsClient(nbi, preset_delay_s=0, retry_wait_s=0)
     try:
         yield genie, client, nbi
     finally:
@@ -223,14 +225,14 @@ def test_bulk_is_one_preset_for_all_and_no_task_each() -> None:
             for cpe in cpes:
                 genie.add(cpe)
             await client.apply(SLOW, [cpe.id for cpe in cpes])
-            assert len(genie.presets) == 1
+            assert len(genie.presets) == 2  # one for every session, and one for that after a factory reset
             assert genie.tasks == {}
             assert not any('/tasks' in request for request in genie.requests)
             for cpe in cpes:
                 genie.session(cpe.id)
             assert {cpe.value(RATE) for cpe in cpes} == {'64000'}
             await client.restore([cpe.id for cpe in cpes])
-            assert len(genie.presets) == 2  # an explicit inverse: untagging alone reverts nothing
+            assert len(genie.presets) == 3  # an explicit inverse: untagging alone reverts nothing
             for cpe in cpes:
                 genie.session(cpe.id)
             assert {cpe.value(RATE) for cpe in cpes} == {'-1'}
@@ -315,3 +317,208 @@ def test_a_definition_survives_its_script() -> None:
             assert sorted(again.values, key=lambda item: item.name) == sorted(values, key=lambda item: item.name)
             assert again.hash == definition.hash
             assert script.count('\n// x') == 0
+
+
+# --- faults as the real one (1.2.16) reports them -----------------------------------------------------------------
+
+
+def test_a_fault_is_read_as_it_is_kept_flat_with_its_parameters_or_none() -> None:
+    def fault(code: str, message: str = 'm', **detail: object) -> dict[str, object]:
+        return {'code': code, 'message': message} | ({'detail': detail} if detail else {})
+
+    part = {'parameterName': RATE, 'faultCode': '9007', 'faultString': 'no'}
+    found = parse_fault(fault('cwmp.9003', faultCode='9003', faultString='m', setParameterValuesFault=[part]))
+    assert found == Fault(9003, 'm', (SetFault(RATE, 9007, 'no'),))
+    assert parse_fault(fault('cwmp.9003', faultCode='9003', setParameterValuesFault=None)) == Fault(9003, 'm')
+    odd = parse_fault(fault('cwmp.9003', setParameterValuesFault=[{'parameterName': 'A', 'faultCode': 'x'}]))
+    assert odd.parameters == (SetFault('A', 9003),)
+    loop = parse_fault(fault('too_many_commits', 'Too many commit iterations'))
+    assert (loop.code, advise(loop)) == (9005, Advice.QUARANTINE_MODEL)
+    for code in ('session_terminated', 'script.Error', 'script.TypeError', 'timeout', 'cwmp.9002', 'cwmp.', ''):
+        assert advise(parse_fault(fault(code))) is Advice.RETRY, code
+
+
+def test_a_map_that_is_wrong_is_told_by_too_many_commits_and_quarantines_the_model() -> None:
+    """GenieACS swallows a bare 9005, looks for the path anew and sets it again, until it has had enough."""
+
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe, other = Cpe('S1'), Cpe('S2')
+            for item in (cpe, other):
+                genie.add(item)
+            cpe.faults['SetParameterValues'] = ['9005'] * 100
+            await client.apply(SLOW, [cpe.id], urgent=False)
+            genie.session(cpe.id)
+            assert genie.devices[cpe.id].rpcs.count('SetParameterValues') == 32
+            said = (await client.read_back([cpe.id]))[cpe.id]
+            assert said.state is ProvisioningState.QUARANTINED
+            assert 'Too many commit iterations' in said.message
+            refused = (await client.apply(SLOW, [other.id]))[other.id]
+            assert refused.state is ProvisioningState.QUARANTINED
+            assert other.sets == []
+
+    asyncio.run(scenario())
+
+
+def test_a_map_that_is_wrong_quarantines_an_urgent_device_as_well() -> None:
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe, other = Cpe('S1'), Cpe('S2')
+            for item in (cpe, other):
+                genie.add(item)
+            cpe.faults['SetParameterValues'] = ['9005'] * 100
+            await client.apply(SLOW, [cpe.id], urgent=True)
+            genie.session(cpe.id)
+            assert (await client.read_back([cpe.id]))[cpe.id].state is ProvisioningState.QUARANTINED
+            assert (await client.apply(SLOW, [other.id]))[other.id].state is ProvisioningState.QUARANTINED
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize('code', ['session_terminated', 'script.Error', 'cwmp.9002'])
+@pytest.mark.parametrize('urgent', [False, True])
+def test_a_fault_that_passes_is_no_failure(code: str, urgent: bool) -> None:
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe = Cpe('S1')
+            device = genie.add(cpe)
+            device.passing = [code] * 2
+            said = (await client.apply(SLOW, [cpe.id], urgent=urgent))[cpe.id]
+            assert said.state is ProvisioningState.PENDING
+            states = []
+            for _ in range(6):
+                genie.session(cpe.id)
+                said = (await client.read_back([cpe.id]))[cpe.id]
+                states.append(said.state)
+            assert ProvisioningState.FAILED not in states
+            assert states[-1] is ProvisioningState.VERIFIED
+            assert cpe.value(RATE) == '64000'
+
+    asyncio.run(scenario())
+
+
+def test_a_fault_that_does_not_pass_is_left_to_genieacs_and_is_still_no_failure() -> None:
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe = Cpe('S1')
+            genie.add(cpe).passing = ['session_terminated'] * 50
+            await client.apply(SLOW, [cpe.id], urgent=False)
+            said = []
+            for _ in range(6):
+                genie.session(cpe.id)
+                said.append((await client.read_back([cpe.id]))[cpe.id])
+            assert {item.state for item in said} == {ProvisioningState.PENDING}
+            assert [item.call_again for item in said] == [True] * 3 + [False] * 3
+            assert 'session_terminated' in said[-1].message
+            assert len(genie.faults) == 1
+
+    asyncio.run(scenario())
+
+
+def test_after_a_factory_reset_nothing_is_called_verified_until_it_was_read() -> None:
+    """Without the stock bootstrap preset GenieACS believes what it last read: the throttle, on an open line."""
+
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe = Cpe('S1')
+            device = genie.add(cpe)
+            await client.apply(SLOW, [cpe.id])
+            genie.session(cpe.id)
+            assert (await client.read_back([cpe.id]))[cpe.id].state is ProvisioningState.VERIFIED
+            cpe.factory_reset()
+            cpe.manners.accepts_but_ignores = True  # and does not take it again
+            genie.session(cpe.id)
+            assert cpe.value(RATE) == '-1'
+            assert not any(tag.startswith('tr069_ok_') for tag in device.tags)
+            assert (await client.read_back([cpe.id]))[cpe.id].state is not ProvisioningState.VERIFIED
+
+    asyncio.run(scenario())
+
+
+def test_a_factory_reset_brings_the_profile_back_and_its_proof() -> None:
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe = Cpe('S1')
+            genie.add(cpe)
+            await client.apply(SLOW, [cpe.id])
+            genie.session(cpe.id)
+            await client.read_back([cpe.id])
+            cpe.factory_reset()
+            genie.session(cpe.id)
+            assert cpe.value(RATE) == '64000'
+            assert (await client.read_back([cpe.id]))[cpe.id].state is ProvisioningState.VERIFIED
+
+    asyncio.run(scenario())
+
+
+def test_a_missing_stock_bootstrap_preset_is_named() -> None:
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            assert 'bootstrap' in (await client.shortcomings())[0]
+            genie.presets['bootstrap'] = (0.0, {'events': {'0 BOOTSTRAP': True}, 'channel': 'bootstrap'})
+            assert await client.shortcomings() == ()
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_is_gone_meanwhile_or_refused_holds_up_nobody() -> None:
+    async def scenario() -> None:
+        async with stub() as (genie, client, nbi):
+            gone, refused, well = Cpe('GONE'), Cpe('REFUSED'), Cpe('WELL')
+            for cpe in (gone, refused, well):
+                genie.add(cpe)
+            genie.devices[refused.id].timeless = True
+            find = client._reader.devices
+
+            async def stale(ids: Any, names: Any = ()) -> Any:
+                found = await find(ids, names)
+                genie.devices.pop(gone.id, None)  # deleted between the two calls
+                return found
+
+            client._reader.devices = stale  # type: ignore[method-assign]
+            ids = [gone.id, refused.id, well.id]
+            said = await client.apply(SLOW, ids, urgent=True)
+            assert said[gone.id].state is ProvisioningState.UNKNOWN_DEVICE
+            assert said[refused.id].state is ProvisioningState.FAILED
+            assert '500' in said[refused.id].message
+            assert said[well.id].state is ProvisioningState.PENDING
+            assert well.value(RATE) == '64000'
+            with pytest.raises(DeviceUnknownError):
+                await nbi.tag('nobody', 'x')
+
+    asyncio.run(scenario())
+
+
+def test_a_value_that_is_refused_at_once_is_said_at_once() -> None:
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe = Cpe('S1', manners=Manners(refuses=(RATE,)))
+            genie.add(cpe)
+            said = (await client.apply(SLOW, [cpe.id], urgent=True))[cpe.id]
+            assert said.state is ProvisioningState.FAILED
+            assert '9007' in said.message
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_accepts_and_ignores_is_named_so_in_the_end() -> None:
+    async def scenario() -> None:
+        async with stub() as (genie, client, _):
+            cpe = Cpe('S1', manners=Manners(accepts_but_ignores=True))
+            genie.add(cpe)
+            await client.apply(SLOW, [cpe.id], urgent=False)
+            said = []
+            for _ in range(3):
+                genie.session(cpe.id)
+                said.append((await client.read_back([cpe.id]))[cpe.id])
+            assert [item.state for item in said] == [
+                ProvisioningState.PENDING, ProvisioningState.FAILED, ProvisioningState.FAILED,
+            ]  # fmt: skip
+            assert RATE in said[1].message
+            assert 'reads otherwise' in said[2].message
+            cpe.manners.accepts_but_ignores = False  # a new firmware
+            genie.session(cpe.id)
+            assert (await client.read_back([cpe.id]))[cpe.id].state is ProvisioningState.VERIFIED
+            assert not any('missed' in tag for tag in genie.devices[cpe.id].tags)
+
+    asyncio.run(scenario())

@@ -142,6 +142,9 @@ class EmbeddedAcsClient:
             )
         return found
 
+    async def shortcomings(self) -> Sequence[str]:
+        return ()
+
     async def quarantined(self) -> Mapping[str, str]:
         found: dict[str, str] = (await self._call('GET', '/v1/quarantine'))['models']
         return found

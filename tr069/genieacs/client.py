@@ -21,24 +21,25 @@ from tr069.client import (
     ProvisioningState,
     ValueProfile,
 )
-from tr069.cwmp.faults import Advice, Fault, advise, guilty_path
+from tr069.cwmp.faults import Advice, advise
 from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel.profiles import DeviceProfile, builtin, profile_for
 from tr069.datamodel.resolver import LeverReport, resolve
 from tr069.datamodel.tree import Leaf, Tree
-from tr069.datamodel.values import differing, unreadable_secrets
+from tr069.datamodel.values import unreadable_secrets
 from tr069.errors import AcsError, DeviceUnknownError
 from tr069.genieacs.definitions import Definitions
 from tr069.genieacs.device import Device, plain, seconds
-from tr069.genieacs.nbi import Nbi, parse_fault
-from tr069.genieacs.reader import DeviceReader, each
+from tr069.genieacs.nbi import Nbi
+from tr069.genieacs.read_back import ReadBack, may_be_wan, returning, state_of
+from tr069.genieacs.reader import DeviceReader, alone, each
 from tr069.genieacs.scripts import (
     CHANNEL,
     HOLD,
     OFF,
-    OFF_CHANNEL,
     OK,
     ON,
+    OURS,
     WAS,
     Definition,
     as_text,
@@ -67,13 +68,15 @@ class GenieAcsClient:
         max_age_s: float = 24 * 3600,
         task_timeout_ms: int = 4000,
         preset_delay_s: float = 5.0,
+        retry_wait_s: float = 1.0,
         profiles: tuple[DeviceProfile, ...] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._nbi = nbi
         self._single_limit = single_limit
-        self._reader = DeviceReader(nbi, in_flight=in_flight)
+        self._reader = DeviceReader(nbi, in_flight=in_flight, retry_wait_s=retry_wait_s)
         self._definitions = Definitions(nbi, preset_delay_s=preset_delay_s)
+        self._read_back = ReadBack(nbi, self._reader, self._definitions, timeout_s=task_timeout_ms / 1000)
         self._max_age_s = max_age_s
         self._timeout_ms = task_timeout_ms
         self._profiles = builtin() if profiles is None else profiles
@@ -131,7 +134,7 @@ class GenieAcsClient:
             quarantine = f'model {model} is quarantined: {bad_models[model]}' if model in bad_models else ''
             return await self._apply_one(profile, device, quarantine, at_once=at_once)
 
-        return await each(ids, one)
+        return await each(ids, alone(one))
 
     def _is_urgent(self, ids: Sequence[str], urgent: bool | None) -> bool:
         return len(ids) <= self._single_limit if urgent is None else urgent
@@ -162,7 +165,7 @@ class GenieAcsClient:
         # Values saved by an earlier profile stand until they have been read back as restored: a switch that was cut
         # short leaves them alone, with neither profile nor restoring to be seen.
         kept = {item.name: item for item in was.values} if was else {}
-        if now_on is None and OK + Definition(back := _returning(kept.values())).hash in device.tags:
+        if now_on is None and OK + Definition(back := returning(kept.values())).hash in device.tags:
             kept = {name: item for name, item in kept.items() if item not in back}  # left as it was, so still owed
         found = await self._save_values(device, [item.name for item in profile.values], kept, fresh=at_once)
         if isinstance(found, str):
@@ -171,18 +174,19 @@ class GenieAcsClient:
         named = {item.name for item in profile.values}
         typed = tuple(item._replace(type=found[item.name].type or item.type) for item in profile.values)
         wanted = Definition(
-            typed + tuple(item for item in _returning(kept.values()) if item.name not in named),
+            typed + tuple(item for item in returning(kept.values()) if item.name not in named),
             profile.name, profile.revision, profile.note,
         )  # fmt: skip
         await self._switch(device, Definition(tuple(before.values())), ON, wanted)
         if at_once:
-            await self._set_now(device_id, wanted.values)
+            state, message = await self._set_now(device_id, wanted.values)
+            return status(state, message, before=before.values())
         return status(ProvisioningState.PENDING, before=before.values())
 
     async def _guard(self, values: Sequence[ParameterValue], device_id: str, allow_list: tuple[str, ...]) -> str:
         """Why not, or an empty string. A WAN change needs a canary, which only the embedded ACS keeps: refused here."""
         for item in values:
-            if _may_be_wan(item, allow_list):
+            if may_be_wan(item, allow_list):
                 return (
                     f'{item.name} may be a WAN, which is not changed through GenieACS: it could not be guarded at the '
                     'next factory reset'
@@ -228,18 +232,26 @@ class GenieAcsClient:
         keep = {WAS + saved.hash, prefix + wanted.hash}
         await self._nbi.tag(device_id, WAS + saved.hash)
         for tag in sorted(device.tags - keep, key=lambda tag: (not tag.startswith(WAS), tag)):
-            if tag.startswith((ON, OFF, OK, WAS)) or tag == HOLD:
+            if tag.startswith(OURS) or tag == HOLD:
                 await self._nbi.untag(device_id, tag)
         await self._nbi.tag(device_id, prefix + wanted.hash)
 
-    async def _set_now(self, device_id: str, values: Sequence[ParameterValue]) -> None:
-        """Set at once, by task; where the device does not come its tag does it at the next Inform."""
+    async def _set_now(self, device_id: str, values: Sequence[ParameterValue]) -> tuple[ProvisioningState, str]:
+        """Set at once, by task; where the device does not come its tag does it at the next Inform.
+
+        What the device refuses is said at once. But for a wrong map of the model: that is left to the preset, whose
+        fault stays and keeps the model in quarantine.
+        """
         task = {
             'name': 'setParameterValues',
             'parameterValues': [[item.name, plain(item), item.type or 'xsd:string'] for item in values],
             'uniqueKey': CHANNEL,
         }
-        await self._reader.run(device_id, task, self._timeout_ms / 1000)
+        result = await self._reader.run_task(device_id, task, self._timeout_ms / 1000)
+        fault = result.fault
+        if fault is not None and advise(fault) not in (Advice.RETRY, Advice.QUARANTINE_MODEL):
+            return state_of(fault)
+        return ProvisioningState.PENDING, result.message
 
     async def restore(self, device_ids: Sequence[str], *, urgent: bool | None = None) -> Mapping[str, ProfileStatus]:
         ids = list(dict.fromkeys(device_ids))
@@ -254,16 +266,20 @@ class GenieAcsClient:
             if was is None:
                 return ProfileStatus(device_id, ProvisioningState.NONE)
             now_on = await self._definitions.load(ON, tagged(device.tags, ON))
+            message = ''
             # Neither profile nor restoring in sight is no proof that it was restored: it may have been cut short.
-            back = Definition(_returning(was.values))
+            back = Definition(returning(was.values))
             if now_on is not None or OK + back.hash not in device.tags:
                 await self._switch(device, was, OFF, back)
                 if at_once and back.values:
-                    await self._set_now(device_id, back.values)
+                    _, message = await self._set_now(device_id, back.values)
             name = now_on.profile if now_on else ''
-            return ProfileStatus(device_id, ProvisioningState.PENDING, name, restoring=True, before=was.values)
+            # What is refused at once may be taken in the next session: what gives back is not given up.
+            return ProfileStatus(
+                device_id, ProvisioningState.PENDING, name, restoring=True, before=was.values, message=message
+            )
 
-        return await each(ids, one)
+        return await each(ids, alone(one))
 
     # --- reading back -------------------------------------------------------------------------------------------------
 
@@ -274,56 +290,23 @@ class GenieAcsClient:
         async def one(device_id: str) -> ProfileStatus:
             device = devices.get(device_id)
             return (
-                await self._read_back_one(device)
+                await self._read_back.one(device)
                 if device
                 else ProfileStatus(device_id, ProvisioningState.UNKNOWN_DEVICE)
             )
 
-        return await each(ids, one)
-
-    async def _read_back_one(self, device: Device) -> ProfileStatus:
-        device_id = device.info.id
-        now_on = await self._definitions.load(ON, tagged(device.tags, ON))
-        was = await self._definitions.load(WAS, tagged(device.tags, WAS))
-        wanted = now_on or (Definition(_returning(was.values)) if was else None)
-        if wanted is None:
-            return ProfileStatus(device_id, ProvisioningState.NONE)
-        left_out = guard.left_out((item.name for item in was.values) if was else (), wanted.values)
-
-        def status(state: ProvisioningState, message: str = '') -> ProfileStatus:
-            saved = was.values if was else ()
-            return ProfileStatus(
-                device_id, state, wanted.profile, wanted.revision, now_on is None, saved, message, wanted.note
-            )
-
-        if HOLD in device.tags:  # a read-back was cut short: nothing would be set on this device any more
-            await self._nbi.untag(device_id, HOLD)
-        fault = await self._nbi.find('faults', {'_id': f'{device_id}:{OFF_CHANNEL if now_on is None else CHANNEL}'})
-        if fault:
-            return status(*_state_of(parse_fault(fault[0])))
-        names = [item.name for item in wanted.values]
-        current = await self._reader.device(device_id, names)
-        if differing(wanted.values, current.values(names)):
-            return status(ProvisioningState.PENDING)
-        verified = OK + wanted.hash
-        if verified in device.tags:
-            return status(ProvisioningState.VERIFIED, left_out)
-        # The cache says what was sent; only the device can say what is. So it is asked, in a session in which our
-        # presets set nothing: a device that accepts and ignores would be set anew, and its cache look right again.
-        await self._nbi.tag(device_id, HOLD)
-        try:
-            reading = await self._reader.read(device_id, names, timeout_s=self._timeout_ms / 1000)
-        finally:
-            await self._nbi.untag(device_id, HOLD)
-        if reading.error:
-            return status(ProvisioningState.SENT, f'not verified yet: {reading.error}')
-        if differing(wanted.values, reading.values):
-            return status(ProvisioningState.PENDING, 'the device reads otherwise')
-        await self._nbi.tag(device_id, verified)
-        return status(ProvisioningState.VERIFIED, left_out)
+        return await each(ids, alone(one, ProvisioningState.SENT))
 
     async def quarantined(self) -> Mapping[str, str]:
         return await self._definitions.quarantined(self._reader)
+
+    async def shortcomings(self) -> Sequence[str]:
+        if not await self._definitions.lacks_stock_bootstrap():
+            return ()
+        return (
+            'the preset "bootstrap" of a stock GenieACS is missing: after a factory reset it goes on believing what it '
+            'last read of a device, but for the values that are set from here',
+        )
 
     # --- connection requests -----------------------------------------------------------------------------------------
 
@@ -344,22 +327,5 @@ class GenieAcsClient:
         return await each(ids, one)
 
 
-def _may_be_wan(item: ParameterValue, allow_list: Sequence[str] = ()) -> bool:
-    """In TR-181 an Ethernet port may be the uplink as well."""
-    risk = guard.classify(item, allow_list)
-    return risk is guard.Risk.WAN or (risk is guard.Risk.LAN and item.name.startswith('Device.Ethernet.'))
-
-
-def _returning(saved: Iterable[ParameterValue]) -> tuple[ParameterValue, ...]:
-    """Those saved values that go back: not what carries management, nor a WAN change, which nobody guards here."""
-    return tuple(item for item in saved if guard.classify(item) is not guard.Risk.FORBIDDEN and not _may_be_wan(item))
-
-
 def _is_lever_part(path: str) -> bool:
     return path.split('.', 2)[1] in _LEVER_PARTS
-
-
-def _state_of(fault: Fault) -> tuple[ProvisioningState, str]:
-    if advise(fault) is Advice.QUARANTINE_MODEL:
-        return ProvisioningState.QUARANTINED, f"fault {fault}: the model's map is wrong at {guilty_path(fault)}"
-    return ProvisioningState.FAILED, f'fault {fault}'

@@ -9,7 +9,18 @@ from collections.abc import Mapping
 from tr069.cwmp.faults import Advice, advise, guilty_path
 from tr069.genieacs.nbi import Nbi, parse_fault
 from tr069.genieacs.reader import DeviceReader
-from tr069.genieacs.scripts import CHANNEL, HOLD, OFF, OFF_CHANNEL, ON, WAS, Definition, read_definition
+from tr069.genieacs.scripts import (
+    BOOTSTRAP,
+    CHANNEL,
+    HOLD,
+    OFF,
+    OFF_CHANNEL,
+    ON,
+    RESET,
+    WAS,
+    Definition,
+    read_definition,
+)
 
 
 class Definitions:
@@ -32,6 +43,12 @@ class Definitions:
         await self._nbi.put_provision(name, script)
         if prefix != WAS:
             channel = OFF_CHANNEL if prefix == OFF else CHANNEL
+            if prefix == ON:
+                after_reset = RESET + definition.hash
+                await self._nbi.put_provision(after_reset, definition.reset_script())
+                await self._nbi.put_preset(
+                    after_reset, tag=name, unless=HOLD, provision=after_reset, channel=channel, event=BOOTSTRAP
+                )
             await self._nbi.put_preset(name, tag=name, unless=HOLD, provision=name, channel=channel)
             # Every worker caches presets for some seconds: a device called before that finds the old ones.
             self._presets_ready_at = time.monotonic() + self._preset_delay_s
@@ -58,6 +75,10 @@ class Definitions:
             for document in await self._nbi.find('faults', {'_id': fault_id}):
                 if channel == OFF_CHANNEL or advise(parse_fault(document)) is not Advice.QUARANTINE_MODEL:
                     await self._nbi.delete_fault(fault_id)
+
+    async def lacks_stock_bootstrap(self) -> bool:
+        """Whether the preset is gone with which GenieACS, as installed, drops what it believes of a reset device."""
+        return not await self._nbi.find('presets', {'_id': 'bootstrap'})
 
     async def quarantined(self, reader: DeviceReader) -> Mapping[str, str]:
         """Models with a device that faulted on a mapped path: GenieACS keeps the faults, so it keeps the quarantine."""

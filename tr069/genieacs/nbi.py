@@ -193,17 +193,23 @@ class Nbi:
         answer = await self._request('PUT', f'/provisions/{name}', content=script.encode())
         self._check(answer, f'provision {name}')
 
-    async def put_preset(self, name: str, *, tag: str, unless: str, provision: str, channel: str) -> None:
+    async def put_preset(
+        self, name: str, *, tag: str, unless: str, provision: str, channel: str, event: str = ''
+    ) -> None:
         """A preset that runs `provision` on every device with `tag` but without `unless`, in a channel of its own.
+
+        With `event` only in sessions that bring it.
 
         A fault backs its whole channel off for 300 s and more: ours must not hold up the operator's presets.
         """
-        preset = {
+        preset: dict[str, Any] = {
             'weight': 0,
             'channel': channel,
             'precondition': f'Tags.{tag} IS NOT NULL AND Tags.{unless} IS NULL',
             'configurations': [{'type': 'provision', 'name': provision, 'args': None}],
         }
+        if event:
+            preset['events'] = {event: True}
         answer = await self._request('PUT', f'/presets/{name}', content=json.dumps(preset).encode())
         self._check(answer, f'preset {name}')
 
@@ -212,17 +218,31 @@ class Nbi:
 
 
 def parse_fault(document: Mapping[str, Any]) -> Fault:
-    """A GenieACS fault document. Codes look like `cwmp.9005`; script errors have none of ours."""
-    _, _, number = str(document.get('code', '')).rpartition('.')
-    detail = (document.get('detail') or {}).get('Fault') if isinstance(document.get('detail'), dict) else None
+    """A GenieACS fault document. Codes look like `cwmp.9003`, and the rest are GenieACS's own.
+
+    A bare 9005 never shows: GenieACS forgets the path, finds it again and sets it again, until it is told that those
+    are too many commits. What else is its own (a session that broke off, a script's error) passes, and reads as 9002.
+    """
+    code = str(document.get('code', ''))
+    family, _, number = code.rpartition('.')
+    message = str(document.get('message', ''))
+    if code == 'too_many_commits':
+        return Fault(9005, message or 'Too many commit iterations')
+    if family != 'cwmp' or not number.isdigit():
+        return Fault(9002, f'{code}: {message}'.strip(': '))
+    detail = document.get('detail')
     details = detail.get('setParameterValuesFault') or [] if isinstance(detail, dict) else []
     return Fault(
-        int(number) if number.isdigit() else 9002,
-        str(document.get('message', '')),
+        int(number),
+        message,
         tuple(
-            SetFault(
-                str(item.get('parameterName', '')), int(item.get('faultCode', 9003)), str(item.get('faultString', ''))
-            )
+            SetFault(str(item.get('parameterName', '')), _code(item.get('faultCode')), str(item.get('faultString', '')))
             for item in details
         ),
     )
+
+
+def _code(value: Any) -> int:
+    """The code of one parameter's fault: GenieACS hands on what the device wrote."""
+    text = str(value)
+    return int(text) if text.isdecimal() else 9003

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tr069.client import EVERY_DEVICE, CpeInfo, DeviceQuery, ParameterReading
+from tr069.client import EVERY_DEVICE, CpeInfo, DeviceQuery, ParameterReading, ProfileStatus, ProvisioningState
+from tr069.cwmp.faults import Advice, advise
 from tr069.cwmp.messages import ParameterValue
-from tr069.errors import DeviceUnknownError
+from tr069.errors import AcsError, AcsRefusedError, AcsUnreachableError, DeviceUnknownError
 from tr069.genieacs.device import Device, read_tasks, take_apart
-from tr069.genieacs.nbi import Nbi, TaskOutcome
+from tr069.genieacs.nbi import Nbi, TaskOutcome, TaskResult
 
 _PAGE = 200
+_ATTEMPTS = 3  # at a task that a passing fault stops
 _ID_BATCH = 40  # ids in one query: it travels in the URL, of which Node takes 16 KB
 _IDENTITY = (
     '_deviceId', '_lastInform', '_tags',
@@ -34,8 +37,9 @@ _IDENTITY = (
 class DeviceReader:
     """`slots` limits what reaches GenieACS at a time."""
 
-    def __init__(self, nbi: Nbi, *, in_flight: int) -> None:
+    def __init__(self, nbi: Nbi, *, in_flight: int, retry_wait_s: float = 1.0) -> None:
         self._nbi = nbi
+        self._retry_wait_s = retry_wait_s
         self.slots = asyncio.Semaphore(in_flight)
 
     async def find(self, query: DeviceQuery = EVERY_DEVICE) -> AsyncIterator[CpeInfo]:
@@ -95,17 +99,30 @@ class DeviceReader:
         return ParameterReading(device_id, values, datetime.now(UTC))
 
     async def run(self, device_id: str, task: Mapping[str, Any], timeout_s: float) -> str:
-        """Run one task now. What could not be done is taken back, so that it does not come as a surprise later."""
-        async with self.slots:
-            result = await self._nbi.task(device_id, task, timeout_ms=max(int(timeout_s * 1000), 1))
-            if result.outcome is TaskOutcome.FAULTED:
+        """Run one task now; why it was not done, or an empty string."""
+        result = await self.run_task(device_id, task, timeout_s)
+        return result.message
+
+    async def run_task(self, device_id: str, task: Mapping[str, Any], timeout_s: float) -> TaskResult:
+        """Run one task now, again where what stopped it passes; `message` is empty where it was done.
+
+        What could not be done is taken back, so that it does not come as a surprise later.
+        """
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(self._retry_wait_s)
+            async with self.slots:
+                result = await self._nbi.task(device_id, task, timeout_ms=max(int(timeout_s * 1000), 1))
+                if result.outcome is TaskOutcome.DONE:
+                    return result
+                if result.outcome is TaskOutcome.QUEUED:
+                    if result.task_id:
+                        await self._nbi.delete_task(result.task_id)
+                    return replace(result, message=f'the device did not come: {result.message or "no session"}')
                 await self._nbi.delete_fault(f'{device_id}:task_{result.task_id}')
-                return f'fault {result.message}'
-            if result.outcome is TaskOutcome.QUEUED:
-                if result.task_id:
-                    await self._nbi.delete_task(result.task_id)
-                return f'the device did not come: {result.message or "no session"}'
-        return ''
+            if result.fault is None or advise(result.fault) is not Advice.RETRY:
+                break
+        return replace(result, message=f'fault {result.message}')
 
 
 async def each[T](ids: Sequence[str], job: Callable[[str], Coroutine[Any, Any, T]]) -> dict[str, T]:
@@ -115,3 +132,21 @@ async def each[T](ids: Sequence[str], job: Callable[[str], Coroutine[Any, Any, T
         part = ids[start : start + 200]
         found.update(zip(part, await asyncio.gather(*(job(item) for item in part)), strict=True))
     return found
+
+
+def alone(
+    job: Callable[[str], Coroutine[Any, Any, ProfileStatus]], otherwise: ProvisioningState = ProvisioningState.FAILED
+) -> Callable[[str], Coroutine[Any, Any, ProfileStatus]]:
+    """`job`, with what GenieACS refuses of one device said of that one. Nobody else's is held up by it."""
+
+    async def guarded(device_id: str) -> ProfileStatus:
+        try:
+            return await job(device_id)
+        except (AcsUnreachableError, AcsRefusedError):
+            raise  # that is of all
+        except DeviceUnknownError:
+            return ProfileStatus(device_id, ProvisioningState.UNKNOWN_DEVICE)
+        except AcsError as error:
+            return ProfileStatus(device_id, otherwise, message=str(error))
+
+    return guarded

@@ -18,6 +18,11 @@ CHANNEL = 'tr069'
 # A fault holds up a whole channel for 300 s·2^n: what a device faulted on must not hold up its restoring.
 OFF_CHANNEL = 'tr069_restore'
 ON, OFF, WAS, OK = 'tr069_on_', 'tr069_off_', 'tr069_was_', 'tr069_ok_'
+# What was read from the device was not what had been set: once, and once more in a later session.
+MISSED = ('tr069_missed_1', 'tr069_missed_2')
+OURS = (ON, OFF, WAS, OK, 'tr069_missed_')
+RESET = 'tr069_reset_'  # provisions and presets for the session after a factory reset
+BOOTSTRAP = '0 BOOTSTRAP'
 # While a device has it none of our presets sets anything: what is read then is the device's own doing.
 HOLD = 'tr069_hold'
 
@@ -45,6 +50,14 @@ class Definition:
         return f'// {self._json()}\nconst fresh = Date.now(3600000);\n' + ''.join(
             f'declare({json.dumps(item.name)}, {{value: fresh}}, {{value: {_typed(item)}}});\n' for item in self.values
         )
+
+    def reset_script(self) -> str:
+        """After a factory reset: what GenieACS believes is of before it, and so is that it was verified."""
+        lines = [f'// {self._json()}', 'const now = Date.now();']
+        for item in self.values:
+            lines.append(f'declare({json.dumps(item.name)}, {{value: now}}, {{value: {_typed(item)}}});')
+        lines.append(f'declare("Tags.{OK}{self.hash}", null, {{value: false}});')
+        return '\n'.join(lines) + '\n'
 
     def restore_script(self) -> str:
         """Put the values back, freshly compared, and take our tag off once they read so: untagging reverts nothing."""

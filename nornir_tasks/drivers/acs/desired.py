@@ -50,6 +50,11 @@ class Desired:
         """An empty detail is the device as nobody ever changed it. Raises `DesiredError`."""
         if not detail:
             return cls()
+        if 'theirs' in detail:
+            raise DesiredError(
+                f'the ACS keeps a profile "{detail["theirs"]}" of somebody else on this device, and one profile a '
+                'device: restore it there first'
+            )
         try:
             return cls(
                 AccessState.from_dict(detail['access']),
@@ -64,10 +69,8 @@ class Desired:
         """What the ACS keeps at the device. Raises `DesiredError` where that is somebody else's doing."""
         if status.state is ProvisioningState.NONE or status.restoring:
             return cls()
-        if status.profile != PROFILE:
-            raise DesiredError(
-                f'the ACS keeps a profile "{status.profile}" of somebody else on this device: restore it there first'
-            )
+        if is_theirs(status):
+            return cls.from_detail({'theirs': status.profile})
         try:
             return cls.from_detail(json.loads(status.note))
         except ValueError as error:
@@ -127,6 +130,12 @@ class Desired:
         return desired.is_harder_than(self.access)
 
 
+def is_theirs(status: ProfileStatus) -> bool:
+    """Whether the ACS keeps a profile at the device that is not ours: it is shown, and left alone."""
+    nothing = status.state is ProvisioningState.NONE or status.restoring
+    return not nothing and status.profile != PROFILE
+
+
 def as_parameter(item: CpeValue) -> ParameterValue:
     return ParameterValue(item.name, item.value, item.type)
 
@@ -164,6 +173,9 @@ def reading_of(status: ProfileStatus, values: tuple[CpeValue, ...]) -> Reading[A
 
     A device that has not come, or whose set is not verified yet, has no live state. Raises `DesiredError`.
     """
+    if is_theirs(status):  # our own part of it is nothing, and so is what we would have to give back
+        ours = Desired().state(values)
+        return Reading(ours, ours, {'theirs': status.profile}, foreign=(f'profile "{status.profile}" at the ACS',))
     desired = Desired.of(status)
     state, detail = desired.state(values), desired.as_detail()
     if values:

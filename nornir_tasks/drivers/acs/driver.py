@@ -117,10 +117,11 @@ class AcsDriver(Driver):
         async def one(device_id: str, target: AccessTarget) -> Reading[Any]:
             status = statuses[device_id]
             if status.state is ProvisioningState.UNKNOWN_DEVICE:
-                return Reading(error=f'the ACS does not know the device {device_id}: it has never informed there')
+                unknown = f'the ACS does not know the device {device_id}: it has never informed there, or was deleted'
+                return Reading(error=unknown, absent=True)
             try:
                 reading = reading_of(status, target.values)
-                names = names_to_read(status)
+                names = () if reading.foreign else names_to_read(status)
                 if names and reading.observed is None:
                     found = await client.read(device_id, names, timeout_s=self.parameters.levers_seconds)
                     state = found_state(status, found.values, target.values)
@@ -192,8 +193,10 @@ class AcsDriver(Driver):
         undone = []
         for change in changes:
             status = statuses.get(change.target.cwmp_id)
+            if status is None:
+                continue
             earlier = Desired.from_detail(before[change.target.key].detail)
-            if status is not None and status.state in GAVE_UP and earlier.is_softer_than(change):
+            if status.state in GAVE_UP and earlier.is_softer_than(change):
                 undone.append((earlier, change.target.cwmp_id))
         for profile, ids in _grouped(undone).items():
             await _asking(profile, ids)(client)
@@ -236,15 +239,19 @@ class AcsDriver(Driver):
         found: dict[str, ProfileStatus] = {}
         pause, deadline = _POLL_S, time.monotonic() + self.parameters.settle_seconds
         calling = asyncio.ensure_future(client.request_connections(waiting))
+        called: dict[str, ConnectionRequest] = {}
         try:
             while waiting and time.monotonic() < deadline:
                 # Calling thousands takes minutes; the first ones are done long before.
                 await (asyncio.sleep(pause) if calling.done() else asyncio.wait({calling}, timeout=pause))
                 if calling.done():
-                    called = calling.result()
+                    called |= calling.result()
                     waiting = [device_id for device_id in waiting if called.get(device_id) in _COMING]
                 found |= await client.read_back(waiting)
                 waiting = [device_id for device_id in waiting if found[device_id].state in UNDER_WAY]
+                again = [device_id for device_id in waiting if found[device_id].call_again]
+                if again and calling.done():  # what stopped them has passed, or is to be seen once more
+                    calling = asyncio.ensure_future(client.request_connections(again))
                 pause = min(pause * 1.3, _POLL_MAX_S)
         finally:
             calling.cancel()
@@ -271,11 +278,11 @@ class AcsDriver(Driver):
     # Check
 
     def check(self, now: datetime) -> list[Finding]:
-        async def look(client: AcsClient) -> tuple[CpeInfo | None, Mapping[str, str]]:
-            return await anext(client.find(), None), await client.quarantined()
+        async def ask(client: AcsClient) -> tuple[CpeInfo | None, Mapping[str, str], Sequence[str]]:
+            return await anext(client.find(), None), await client.quarantined(), await client.shortcomings()
 
         try:
-            newest, quarantined = self.connection.run(look)
+            newest, quarantined, shortcomings = self.connection.run(ask)
         except PointUnreachableError as error:  # opening the connection sent nothing yet
             subject = 'login' if isinstance(error, LoginRefusedError) else 'reachability'
             return [Finding(subject, ok=False, message=str(error))]
@@ -292,6 +299,7 @@ class AcsDriver(Driver):
         for model, why in quarantined.items():
             text = f'nothing is sent to this model any more: {why}'
             findings.append(Finding(f'model {model}', ok=False, message=text, required=False))
+        findings += [Finding('setup', ok=False, message=text, required=False) for text in shortcomings]
         return findings
 
 
