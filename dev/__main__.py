@@ -168,9 +168,11 @@ def demo() -> None:
 def serve() -> None:
     """NetBox with the demo network behind it, until Ctrl-C."""
     from dev.stack import stack
+    from dev.story import tell
 
-    with stack('netbox_serve') as running:
-        say(f'NetBox:  {running.url}/plugins/delinquency/access-lines/')
+    with stack('netbox_serve', warm=True) as running:
+        tell(running)
+        say(f'NetBox:  {running.url}/plugins/delinquency/runs/')
         say(f'login:   admin / {running.password}')
         say(f'token:   {running.token}')
         say(f'routers: {running.control} (the simulated ones, and their truth)')

@@ -6,10 +6,8 @@ workers. What is printed is measured: Mbit/s by iperf3 in the homes, states read
 
 from __future__ import annotations
 
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.table import Table
@@ -56,32 +54,19 @@ class Demo:
         ]
 
     def fall_due(self, days: int) -> None:
-        due = (datetime.now().astimezone() - timedelta(days=days)).date().isoformat()
         tell(f'billing: {len(self.contracts)} invoices are {days} days overdue')
-        for contract in self.contracts:
-            self.stack.post_event('invoice.overdue', contract, due_date=due, amount='99.90').raise_for_status()
-        self.wait_for_inbox()
+        self.stack.fall_due(self.contracts, days)
+        self.check_inbox()
 
-    def wait_for_inbox(self) -> None:
-        wait_until('events are worked off', lambda: not self.stack.get('billing-events', status='received'), 120, 0.5)
+    def check_inbox(self) -> None:
         self.check('no event failed', not self.stack.get('billing-events', status=['failed', 'unmatched']))
 
     def enforce(self, phase: str) -> None:
-        planned = self.stack.cli('plan', '--name', f'Demo: {phase}')
-        match = re.search(r'run (\d+) .*hash ([0-9a-f]{64})', planned.stdout)
-        if not match:
-            raise RuntimeError(f'nothing was planned:\n{planned.stdout}{planned.stderr}')
-        pk, plan_hash = int(match[1]), match[2]
+        pk, plan_hash = self.stack.plan(f'Demo: {phase}')
         tell(f'engineer: run {pk} planned ({phase}), approved and started')
-        self.stack.netbox.act(pk, 'approve', {'plan_hash': plan_hash})
-        self.stack.netbox.act(pk, 'start')
-        run = wait_until(f'run {pk} ends', lambda: self.ended(pk), 120, 0.2)
+        ended = self.stack.run_to_end(pk, plan_hash)
         outcomes = {row['outcome']['value'] for row in self.stack.get('changes', run_id=pk)}
-        self.check(f'run {pk} is completed, all rows applied', (run, outcomes) == ('completed', {'applied'}))
-
-    def ended(self, pk: int) -> str:
-        status = self.stack.netbox.run(pk)['status']['value']
-        return status if status in ('completed', 'failed', 'cancelled') else ''
+        self.check(f'run {pk} is completed, all rows applied', (ended, outcomes) == ('completed', {'applied'}))
 
     def pay(self) -> None:
         tell(f'billing: {len(self.contracts)} payments')
@@ -98,9 +83,9 @@ class Demo:
             self.stack.post_event('invoice.paid', contract).raise_for_status()
             wait_until(f'{contract} is back', lambda r=router, u=user: self.is_normal(r, u), 30, 0.02)
             self.restore_s = max(self.restore_s, time.monotonic() - started)
-        for contract in (contract for contract in routers if not contract.endswith('-1')):
-            self.stack.post_event('invoice.paid', contract).raise_for_status()
-        self.wait_for_inbox()
+        self.stack.post_events('invoice.paid', [contract for contract in routers if not contract.endswith('-1')])
+        self.stack.wait_for_inbox()
+        self.check_inbox()
         wait_until('every line is back', lambda: not self.stack.get('access-lines', drifting='true'), 60, 0.2)
 
     @staticmethod
@@ -172,7 +157,7 @@ def state_of(service: dict) -> str:
 
 def demo() -> int:
     """Run it; 0 only where every figure is right."""
-    with stack('netbox_demo') as running:
+    with stack('netbox_demo', warm=True) as running:
         if running.lab is None:
             tell(f'left out: the homes behind a real Linux BRAS ({Lab.available()})')
         story = Demo(running)

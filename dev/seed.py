@@ -17,14 +17,18 @@ SUBSCRIBERS = 50  # a simulated router
 DEVICES = 5  # of them, with a CPE in NetBox
 
 
-def main(path: Path) -> None:
-    django.setup()
+def fill(path: Path) -> None:
+    """In a process that has set Django up."""
     from django.db import transaction
 
     spec = json.loads(path.read_text())
     with transaction.atomic():
         seed(spec)
-    path.write_text(json.dumps(spec))
+    # At once, since it is waited for.
+    part = path.with_suffix('.part')
+    part.touch(mode=0o600)
+    part.write_text(json.dumps(spec))
+    part.rename(path)
 
 
 def seed(spec: dict[str, Any]) -> None:
@@ -143,4 +147,5 @@ def seed_routers(routers: list[dict[str, Any]], kinds: dict[str, Any]) -> None:
 
 
 if __name__ == '__main__':
-    main(Path(sys.argv[1]))
+    django.setup()
+    fill(Path(sys.argv[1]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -15,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -85,6 +87,14 @@ class Stack:
         """All rows of a list of the plugin's REST API."""
         return list(self.netbox.rows(path, **filters))
 
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Make an object of the plugin's by its REST API."""
+        url = f'{self.url}/api/plugins/delinquency/{path}/'
+        answer = requests.post(url, json=body, headers={'Authorization': f'Bearer {self.token}'}, timeout=60)
+        if not answer.ok:
+            raise ServiceError(f'{path}: {answer.text}')
+        return dict(answer.json())
+
     def post_event(self, kind: str, contract: str, **data: Any) -> requests.Response:
         """Post an event as billing does: signed, with an id of its own."""
         now = datetime.now(tz=UTC)
@@ -105,6 +115,40 @@ class Stack:
             },
             timeout=60,
         )
+
+    def post_events(self, kind: str, contracts: Sequence[str], **data: Any) -> None:
+        """Post an event for each, a few at a time. Raises `requests.HTTPError` for one that is refused."""
+        with ThreadPoolExecutor(4) as pool:
+            for answer in pool.map(lambda contract: self.post_event(kind, contract, **data), contracts):
+                answer.raise_for_status()
+
+    def fall_due(self, contracts: Sequence[str], days: int) -> None:
+        """Have billing say that each has an invoice that many days overdue, and wait until all is evaluated."""
+        due = (datetime.now().astimezone() - timedelta(days=days)).date().isoformat()
+        self.post_events('invoice.overdue', contracts, due_date=due, amount='99.90')
+        self.wait_for_inbox()
+
+    def wait_for_inbox(self) -> None:
+        wait_until('events are worked off', lambda: not self.get('billing-events', status='received'), 120, 0.5)
+
+    def plan(self, name: str) -> tuple[int, str]:
+        """Plan as an engineer would, by the command line; returns the run's number and hash."""
+        planned = self.cli('plan', '--name', name)
+        match = re.search(r'run (\d+) .*hash ([0-9a-f]{64})', planned.stdout)
+        if not match:
+            raise ServiceError(f'nothing was planned:\n{planned.stdout}{planned.stderr}')
+        return int(match[1]), match[2]
+
+    def run_to_end(self, pk: int, plan_hash: str) -> str:
+        """Approve that plan, start it and wait; returns how it ended: completed, failed, paused or cancelled."""
+        self.netbox.act(pk, 'approve', {'plan_hash': plan_hash})
+        self.netbox.act(pk, 'start')
+
+        def ended() -> str:
+            status = str(self.netbox.run(pk)['status']['value'])
+            return status if status in ('completed', 'failed', 'cancelled', 'paused') else ''
+
+        return str(wait_until(f'run {pk} ends', ended, 120, 0.2))
 
     def sql(self, statement: str) -> str:
         """Ask, or change, what is in NetBox's database, past NetBox."""
@@ -197,11 +241,13 @@ def stack(
     web: Sequence[str] = RUNSERVER,
     worker_command: Sequence[str] = WORKER,
     postgres: Postgres | None = None,
+    warm: bool = False,
 ) -> Iterator[Stack]:
     """Start everything; where the lab cannot run, `lab` is None (the caller says so).
 
     There are `routers` with `lines` each, whose answers are seen after `latency` seconds. `postgres` is the server that
-    `DATABASE_URL` names, where nobody else uses it.
+    `DATABASE_URL` names, where nobody else uses it. With `warm` the web server and the workers are forked from one
+    process: there sooner, but none can be killed or made anew by itself.
     """
     with ExitStack() as open_, tempfile.TemporaryDirectory() as folder:
         lab = open_.enter_context(Lab()) if with_lab and not Lab.available() else None
@@ -221,11 +267,7 @@ def stack(
                 {'username': lab.bras_user, 'key_file': str(lab.key_file)}
             )
         port = free_port()
-        program, *arguments = (word.format(host='127.0.0.1', port=port) for word in web)
-        server = [str(BIN / program), *arguments]
         log = open_.enter_context((HOME / f'{database}.log').open('w'))
-        # Each of these reads NetBox's code for many seconds before it does anything: they do so side by side.
-        open_.enter_context(process(server, env, stdout=log, stderr=log))
         running = Stack(
             url=f'http://127.0.0.1:{port}', token='', password=secrets.token_urlsafe(9), signing_key=signing_key,
             control=simulator['control'], lab=lab, env=env, log=Path(log.name),
@@ -233,9 +275,22 @@ def stack(
             redis=redis, log_file=log, open_=open_, worker_command=worker_command,
             postgres=postgres,
         )  # fmt: skip
-        for queue in LANES:
-            running.start_worker(queue)
-        running.token = _seed(Path(folder), env, lab, simulator['routers'], running.password)
+        seed = _seed_file(Path(folder), lab, simulator['routers'], running.password)
+        say('filling NetBox with the demo network')
+        if warm:
+            command = [sys.executable, '-m', 'dev.warm', str(seed), f'127.0.0.1:{port}', *LANES]
+            started = open_.enter_context(process(command, env, stdout=log, stderr=log))
+            wait_until('NetBox is filled', lambda: _token(seed) or started.poll() is not None, 300)
+        else:
+            program, *arguments = (word.format(host='127.0.0.1', port=port) for word in web)
+            # Each of these reads NetBox's code for many seconds before it does anything: they do so side by side.
+            open_.enter_context(process([str(BIN / program), *arguments], env, stdout=log, stderr=log))
+            for queue in LANES:
+                running.start_worker(queue)
+            subprocess.run([sys.executable, '-m', 'dev.seed', str(seed)], env=env, cwd=ROOT, check=False)
+        running.token = _token(seed)
+        if not running.token:
+            raise ServiceError(f'NetBox could not be filled with the demo network; see {log.name}')
         wait_until('NetBox answers', lambda: _answers(running.url), 300)
         yield running
 
@@ -280,9 +335,8 @@ def _simulator(
         yield answer
 
 
-def _seed(folder: Path, env: dict[str, str], lab: Lab | None, routers: list[dict[str, Any]], password: str) -> str:
-    """Returns the administrator's API token."""
-    say('filling NetBox with the demo network')
+def _seed_file(folder: Path, lab: Lab | None, routers: list[dict[str, Any]], password: str) -> Path:
+    """What `dev.seed` reads."""
     spec = {'password': password, 'routers': routers, 'lab': None}
     if lab:
         spec['lab'] = {
@@ -295,9 +349,11 @@ def _seed(folder: Path, env: dict[str, str], lab: Lab | None, routers: list[dict
             'homes': [asdict(home) for home in lab.homes],
         }
     path = folder / 'seed.json'
+    path.touch(mode=0o600)
     path.write_text(json.dumps(spec))
-    path.chmod(0o600)
-    done = subprocess.run([sys.executable, '-m', 'dev.seed', str(path)], env=env, cwd=ROOT, check=False)
-    if done.returncode:
-        raise ServiceError('NetBox could not be filled with the demo network')
-    return str(json.loads(path.read_text())['token'])
+    return path
+
+
+def _token(seed: Path) -> str:
+    """The administrator's API token, which `dev.seed` adds; empty until then."""
+    return str(json.loads(seed.read_text()).get('token', ''))

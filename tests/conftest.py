@@ -1,5 +1,8 @@
-"""How several workers share the tests (`make test`)."""
+"""How several workers share the tests (`make test`), and that none is skipped where all that they want is there."""
 
+import os
+
+import pytest
 from xdist.scheduler import LoadFileScheduling
 
 E2E = 'tests/e2e/'
@@ -19,3 +22,23 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_collection_modifyitems(items):
     """What takes longest, and mostly waits, begins at once."""
     items.sort(key=lambda item: not item.nodeid.startswith(E2E))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport():
+    """A skipped test proves nothing: where `CI` is set, on a machine made for the tests, it has failed."""
+    report = yield
+    if report.skipped and os.environ.get('CI') and not hasattr(report, 'wasxfail'):
+        report.outcome = 'failed'
+        report.longrepr = f'skipped where nothing may be: {report.longrepr[2]}'
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report():
+    """The same for a file that skips itself as it is collected."""
+    report = yield
+    if report.outcome == 'skipped' and os.environ.get('CI'):
+        report.outcome = 'failed'
+        report.longrepr = f'skipped where nothing may be: {report.longrepr[2]}'
+    return report
