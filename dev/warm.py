@@ -39,7 +39,9 @@ def main(seed: Path, address: str, queues: list[str]) -> None:
     from django.db import connections
 
     from dev.seed import fill
+    from nornir_tasks.inventory.hosts import preload
 
+    preload()  # as every worker does
     # No child may share a connection, nor copy memory only because the collector looked at it.
     connections.close_all()
     gc.freeze()
