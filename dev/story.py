@@ -34,7 +34,7 @@ def tell(stack: Stack) -> None:
     stack.post_event('invoice.overdue', 'C-unknown', due_date='2020-01-10', amount='10.00').raise_for_status()
 
     say('an engineer: plans, approves and starts; one router refuses one line')
-    fault = {'action': 'error', 'match': f'secret set.*{REFUSED}', 'text': 'failure: not permitted'}
+    fault = {'action': 'error', 'match': f'name="{REFUSED}".*secret set', 'text': 'failure: not permitted'}
     control(stack, 'bras-2', faults=[fault])
     stack.run_to_end(*stack.plan('Monday'))
     control(stack, 'bras-2', faults=[])

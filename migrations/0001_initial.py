@@ -187,6 +187,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'enforcement point',
                 'verbose_name_plural': 'enforcement points',
                 'ordering': ('name',),
+                'permissions': [('check', 'Ask whether it answers, and refresh CPEs'), ('reconcile', 'Read its lines back')],
             },
             bases=(netbox.models.deletion.DeleteMixin, models.Model),
         ),

@@ -17,13 +17,13 @@ from ..models import (
     ServicePlan,
     Subscriber,
 )
-from .base import MultiValueIPAddressFilter, SearchMixin, choices, related
+from .base import MultiValueIPAddressFilter, SearchMixin, StrictMixin, choices, related
 
 __all__ = ('AccessLineFilterSet',)
 
 
 @register_filterset
-class AccessLineFilterSet(SearchMixin, PrimaryModelFilterSet):
+class AccessLineFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = (
         'username',
         'circuit_id',

@@ -5,10 +5,21 @@ from operator import or_
 
 import django_filters
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db.models import Model, Q
+from django.utils.translation import gettext as _
 from utilities.filters import multivalue_field_factory
 
-__all__ = ('MultiValueIPAddressFilter', 'SearchMixin', 'choices', 'related')
+__all__ = ('MultiValueIPAddressFilter', 'SearchMixin', 'StrictMixin', 'choices', 'refusals_of', 'related')
+
+# What else a list is asked for, in its address: how it is cut, ordered, shown and exported, by pages and by REST.
+NO_FILTERS = frozenset(
+    (
+        'brief', 'cursor', 'embedded', 'exclude', 'exclude_columns', 'export', 'fields', 'format', 'include',
+        'include_columns', 'limit', 'offset', 'omit', 'ordering', 'page', 'per_page', 'return_url', 'sort', 'start',
+        'tab', 'tableconfig_id',
+    )
+)  # fmt: skip
 
 
 def related(model: type[Model], path: str, label, *, by: str = '', distinct: bool = False):
@@ -47,3 +58,41 @@ class SearchMixin:
         return queryset.filter(
             reduce(or_, (Q(**{f'{field}__icontains': value.strip()}) for field in self.search_fields))
         )
+
+
+class StrictMixin(django_filters.FilterSet):
+    """A filter that there is not, or whose value is none of its own, finds nothing, and is an error over REST.
+
+    Left out as django-filter does it, it would find everything: an action on "all that the filter shows" would be one
+    on all there are.
+    """
+
+    @property
+    def unknown(self) -> list[str]:
+        """The names in the request that are no filters of this list."""
+        return sorted(name for name in self.data if name not in self.filters and name not in NO_FILTERS)
+
+    def get_form_class(self):
+        unknown, form = self.unknown, super().get_form_class()
+
+        class StrictForm(form):  # type: ignore[misc, valid-type]
+            def clean(self):
+                cleaned = super().clean()
+                for name in unknown:
+                    self.add_error(None, ValidationError(_('There is no filter {name}.').format(name=name)))
+                return cleaned
+
+        return StrictForm
+
+    @property
+    def qs(self):
+        return super().qs if not self.is_bound or self.is_valid() else self.queryset.none()
+
+
+def refusals_of(filterset) -> list[str]:
+    """A sentence for each filter that is refused; none where all of them are good."""
+    if not filterset.is_bound or filterset.is_valid():
+        return []
+    return [
+        text if name == '__all__' else f'{name}: {text}' for name, texts in filterset.errors.items() for text in texts
+    ]

@@ -4,13 +4,13 @@ from utilities.filtersets import register_filterset
 
 from ..choices import EventStatusChoices
 from ..models import BillingEvent, BillingSource, Contract, Subscriber
-from .base import SearchMixin, choices, related
+from .base import SearchMixin, StrictMixin, choices, related
 
 __all__ = ('BillingEventFilterSet', 'BillingSourceFilterSet')
 
 
 @register_filterset
-class BillingSourceFilterSet(SearchMixin, PrimaryModelFilterSet):
+class BillingSourceFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = ('name', 'slug', 'description', 'comments')
 
     class Meta:
@@ -28,7 +28,7 @@ class BillingSourceFilterSet(SearchMixin, PrimaryModelFilterSet):
 
 
 @register_filterset
-class BillingEventFilterSet(SearchMixin, NetBoxModelFilterSet):
+class BillingEventFilterSet(StrictMixin, SearchMixin, NetBoxModelFilterSet):
     """The body can neither be filtered by nor searched: it holds what billing knows of a person."""
 
     search_fields = ('event_id', 'event_type', 'message')

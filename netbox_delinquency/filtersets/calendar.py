@@ -3,13 +3,13 @@ from netbox.filtersets import NetBoxModelFilterSet, PrimaryModelFilterSet
 from utilities.filtersets import register_filterset
 
 from ..models import Calendar, CalendarDate
-from .base import SearchMixin, related
+from .base import SearchMixin, StrictMixin, related
 
 __all__ = ('CalendarDateFilterSet', 'CalendarFilterSet')
 
 
 @register_filterset
-class CalendarFilterSet(SearchMixin, PrimaryModelFilterSet):
+class CalendarFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = (
         'name',
         'city',
@@ -31,7 +31,7 @@ class CalendarFilterSet(SearchMixin, PrimaryModelFilterSet):
 
 
 @register_filterset
-class CalendarDateFilterSet(SearchMixin, NetBoxModelFilterSet):
+class CalendarDateFilterSet(StrictMixin, SearchMixin, NetBoxModelFilterSet):
     search_fields = (
         'name',
         'calendar__name',

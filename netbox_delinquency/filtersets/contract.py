@@ -7,13 +7,13 @@ from utilities.filtersets import register_filterset
 
 from ..choices import ContractStatusChoices, StageActionChoices
 from ..models import BillingSource, Calendar, Contract, DelinquencyPolicy, PolicyStage, ServicePlan, Subscriber
-from .base import SearchMixin, choices, related
+from .base import SearchMixin, StrictMixin, choices, related
 
 __all__ = ('ContractFilterSet',)
 
 
 @register_filterset
-class ContractFilterSet(SearchMixin, PrimaryModelFilterSet):
+class ContractFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = ('external_id', 'subscriber__external_id', 'subscriber__name', 'description', 'comments')
 
     status = choices(ContractStatusChoices)

@@ -5,13 +5,13 @@ from utilities.filtersets import register_filterset
 
 from ..choices import HoldKindChoices
 from ..models import Contract, Hold, PolicyStage
-from .base import SearchMixin, choices, related
+from .base import SearchMixin, StrictMixin, choices, related
 
 __all__ = ('HoldFilterSet',)
 
 
 @register_filterset
-class HoldFilterSet(SearchMixin, PrimaryModelFilterSet):
+class HoldFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = (
         'reason',
         'reference',

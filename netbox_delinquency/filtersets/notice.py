@@ -4,13 +4,13 @@ from utilities.filtersets import register_filterset
 
 from ..choices import NoticeChannelChoices, NoticeKindChoices
 from ..models import Contract, Notice
-from .base import SearchMixin, choices, related
+from .base import SearchMixin, StrictMixin, choices, related
 
 __all__ = ('NoticeFilterSet',)
 
 
 @register_filterset
-class NoticeFilterSet(SearchMixin, PrimaryModelFilterSet):
+class NoticeFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = (
         'reference',
         'contract__external_id',

@@ -2,13 +2,13 @@ from netbox.filtersets import PrimaryModelFilterSet
 from utilities.filtersets import register_filterset
 
 from ..models import ServicePlan
-from .base import SearchMixin
+from .base import SearchMixin, StrictMixin
 
 __all__ = ('ServicePlanFilterSet',)
 
 
 @register_filterset
-class ServicePlanFilterSet(SearchMixin, PrimaryModelFilterSet):
+class ServicePlanFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = ('name', 'description', 'comments')
 
     class Meta:

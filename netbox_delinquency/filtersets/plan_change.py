@@ -4,13 +4,13 @@ from utilities.filtersets import register_filterset
 
 from ..choices import PlanChangeStatusChoices
 from ..models import Contract, PlanChangeOrder, ServicePlan
-from .base import SearchMixin, choices, related
+from .base import SearchMixin, StrictMixin, choices, related
 
 __all__ = ('PlanChangeOrderFilterSet',)
 
 
 @register_filterset
-class PlanChangeOrderFilterSet(SearchMixin, PrimaryModelFilterSet):
+class PlanChangeOrderFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = ('contract__external_id', 'to_plan__name', 'reason', 'description', 'comments')
 
     contract_id = related(Contract, 'contract', _('Contract (ID)'))

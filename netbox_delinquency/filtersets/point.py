@@ -6,13 +6,13 @@ from virtualization.models import VirtualMachine
 
 from ..choices import PointStatusChoices
 from ..models import EnforcementPoint
-from .base import SearchMixin, choices, related
+from .base import SearchMixin, StrictMixin, choices, related
 
 __all__ = ('EnforcementPointFilterSet',)
 
 
 @register_filterset
-class EnforcementPointFilterSet(SearchMixin, PrimaryModelFilterSet):
+class EnforcementPointFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = ('name', 'address', 'device__name', 'virtual_machine__name', 'description', 'comments')
 
     status = choices(PointStatusChoices)

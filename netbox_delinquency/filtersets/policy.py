@@ -5,13 +5,13 @@ from utilities.filtersets import register_filterset
 
 from ..choices import ApprovalChoices, ChannelChoices, ClockChoices, StageActionChoices, ThrottleToChoices
 from ..models import Calendar, DelinquencyPolicy, GraceRule, PolicyStage
-from .base import SearchMixin, choices, related
+from .base import SearchMixin, StrictMixin, choices, related
 
 __all__ = ('DelinquencyPolicyFilterSet', 'GraceRuleFilterSet', 'PolicyStageFilterSet')
 
 
 @register_filterset
-class DelinquencyPolicyFilterSet(SearchMixin, PrimaryModelFilterSet):
+class DelinquencyPolicyFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = ('name', 'description', 'comments')
 
     calendar_id = related(Calendar, 'calendar', _('Calendar (ID)'))
@@ -46,7 +46,7 @@ class DelinquencyPolicyFilterSet(SearchMixin, PrimaryModelFilterSet):
 
 
 @register_filterset
-class PolicyStageFilterSet(SearchMixin, NetBoxModelFilterSet):
+class PolicyStageFilterSet(StrictMixin, SearchMixin, NetBoxModelFilterSet):
     search_fields = ('policy__name',)
 
     policy_id = related(DelinquencyPolicy, 'policy', _('Policy (ID)'))
@@ -74,7 +74,7 @@ class PolicyStageFilterSet(SearchMixin, NetBoxModelFilterSet):
 
 
 @register_filterset
-class GraceRuleFilterSet(SearchMixin, NetBoxModelFilterSet):
+class GraceRuleFilterSet(StrictMixin, SearchMixin, NetBoxModelFilterSet):
     search_fields = (
         'tier',
         'policy__name',

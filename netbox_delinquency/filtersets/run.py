@@ -6,13 +6,13 @@ from utilities.filtersets import register_filterset
 
 from ..choices import AccessModeChoices, LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
-from .base import SearchMixin, choices, related
+from .base import SearchMixin, StrictMixin, choices, related
 
 __all__ = ('EnforcementChangeFilterSet', 'EnforcementRunFilterSet')
 
 
 @register_filterset
-class EnforcementRunFilterSet(SearchMixin, PrimaryModelFilterSet):
+class EnforcementRunFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = ('name', 'plan_hash', 'executor', 'description', 'comments')
 
     kind = choices(RunKindChoices)
@@ -47,7 +47,7 @@ class EnforcementRunFilterSet(SearchMixin, PrimaryModelFilterSet):
 
 
 @register_filterset
-class EnforcementChangeFilterSet(SearchMixin, NetBoxModelFilterSet):
+class EnforcementChangeFilterSet(StrictMixin, SearchMixin, NetBoxModelFilterSet):
     search_fields = ('run__name', 'line__username', 'line__circuit_id', 'point__name', 'reason', 'message')
 
     run_id = related(EnforcementRun, 'run', _('Run (ID)'))

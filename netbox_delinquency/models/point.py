@@ -88,6 +88,10 @@ class EnforcementPoint(JobsMixin, PrimaryModel):
         ordering = ('name',)
         verbose_name = _('enforcement point')
         verbose_name_plural = _('enforcement points')
+        permissions = [
+            ('check', 'Ask whether it answers, and refresh CPEs'),
+            ('reconcile', 'Read its lines back'),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(device__isnull=True) | Q(virtual_machine__isnull=True),

@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Mapping
 
+from django.contrib import messages
 from django.db.models import Model, QuerySet
+from django.shortcuts import redirect
 from django.views import View
 from netbox.object_actions import AddObject, BulkDelete, BulkEdit, BulkExport, BulkImport, ObjectAction
 from netbox.views import generic
@@ -11,6 +13,7 @@ from utilities.permissions import get_permission_for_model
 from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, register_model_view
 
 from .. import filtersets, forms, tables
+from ..filtersets.base import refusals_of
 
 __all__ = ('DetailView', 'ListView', 'SelectionView', 'named_devices', 'register_crud')
 
@@ -19,16 +22,34 @@ class ListView(generic.ObjectListView):
     # No bulk rename: what identifies these objects is agreed with other systems.
     actions: tuple[type[ObjectAction], ...] = (AddObject, BulkImport, BulkExport, BulkEdit, BulkDelete)
 
+    def get(self, request):
+        # The list is empty then: it would else show, and offer for bulk actions, what nobody asked for.
+        for text in refusals_of(self.filterset(request.GET, self.queryset.none(), request=request)):
+            messages.error(request, text)
+        return super().get(request)
+
 
 class DetailView(generic.ObjectView):
     template_name = 'generic/object.html'
 
 
 class SelectionView(GetReturnURLMixin, ObjectPermissionRequiredMixin, View):
-    """What is done with the objects that were selected in a list, or (`_all`) with all that its filters show."""
+    """What is done with the objects that were selected in a list, or (`_all`) with all that its filters show.
+
+    Filters that are refused show nothing, and nothing is done.
+    """
 
     filterset: type
     permission = 'enforce'
+
+    def dispatch(self, request, *args, **kwargs):
+        if request.method == 'POST' and request.POST.get('_all'):
+            refused = refusals_of(self.filterset(request.GET, self.queryset.none(), request=request))
+            if refused and request.user.is_authenticated:
+                for text in refused:
+                    messages.error(request, text)
+                return redirect(self.get_return_url(request))
+        return super().dispatch(request, *args, **kwargs)
 
     def get_required_permission(self):
         return get_permission_for_model(self.queryset.model, self.permission)

@@ -5,10 +5,9 @@ from django.core.exceptions import PermissionDenied
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views import View
 from netbox.views.generic.base import BaseObjectView
 from utilities.permissions import get_permission_for_model
-from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, register_model_view
+from utilities.views import GetReturnURLMixin, register_model_view
 
 from ..cpe.parameters import plan_profile, reachable_lines
 from ..errors import RunRefusedError
@@ -16,25 +15,20 @@ from ..filtersets import AccessLineFilterSet
 from ..forms.profile import ProfileForm
 from ..jobs.points import enqueue_match_cpes, enqueue_refresh_cpe
 from ..models import AccessLine, EnforcementPoint
+from .base import SelectionView
 
 __all__ = ('LineProfileView', 'LineRefreshCpeView', 'PointMatchCpesView')
 
 
 @register_model_view(AccessLine, 'bulk_profile', path='profile', detail=False)
-class LineProfileView(GetReturnURLMixin, ObjectPermissionRequiredMixin, View):
+class LineProfileView(SelectionView):
     """Ask for the parameters to set at the lines that were selected in the list, or (`_all`) all its filters show."""
 
     queryset = AccessLine.objects.all()
-
-    def get_required_permission(self):
-        return get_permission_for_model(AccessLine, 'enforce')
+    filterset = AccessLineFilterSet
 
     def post(self, request):
-        if request.POST.get('_all'):
-            chosen = AccessLineFilterSet(request.GET, self.queryset, request=request).qs
-        else:
-            chosen = self.queryset.filter(pk__in=[pk for pk in request.POST.getlist('pk') if pk.isdecimal()])
-        lines = AccessLine.objects.filter(pk__in=chosen.order_by().values('pk'))
+        lines = AccessLine.objects.filter(pk__in=self.chosen(request).order_by().values('pk'))
         is_sent = '_apply' in request.POST
         form = ProfileForm(request.POST if is_sent else None)
         if is_sent and form.is_valid():

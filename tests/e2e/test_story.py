@@ -3,6 +3,7 @@
 import pytest
 
 from dev import story
+from dev.demo import state_of
 from dev.stack import stack
 
 
@@ -18,8 +19,9 @@ def values(rows, name):
 
 
 def test_there_are_debts_at_each_stage_and_in_grace(told):
-    modes = {line['username']: line['observed_mode']['value'] for line in told.get('access-lines', drifting=False)}
-    assert [modes[f'bras-1-user{number}'] for number in (4, 8, 12)] == ['throttled', 'blocked', 'normal']
+    services = told.services('bras-1')
+    states = [state_of(services[f'bras-1-user{number}']) for number in (4, 8, 12)]
+    assert states == ['throttled', 'blocked', 'normal']
     (owing,) = told.get('contracts', external_id='C-bras-1-12')
     assert owing['oldest_due_date']
     assert owing['stage'] is None
@@ -33,7 +35,7 @@ def test_a_hold_and_a_dispute_keep_their_lines_as_they_are(told):
 
 def test_one_line_was_refused_by_its_router_and_the_row_says_so(told):
     (failed,) = told.get('changes', outcome='failed')
-    assert failed['username'] == story.REFUSED
+    assert failed['target']['username'] == story.REFUSED
     assert 'not permitted' in failed['message']
     assert told.services('bras-2')[story.REFUSED]['live']['rate'] == [100_000, 50_000]
 
