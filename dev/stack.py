@@ -38,6 +38,18 @@ PROFILES = [
     {'name': 'nbd-reduced', 'rate-limit': '500k/1M'},
     {'name': 'nbd-restricted', 'address-list': 'nbd-restricted'},
 ]
+# As `point prepare` makes them: who is in the list reaches DNS and the notice page, and nothing else.
+RULES: dict[str, list[dict[str, str]]] = {
+    menu: [
+        *(
+            {'chain': 'forward', 'src-address-list': 'nbd-restricted', 'action': 'accept', 'protocol': protocol,
+             'dst-port': '53'}
+            for protocol in ('udp', 'tcp')
+        ),
+        {'chain': 'forward', 'src-address-list': 'nbd-restricted', 'action': action},
+    ]
+    for menu, action in (('ip firewall filter', 'drop'), ('ipv6 firewall filter', 'reject'))
+}  # fmt: skip
 POOL_FROM = 250  # lines at a router from which their addresses come from its pool, not from their secrets
 # NetBox's own server for development, and the one that its documentation runs it with.
 RUNSERVER = ('netbox', 'runserver', '--noreload', '--insecure', '--skip-checks', '{host}:{port}')
@@ -302,26 +314,29 @@ def _answers(url: str) -> bool:
         return False
 
 
+def router_config(name: str, number: int, password: str, lines: int, latency: float) -> dict[str, Any]:
+    """A simulated router of the demo, as `tests.simulators.routeros` takes it: one that passes its own check."""
+    return {
+        'name': name,
+        'users': {'admin': password},
+        'profiles': PROFILES,
+        'rules': RULES,
+        'subscribers': [
+            {
+                'name': f'{name}-user{{n}}', 'service': 'pppoe', 'profile': 'fibre-100', 'count': lines,
+                **({'remote-address': f'100.64.{number}.{{n}}'} if lines < POOL_FROM else {}),
+            },
+        ],
+        'settings': {'reconnect_after': 0.2, 'latency': latency},
+    }  # fmt: skip
+
+
 @contextmanager
 def _simulator(
     folder: Path, password: str, names: Sequence[str], lines: int, latency: float
 ) -> Iterator[dict[str, Any]]:
     config = folder / 'routers.json'
-    routers = [
-        {
-            'name': name,
-            'users': {'admin': password},
-            'profiles': PROFILES,
-            'subscribers': [
-                {
-                    'name': f'{name}-user{{n}}', 'service': 'pppoe', 'profile': 'fibre-100', 'count': lines,
-                    **({'remote-address': f'100.64.{number}.{{n}}'} if lines < POOL_FROM else {}),
-                },
-            ],
-            'settings': {'reconnect_after': 0.2, 'latency': latency},
-        }
-        for number, name in enumerate(names, 1)
-    ]  # fmt: skip
+    routers = [router_config(name, number, password, lines, latency) for number, name in enumerate(names, 1)]
     config.write_text(json.dumps({'routers': routers}))
     command = [sys.executable, '-m', 'tests.simulators.routeros', '--config', str(config)]
     with process(command, dict(os.environ), stdout=subprocess.PIPE) as child:

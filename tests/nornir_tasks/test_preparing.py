@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner
 
+from dev.stack import router_config
 from nornir_tasks.change import AccessState
 from nornir_tasks.cli import point as cli_point
 from nornir_tasks.cli import terminal
@@ -211,3 +212,101 @@ class TestCommand:
         assert self.invoke('prepare', 'bras-1', '--apply').exit_code == 0
         assert tables(listening) == after
         assert self.invoke('check', 'bras-1').exit_code == 0
+
+
+class TestFirewall:
+    """Whether the rules that a router has really stop who is in the list: by their order, and by all they ask for."""
+
+    LISTED = {'chain': 'forward', 'src-address-list': 'nbd-restricted'}
+    DROP = {**LISTED, 'action': 'drop'}
+    JUMP = {**LISTED, 'action': 'jump', 'jump-target': 'wall'}
+
+    def finding(self, *rules):
+        with router(rules={'ip firewall filter': rules}) as listening:
+            point = point_of(listening, parameters=PORTAL | {'ipv6': False})
+            (found,) = [item for item in check(point) if item.subject == 'ip firewall']
+            return found
+
+    @pytest.mark.parametrize(
+        'rules',
+        [
+            [DROP],
+            [{**LISTED, 'action': 'accept', 'protocol': 'udp', 'dst-port': '53'}, DROP],
+            [{'chain': 'forward', 'action': 'accept', 'connection-state': 'established,related'}, DROP],
+            [{**DROP, 'dst-address-list': '!allowed'}],
+            [{**DROP, 'connection-state': 'new'}],
+            [JUMP, {'chain': 'wall', 'action': 'reject'}],
+            [
+                {'chain': 'forward', 'action': 'jump', 'jump-target': 'all'},
+                {'chain': 'all', 'src-address-list': 'nbd-restricted', 'action': 'tarpit'},
+            ],
+            [{'chain': 'forward', 'action': 'accept', 'in-interface': 'ether1'}, DROP],
+        ],
+    )
+    def test_rules_that_stop_members(self, rules):
+        assert self.finding(*rules).ok
+
+    @pytest.mark.parametrize(
+        ('rules', 'words'),
+        [
+            ([], 'nothing stops'),
+            ([{**DROP, 'disabled': 'yes'}], 'nothing stops'),
+            ([{**DROP, 'chain': 'input'}], 'takes a part'),
+            ([{**DROP, 'protocol': 'tcp', 'dst-port': '25'}], 'takes a part'),
+            ([{**DROP, 'dst-address': '192.0.2.0/24'}], 'takes a part'),
+            ([{**DROP, 'connection-state': 'invalid'}], 'takes a part'),
+            ([{'chain': 'forward', 'action': 'accept'}, DROP], 'pass before'),
+            (
+                [{**LISTED, 'action': 'jump', 'jump-target': 'wall'}, {'chain': 'wall', 'action': 'accept'}],
+                'pass before',
+            ),
+            ([JUMP], 'takes a part'),
+            ([{'chain': 'forward', 'action': 'drop', 'connection-state': 'invalid'}], 'nothing stops'),
+        ],
+    )
+    def test_rules_that_only_seem_to(self, rules, words):
+        found = self.finding(*rules)
+        assert (found.ok, words in found.message) == (False, True), found.message
+
+    def test_what_only_seems_to_stop_is_put_right_by_preparing(self):
+        with router(rules={'ip firewall filter': [{'chain': 'forward', 'action': 'accept'}, self.DROP]}) as listening:
+            point = point_of(listening)
+            prepare_point(point, check(point))
+            assert wrong(check(point)) == {}
+
+
+class TestForeignNames:
+    def test_what_another_seems_to_restrict_by_is_offered_from_what_is_on_the_box(self):
+        profiles = [*PROFILES[:2], {'name': 'Reduzido 64k', 'rate-limit': '64k/64k'}, {'name': 'corte'}]
+        rules = {
+            'ip firewall filter': [
+                {'chain': 'forward', 'src-address-list': 'caloteiros', 'action': 'drop'},
+                {'chain': 'forward', 'src-address-list': 'BLOQUEADOS', 'action': 'drop'},
+            ],
+            'ip firewall nat': [{'chain': 'dstnat', 'src-address-list': 'aviso', 'action': 'dst-nat'}],
+            'ip firewall address-list': [{'list': 'caloteiros', 'address': f'100.64.0.{n}'} for n in (1, 2, 3)],
+        }
+        with router(profiles=profiles, rules=rules) as listening:
+            findings = check(point_of(listening))
+            offered = wrong(findings, required=False)
+            assert '3 entries; rule' in offered['list "caloteiros"']
+            assert '"foreign_lists"' in offered['list "aviso"']
+            assert '"foreign_profiles"' in offered['profile "Reduzido 64k"']
+            known = {item.subject for item in findings if item.ok}
+            assert {'list "BLOQUEADOS"', 'profile "corte"'} <= known
+            named = PORTAL | {
+                'foreign_lists': ['caloteiros', 'bloqueados', 'aviso'],
+                'foreign_profiles': ['reduzido 64k'],
+            }
+            again = wrong(check(point_of(listening, parameters=named)), required=False)
+            assert not [subject for subject in again if subject.startswith('list ') or 'Reduzido' in subject]
+
+
+def test_the_demos_routers_pass_their_own_check():
+    config = router_config('bras-1', 1, 'admin', 3, 0)
+    with simulation(RouterConfig(**config)) as running:
+        listening = running.routers['bras-1']
+        assert wrong(check(point_of(listening, parameters={}))) == {}
+        drops = [row for row in listening.router.rows('ip firewall filter') if row['action'] == 'drop']
+        listening.router.tables['ip firewall filter'].remove(drops[0])
+        assert set(wrong(check(point_of(listening, parameters={})))) == {'ip firewall'}

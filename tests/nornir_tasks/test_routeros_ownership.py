@@ -109,6 +109,21 @@ class TestForeign:
         assert bench.read(target)[0].stored == NORMAL
         assert bench.truth() == free
 
+    def test_a_queue_of_anothers_beside_the_lines_own(self):
+        queues = [
+            {'name': 'q-ana', 'target': '10.9.0.7/32', 'max-limit': '5M/20M'},
+            {'name': 'corte-ana', 'target': '10.9.0.7/32', 'max-limit': '64k/64k'},
+        ]
+        with routeros_bench([], queues=queues) as bench:
+            plan = {'down_kbps': 20000, 'up_kbps': 5000, 'parameters': {'queue': 'q-ana'}}
+            target = bench.target(ipv4='10.9.0.7', **plan)
+            (reading,) = bench.read(target)
+            assert (reading.is_(NORMAL), reading.foreign, reading.is_baseline) == (True, ('queue corte-ana',), False)
+            before = bench.truth()
+            restricted = take(bench, target, THROTTLED)
+            assert bench.apply(NORMAL, restricted)[0].accepted
+            assert bench.truth() == before
+
     def test_our_own_names_are_never_anothers(self, bench):
         change_point(bench, restricted_list='Bloqueados', blocked_profile='corte', throttled_profile='bloqueado')
         bench.run('/ppp secret set [find name=ana] profile=corte; /ppp active remove [find name=ana]')

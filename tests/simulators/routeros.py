@@ -36,7 +36,8 @@ LEGACY = {
 
 @dataclass(frozen=True)
 class RouterConfig:
-    """A router at start. `profiles`, `subscribers`, `queues` are rows by RouterOS's own property names.
+    """A router at start. `profiles`, `subscribers`, `queues` are rows by RouterOS's own property names; so are `rules`,
+    by menu (`ip firewall filter`).
 
     A subscriber may also hold `online` (default true) and `count`, which makes that many, numbered from 1 by a
     `{n}` in its texts. `settings` are further fields of `Router`; `legacy_ssh` speaks SHA-1 and ssh-rsa only.
@@ -49,6 +50,7 @@ class RouterConfig:
     profiles: Sequence[Mapping[str, Any]] = ()
     subscribers: Sequence[Mapping[str, Any]] = ()
     queues: Sequence[Mapping[str, Any]] = ()
+    rules: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     faults: Sequence[Mapping[str, Any]] = ()
     legacy_ssh: bool = False
@@ -69,6 +71,10 @@ class RouterConfig:
                     router.connect(values['name'])
         for queue in self.queues:
             router.add('queue simple', queue)
+        for menu, rows in self.rules.items():
+            if menu in router.tables:
+                for rule in rows:
+                    router.add(menu, rule)
         router.touched.clear()  # how it starts is nobody's change
         return router
 

@@ -26,9 +26,9 @@ PROPERTIES: dict[str, str] = {
     'ip firewall connection': 'protocol src-address dst-address reply-src-address timeout',
     'ipv6 firewall connection': 'protocol src-address dst-address timeout',
     'ip firewall filter': 'chain action protocol dst-port src-address dst-address src-address-list dst-address-list '
-    'connection-state hw-offload comment dynamic disabled',
+    'connection-state in-interface out-interface jump-target hw-offload comment dynamic disabled',
     'ipv6 firewall filter': 'chain action protocol dst-port src-address dst-address src-address-list '
-    'dst-address-list connection-state comment dynamic disabled',
+    'dst-address-list connection-state in-interface out-interface jump-target comment dynamic disabled',
     'ip firewall nat': 'chain action protocol dst-port src-address-list to-addresses to-ports comment dynamic disabled',
     'user': 'name group',
     'user group': 'name policy',

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 
 from nornir_tasks.drivers.base import Finding
 from nornir_tasks.drivers.clock import clock_finding, clock_of
-from nornir_tasks.drivers.routeros.box import Run, is_true, parse_rates
+from nornir_tasks.drivers.routeros.box import Run, parse_rates
+from nornir_tasks.drivers.routeros.firewall import Firewall, Rows, foreign_names
 from nornir_tasks.drivers.routeros.parameters import RouterOSPoint
 from nornir_tasks.drivers.routeros.syntax import parse_rows, quote, rows_command
 from nornir_tasks.errors import EnforcementError
 
-Row = Mapping[str, str]
 NEEDED_POLICIES = ('ssh', 'read', 'write')
-RULE = ('.id', 'chain', 'action', 'src-address-list', 'disabled', 'dynamic')
-STOPS = ('drop', 'reject', 'tarpit', 'jump')  # a jump is somebody's own way of restricting; it is trusted
 
 
 def check_router(run: Run, login: str, point: RouterOSPoint, now: datetime) -> list[Finding]:
@@ -32,11 +29,11 @@ def check_router(run: Run, login: str, point: RouterOSPoint, now: datetime) -> l
         (answer,) = run([rows_command(menu, fields)])
         return parse_rows(answer, fields, menu)
 
-    findings = [_privileges(rows, login), _clock(rows, now), *_profiles(rows, point)]
-    findings += _Firewall(rows, point, 'ip').check()
+    findings = [_privileges(rows, login), _clock(rows, now), *_profiles(rows, point), *foreign_names(run, rows, point)]
+    findings += Firewall(rows, point, 'ip').check()
     if point.ipv6:
         try:
-            findings += _Firewall(rows, point, 'ipv6').check()
+            findings += Firewall(rows, point, 'ipv6').check()
         except EnforcementError as error:
             text = (
                 f'{error}; enable the ipv6 package (version 6: /system package enable ipv6, then a reboot), or set '
@@ -44,9 +41,6 @@ def check_router(run: Run, login: str, point: RouterOSPoint, now: datetime) -> l
             )
             findings.append(Finding('ipv6 firewall', ok=False, message=text))
     return findings
-
-
-Rows = Callable[[str, Sequence[str]], list[dict[str, str]]]
 
 
 def _privileges(rows: Rows, login: str) -> Finding:
@@ -126,75 +120,3 @@ def _profiles(rows: Rows, point: RouterOSPoint) -> list[Finding]:
         )
         findings.append(Finding(f'profile "{throttled}"', ok=rates is not None, message=text))
     return findings
-
-
-@dataclass(frozen=True)
-class _Firewall:
-    rows: Rows
-    point: RouterOSPoint
-    family: str
-
-    @property
-    def portal(self) -> str:
-        address = self.point.portal_ipv4 if self.family == 'ip' else self.point.portal_ipv6
-        return str(address or '')
-
-    def check(self) -> list[Finding]:
-        rules = self._chain('filter', 'forward')
-        findings = [self._wall(rules)]
-        if self.family == 'ip':
-            findings.append(self._redirect())
-        return findings + self._fasttrack(rules)
-
-    def _chain(self, table: str, chain: str) -> list[dict[str, str]]:
-        found = self.rows(f'{self.family} firewall {table}', RULE)
-        return [row for row in found if row['chain'] == chain and not is_true(row['disabled'])]
-
-    def _add(self, table: str, chain: str, rest: str, first: str) -> str:
-        listed = quote(self.point.restricted_list)
-        place = f' place-before={first}' if first else ''
-        return f'/{self.family} firewall {table} add chain={chain} src-address-list={listed} {rest}{place}'
-
-    def _wall(self, rules: Sequence[Row]) -> Finding:
-        """DNS and the portal pass, and nothing else of who is in the list."""
-        subject = f'{self.family} firewall'
-        listed = self.point.restricted_list
-        for rule in rules:
-            if rule['action'] in STOPS and rule['src-address-list'] == listed:
-                return Finding(subject, ok=True, message=f'rule {rule[".id"]} stops "{listed}"')
-        # Dynamic rules (fasttrack's counter) stand first and cannot be placed before.
-        first = next((rule['.id'] for rule in rules if not is_true(rule['dynamic'])), '')
-        wanted = ['action=accept protocol=udp dst-port=53', 'action=accept protocol=tcp dst-port=53']
-        if self.portal:
-            wanted.append(f'action=accept dst-address={self.portal} protocol=tcp dst-port={self.point.portal_port}')
-        wanted.append('action=reject' if self.family == 'ipv6' else 'action=drop')
-        lines = tuple(self._add('filter', 'forward', rest, first) for rest in wanted)
-        return Finding(subject, ok=False, message=f'nothing stops members of "{listed}"', add=lines)
-
-    def _redirect(self) -> Finding:
-        """HTTP of who is in the list goes to the portal; a blocked line that sees nothing calls the help desk."""
-        rules = self._chain('nat', 'dstnat')
-        listed = self.point.restricted_list
-        if any(rule['src-address-list'] == listed for rule in rules):
-            return Finding('notice page', ok=True, message=f'HTTP of "{listed}" is redirected')
-        if not self.portal:
-            text = f'HTTP of "{listed}" goes nowhere: set "portal_ipv4" of this point to have it redirected'
-            return Finding('notice page', ok=False, message=text, required=False)
-        rest = f'action=dst-nat protocol=tcp dst-port=80 to-addresses={self.portal} to-ports={self.point.portal_port}'
-        first = next((rule['.id'] for rule in rules if not is_true(rule['dynamic'])), '')
-        line = self._add('nat', 'dstnat', rest, first)
-        return Finding('notice page', ok=False, message=f'HTTP of "{listed}" is not redirected', add=(line,))
-
-    def _fasttrack(self, rules: Sequence[Row]) -> list[Finding]:
-        """Fasttracked connections see neither simple queues nor later rules: a throttled line would not be."""
-        warnings = []
-        for rule in rules:
-            if rule['action'] == 'fasttrack-connection' and not is_true(rule['dynamic']):
-                text = (
-                    f'rule {rule[".id"]} fasttracks: connections it takes pass simple queues by, so a throttled line '
-                    'is not throttled. Whether the router can do without is yours to judge: '
-                    f'/{self.family} firewall filter disable {rule[".id"]}, or give the rule a src-address-list and a '
-                    'dst-address-list that leave subscribers out'
-                )
-                warnings.append(Finding(f'{self.family} fasttrack', ok=False, message=text, required=False))
-        return warnings

@@ -99,6 +99,7 @@ def _read_ppp(line: Line, box: Box) -> Reading:
     if profile and line.names.is_foreign_profile(profile):
         foreign.append(f'profile {profile.name}')
     foreign += _foreign_lists(line, box, profile.address_list if foreign and profile else '', *addresses, fixed)
+    foreign += _foreign_queues(line, box, queue, *_queue_targets(line, box, addresses))
     return _reading(stored, live, detail, obstacle, foreign)
 
 
@@ -119,7 +120,9 @@ def _read_static(line: Line, box: Box) -> Reading:
     detail = {'kind': 'static', 'queue': _queue_detail(queue), 'entries': entries, 'session': None}
     if target.ipv4 and _is_half_blocked(line, normal_address(target.ipv4) in _addresses(entries, 'ip'), entries):
         stored, live = NORMAL, BLOCKED
-    return _reading(stored, live, detail, obstacle, _foreign_lists(line, box, '', target.ipv4))
+    foreign = _foreign_lists(line, box, '', target.ipv4)
+    foreign += _foreign_queues(line, box, queue, host_target(target.ipv4))
+    return _reading(stored, live, detail, obstacle, foreign)
 
 
 def _reading(
@@ -155,12 +158,10 @@ def _static_queue(line: Line, box: Box, *targets: str) -> tuple[Queue | None, st
     """The line's simple queue, and why it cannot be told, which forbids to restrict and nothing else."""
     found = [queue for target in targets for queue in box.queues_by_target.get(target, [])]
     # The one that was throttled is known again, whatever the plan says by now.
-    if known := (line.after.get('queue') or line.target.baseline.get('queue') or {}).get('name'):
-        kept = [queue for queue in found if queue.name == known] or [
-            box.queues[known] for _ in (1,) if known in box.queues and known == line.own.queue
-        ]
-        if kept and (len(found) > 1 or not line.own.queue):
-            return kept[0], ''
+    known = (line.after.get('queue') or line.target.baseline.get('queue') or {}).get('name')
+    kept = next((queue for queue in found if queue.name == known), None)
+    if kept and line.own.queue not in box.queues:
+        return kept, ''
     if line.own.queue:
         if line.own.queue not in box.queues:
             return None, f'no simple queue is called "{line.own.queue}", which the line\'s parameters name'
@@ -169,6 +170,15 @@ def _static_queue(line: Line, box: Box, *targets: str) -> tuple[Queue | None, st
         names = ', '.join(queue.name for queue in found)
         return None, f'{len(found)} simple queues have this line as their target: {names}; name its own one'
     return (found[0] if found else None), ''
+
+
+def _foreign_queues(line: Line, box: Box, own: Queue | None, *targets: str) -> list[str]:
+    """Queues for the line beside its own that slow it down. A single one is its own, whoever made it."""
+    found = [queue for target in targets for queue in box.queues_by_target.get(target, [])]
+    if own is None and len(found) < 2:
+        return []
+    slow = [queue for queue in found if queue != own and line.rate_state(queue.rates).mode is Mode.THROTTLED]
+    return [f'queue {queue.name}' for queue in slow]
 
 
 def _queue_detail(queue: Queue | None) -> dict[str, Any] | None:
