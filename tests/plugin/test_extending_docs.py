@@ -12,6 +12,7 @@ from django.db import connection
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs' / 'extending'
+FILE = r'`((?:netbox_delinquency|nornir_tasks|policy|models|billing)/[\w/]+\.py)`'
 PACKAGES = ('netbox_delinquency', 'nornir_tasks', 'tr069', 'tests')
 # Nothing of what a proof writes is kept.
 RUN = """
@@ -72,7 +73,7 @@ def test_the_page_is_followed(page, copy):
 
 def test_every_page_is_listed_and_names_files_that_exist():
     index = (DOCS / 'index.md').read_text(encoding='utf-8')
-    for page in DOCS.glob('*.md'):
-        assert page.name == 'index.md' or f']({page.name})' in index
-        for name in re.findall(r'`((?:netbox_delinquency|policy|models|billing)/[\w/]+\.py)`', page.read_text()):
+    for page in (*DOCS.glob('*.md'), DOCS.parent / 'drivers' / 'writing.md'):
+        assert page.name == 'index.md' or f'{page.name})' in index
+        for name in re.findall(FILE, page.read_text(encoding='utf-8')):
             assert (ROOT / name).exists() or (ROOT / 'netbox_delinquency' / name).exists(), f'{page.name}: {name}'
