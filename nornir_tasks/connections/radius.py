@@ -149,6 +149,8 @@ class RadiusSession:
         self.authorization = DynamicAuthorization(credential)
         # By session key, what the NAS acknowledged where its word is taken.
         self.known: dict[str, AccessState] = {}
+        # Keys of sessions whose change was refused without a reason: see `is_unexplained`.
+        self.unexplained: set[str] = set()
 
 
 class RadiusConnection:

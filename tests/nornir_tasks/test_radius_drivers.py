@@ -160,6 +160,37 @@ def test_a_refusal_after_a_partial_change_is_never_called_unchanged(db, box):
     assert 'something may have been changed all the same' in message
 
 
+def test_after_a_refusal_without_a_reason_the_session_ends_and_comes_back_right(db, box):
+    """accel-ppp would acknowledge the same again, having done half of it."""
+    box.half = {'ana'}
+    first = box.lines['ana'].session_id
+    assert enforce(db, box, SLOW, 'ana', **TRUST)['ana'][0] is Outcome.PARTIAL
+    box.half, box.lies = set(), set()
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': APPLIED}
+    assert box.lines['ana'].session_id != first
+    assert box.lines['ana'].rate == '512k/1000k'
+
+
+def test_a_stale_session_beside_the_living_one_keeps_nobody_waiting(db, box):
+    """The BNG was restarted: two open rows in radacct, of which the NAS knows one."""
+    db.dial('ana', 'stale')
+    truth = db.truth()
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': APPLIED}
+    assert box.lines['ana'].rate == '512k/1000k'
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': (Outcome.NOOP, '')}
+    assert enforce(db, box, NORMAL, 'ana', **TRUST) == {'ana': APPLIED}
+    assert (box.lines['ana'].rate, db.truth()) == ('10000k/20000k', truth)
+
+
+def test_a_blocked_line_with_a_stale_session_is_stored_and_given_back(db, box):
+    truth = db.truth()
+    assert enforce(db, box, BLOCKED, 'ana', **TRUST) == {'ana': APPLIED}
+    db.dial('ana', 'stale')
+    outcome, _ = enforce(db, box, NORMAL, 'ana', **TRUST)['ana']
+    assert (outcome, db.truth()) == (Outcome.APPLIED, truth)
+    assert box.lines['ana'].address_list == ''
+
+
 def test_a_timed_out_change_is_unknown_and_repeating_it_is_harmless(db, box, monkeypatch):
     monkeypatch.setattr('nornir_tasks.radius.client.Retransmission.__init__.__defaults__', (0.1, 0.2, 3, 0.5, 150.0))
     box.deaf_but_does = {'ana'}

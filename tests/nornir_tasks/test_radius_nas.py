@@ -274,3 +274,12 @@ def test_coa_alone_counts_at_the_console_and_goes_on_without_it(bench_of):
         driver = RadiusCoADriver(session, {'dialect': 'nokia', 'console': console | {'port': port}})
         assert driver.sessions() == count
         session.authorization.consoles.close()
+
+
+def test_accel_ppp_that_lacks_the_policer_is_ended_and_not_believed(bench_of, monkeypatch):
+    bench = bench_of('accel_ppp', 'ana')
+    monkeypatch.setattr(bench.nas.kind, 'lacks_policer', True)
+    outcome, message = bench.enforce(SLOW, 'ana', trust_acknowledgement=True)['ana']
+    assert (outcome, 'without an Error-Cause' in message) == (Outcome.PARTIAL, True)
+    assert bench.enforce(SLOW, 'ana', trust_acknowledgement=True) == {'ana': APPLIED}
+    assert bench.holds('ana')[1] == (SLOW.down_kbps, SLOW.up_kbps)

@@ -92,6 +92,7 @@ class BNG:
     deaf: set[str] = field(default_factory=set)
     deaf_but_does: set[str] = field(default_factory=set)
     late: dict[str, float] = field(default_factory=dict)
+    unsigned: bool = False  # answers carry no Message-Authenticator, as accel-ppp's do
     twice: set[str] = field(default_factory=set)  # answers come twice
     mangle: dict[str, object] = field(default_factory=dict)  # by user name, a function of the answer's octets
     requests: list[tuple[int, int, bytes]] = field(default_factory=list)  # source port, identifier, authenticator
@@ -129,6 +130,7 @@ class BNG:
         """Bring a session up with what an Access-Accept says; False where the box does not let it."""
         given = dict(decode(accept))
         line.rate, line.address_list = given.get('Mikrotik-Rate-Limit', ''), given.get('Mikrotik-Address-List', '')
+        line.filter = given.get('Filter-Id', '')
         line.session_id = f'{line.name}-{time.monotonic_ns():x}'
         return True
 
@@ -241,8 +243,8 @@ class BNG:
         if name in self.refuse:
             return self._signed(data, code + 2, self.refuse[name])
         cause = None if name in self.lies else self._apply(code, line, attributes)
-        if cause:
-            return self._signed(data, code + 2, cause)
+        if cause is not None:
+            return self._signed(data, code + 2, cause or None)
         if name in self.deaf_but_does:
             return None
         if name in self.half:
@@ -270,6 +272,9 @@ class BNG:
 
     def _signed(self, request: bytes, code: int, cause: int | None) -> bytes:
         body = b'' if cause is None else struct.pack('!BBI', 101, 6, cause)
+        if self.unsigned:
+            head = struct.pack('!BBH', code, request[1], 20 + len(body))
+            return head + md5(head + request[4:20] + body + self.secret).digest() + body
         head = struct.pack('!BBH', code, request[1], 38 + len(body)) + request[4:20]
         mac = hmac.digest(self.secret, head + b'\x50\x12' + ZEROS + body, 'md5')
         rest = b'\x50\x12' + mac + body

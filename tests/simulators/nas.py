@@ -21,6 +21,7 @@ from tests.simulators.console import Box, Session
 
 Pairs = list[tuple[str, str]]
 UNSUPPORTED, INVALID_VALUE = 401, 407
+WITHOUT_A_REASON = 0
 
 
 class RefusedError(Exception):
@@ -67,14 +68,26 @@ class Filter(Dialect):
 
 
 class AccelPPP(Dialect):
-    """The shaper takes `down/up` in kbit/s out of Filter-Id; the pool is only given when the session comes up."""
+    """The shaper takes `down/up` in kbit/s out of Filter-Id; the pool is only given when the session comes up.
+
+    Where the kernel lacks the policer of the upload, the download is changed, and then the request is refused without
+    an Error-Cause; asked for the same again it compares with what it was asked before, and acknowledges.
+    """
+
+    lacks_policer = False
 
     def change(self, session: Session, pairs: Pairs) -> None:
         for name, value in pairs:
             if name == 'Filter-Id':
                 if not re.fullmatch(r'\d+/\d+', value):
                     raise RefusedError(INVALID_VALUE)
-                session.rates['down'], session.rates['up'] = map(int, value.split('/'))
+                down, up = map(int, value.split('/'))
+                if (session.rates.get('down'), session.rates.get('asked')) == (down, up):
+                    return  # it has that already, as far as it remembers
+                session.rates |= {'down': down, 'asked': up}
+                if self.lacks_policer and session.rates.get('up') is not None:
+                    raise RefusedError(WITHOUT_A_REASON)
+                session.rates['up'] = up
 
     def grant(self, session: Session, pairs: Pairs) -> None:
         self.change(session, pairs)

@@ -30,7 +30,12 @@ YESTERDAY = -86_400
 # Every zone's error and what lies between: steps that a window of 300 s to both sides covers.
 OTHER_TIMES = (None, *(skew for skew in range(-14 * 3600, 14 * 3600 + 1, 450) if skew))
 MOST_IN_WINDOW = 4  # two of them, by the RFC's 300 s; some allow ten minutes
-CONFIGURATION = (403, 501, 502)  # the way and the secret are right, and every change would be refused all the same
+NAS_MISMATCH = 403
+CONFIGURATION = (
+    NAS_MISMATCH,
+    501,
+    502,
+)  # the way and the secret are right, and every change would be refused all the same
 
 
 @dataclass(slots=True)
@@ -104,16 +109,28 @@ def _reached(address: str, nas: _Nas) -> Finding:
             text += '; set "trust_acknowledgement" to false, and "live" to "disconnect", or name its console'
         return Finding(subject, ok=not trusted, message=text)
     if answer.error_cause in CONFIGURATION:
-        return Finding(subject, ok=False, message=f'answers, but {answer.message}')
+        return Finding(subject, ok=False, message=f'answers, but {answer.message}{_identity_hint(answer)}')
     if meaning_of(answer.error_cause) is Meaning.NO_SESSION:
         return Finding(subject, ok=True, message='answers: it has no such session, as it should (503)')
     return Finding(subject, ok=True, message=f'answers, though not as to an unknown session: {answer.message}')
+
+
+def _identity_hint(answer: Answer) -> str:
+    """Some want to be named in each request (accel-ppp's `require-nas-identification`)."""
+    if answer.error_cause != NAS_MISMATCH:
+        return ''
+    return '; where it wants to be named, add "NAS-IP-Address" to "identity"'
 
 
 def _silence(nas: _Nas) -> str:
     parameters = nas.parameters
     if nas.now.verdict is Verdict.NOT_SENT:
         return f'nothing could be sent: {nas.now.message}'
+    if parameters.require_message_authenticator and any(answer.rejected for answer in nas.answers.values()):
+        return (
+            'answers, and none of them is signed: accel-ppp, for one, sends no Message-Authenticator; set '
+            '"require_message_authenticator" to false, and keep the way to this NAS to itself'
+        )
     return (
         f'{nas.now.message}, whatever their time: is dynamic authorization on there at UDP port {parameters.coa_port}, '
         'does it take requests from this address, with this secret, and does no filter stand between?'

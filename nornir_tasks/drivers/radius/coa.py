@@ -17,7 +17,7 @@ from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading
 from nornir_tasks.connections.radius import NasParameters, RadiusSession
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
 from nornir_tasks.drivers.radius.check import check_nases
-from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, plan_work, reply_of, send_work
+from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, is_unexplained, plan_work, reply_of, send_work
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Verdict
@@ -113,6 +113,8 @@ class RadiusCoADriver(Driver):
         for row in rows:
             answer = answers[row.key]
             reply = reply_of(answer)
+            if is_unexplained(answer):
+                self.connection.unexplained.add(row.session.key)
             self._remember(row.session, by_key[row.key].desired, reply)
             replies[row.key] = Reply(False, NOTHING_STORED) if is_gone(answer) else reply
             if answer.verdict is Verdict.SILENCE:
@@ -149,7 +151,12 @@ class RadiusCoADriver(Driver):
         authorization = self.connection.authorization
         if not reply.accepted:
             return
-        if self.parameters.trust_acknowledgement:
+        if session.key in self.connection.unexplained:
+            authorization.unproven[session.key] = (
+                'the NAS refused a change of this session before without saying why, and may have done a part of it: '
+                'that it acknowledges now proves nothing; let the session end and come back'
+            )
+        elif self.parameters.trust_acknowledgement:
             self.connection.known[session.key] = desired
         else:
             authorization.unproven[session.key] = (

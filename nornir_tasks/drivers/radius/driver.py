@@ -29,7 +29,15 @@ from nornir_tasks.drivers.radius.freeradius_sql import (
     hardest_but,
 )
 from nornir_tasks.drivers.radius.freeradius_tables import Memory, SessionNote, User
-from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, plan_work, reply_of_all, send_work
+from nornir_tasks.drivers.radius.sessions import (
+    Session,
+    Work,
+    is_gone,
+    is_unexplained,
+    plan_work,
+    reply_of_all,
+    send_work,
+)
 from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Answer, Verdict
 from nornir_tasks.radius.dialects import DialectError, values_for
@@ -134,7 +142,7 @@ class RadiusDriver(FreeRADIUSDriver):
                     at_console[change.key] = session
                     continue
                 try:
-                    row = self._work(change, session, live)
+                    row = self._work(change, session, live, ends=note is not None and note.refused)
                 except (DialectError, AttributeValueError) as error:
                     replies[change.key] = Reply(False, f'stored, but nothing was sent to the session: {error}')
                     continue
@@ -153,8 +161,11 @@ class RadiusDriver(FreeRADIUSDriver):
             memory = memories.get(name, users[name].memory)
             notes = dict(memory.sessions)
             for row in (by_key[each] for each in keys):
+                unique = row.session.unique
                 if (note := self._note_of(row, answers[row.key], stored[key].desired, users[name].memory)) is not None:
-                    notes[row.session.unique] = note
+                    notes[unique] = note
+                elif is_unexplained(answers[row.key]) and unique in notes:
+                    notes[unique] = replace(notes[unique], refused=True)
             memories[name] = replace(memory, sessions=notes)
             failed = replies[key] if not replies[key].accepted else None  # another session could not be told
             replies[key] = failed or reply_of_all([answers[each] for each in keys])
@@ -224,9 +235,11 @@ class RadiusDriver(FreeRADIUSDriver):
         except DialectError:
             return ''  # it is refused, with the reason, where it is to be sent
 
-    def _work(self, change: AccessChange, session: Session, live: AccessState | None) -> Work:
+    def _work(self, change: AccessChange, session: Session, live: AccessState | None, ends: bool) -> Work:
         contracted = (change.target.down_kbps, change.target.up_kbps)
         nas = self._nas_of(change, session.nas)
+        if ends:
+            nas = nas.model_copy(update={'live': 'disconnect'})
         key = f'{change.key} {session.unique}'
         return plan_work(key, session, nas, live, change.desired, contracted, stored=True)
 

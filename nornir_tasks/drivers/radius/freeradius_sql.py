@@ -253,7 +253,7 @@ class FreeRADIUSDriver(Driver):
             doubted = self._is_doubted(session, old)
             if doubted:
                 state = hardest_but(change.desired, state, now.state)
-            notes[session.unique] = SessionNote(state, doubted)
+            notes[session.unique] = SessionNote(state, doubted, old is not None and old.refused)
         return notes
 
     def _is_doubted(self, session: Session, note: SessionNote | None) -> bool:

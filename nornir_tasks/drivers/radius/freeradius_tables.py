@@ -67,10 +67,13 @@ class SessionNote:
     """How we left a session that was up when we last wrote: `state` is `None` where its NAS had it no more.
 
     `doubted`: something was sent to it and what that did is not known; it is so, or as the stored policy is.
+    `refused`: its NAS refused without saying why, and may have carried out a part. accel-ppp compares what is asked
+    with the part that it did, so that it acknowledges the same again and does nothing: only its end helps.
     """
 
     state: AccessState | None = None
     doubted: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,9 @@ class _Reader:
                 Written(written['group'], AccessState.from_dict(written['state'])) if written else None,
                 {
                     unique: SessionNote(
-                        AccessState.from_dict(note['state']) if note['state'] else None, note['doubted']
+                        AccessState.from_dict(note['state']) if note['state'] else None,
+                        note['doubted'],
+                        note['refused'],
                     )
                     for unique, note in (sessions or {}).items()
                 },
@@ -313,7 +318,11 @@ def write_memories(connection: Connection, memories: Mapping[str, Memory]) -> No
                 'written': json.dumps(memo.written.as_dict()) if memo.written else None,
                 'sessions': json.dumps(
                     {
-                        unique: {'state': note.state.as_dict() if note.state else None, 'doubted': note.doubted}
+                        unique: {
+                            'state': note.state.as_dict() if note.state else None,
+                            'doubted': note.doubted,
+                            'refused': note.refused,
+                        }
                         for unique, note in memo.sessions.items()
                     }
                 ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nornir_tasks.change import AccessState, Reply
 from nornir_tasks.connections.radius import DynamicAuthorization, NasParameters
-from nornir_tasks.radius.attributes import AttributeValueError, Pair, encode, nas_address
+from nornir_tasks.radius.attributes import Pair, encode, nas_address
 from nornir_tasks.radius.causes import Meaning, meaning_of
 from nornir_tasks.radius.client import Answer, Request, Stop, Verdict
 from nornir_tasks.radius.dialects import DialectError, get_dialect, values_for
@@ -192,6 +192,11 @@ def is_gone(answer: Answer) -> bool:
     return answer.verdict is Verdict.NAK and meaning_of(answer.error_cause) is Meaning.NO_SESSION
 
 
+def is_unexplained(answer: Answer) -> bool:
+    """Refused without an Error-Cause, perhaps half way: an acknowledgement of the same later on proves nothing."""
+    return answer.verdict is Verdict.NAK and answer.error_cause is None
+
+
 def reply_of(answer: Answer) -> Reply:
     if answer is HALTED:
         return Reply(None, sent=False)
@@ -204,9 +209,3 @@ def reply_of_all(answers: Sequence[Answer]) -> Reply:
     there = [answer for answer in answers if not is_gone(answer)] or answers[:1]
     order = [Verdict.NAK, Verdict.SILENCE, Verdict.NOT_SENT, Verdict.ACK]
     return reply_of(min(there, key=lambda answer: order.index(answer.verdict)))
-
-
-__all__ = (
-    'HALTED', 'AttributeValueError', 'DialectError', 'Session', 'Work', 'identity', 'is_gone', 'plan_work', 'reply_of',
-    'reply_of_all', 'send_work', 'stop_sentence',
-)  # fmt: skip
