@@ -283,8 +283,24 @@ def test_an_unshaped_line_is_normal_and_half_a_throttle_is_not():
 
 
 def test_a_rate_that_cannot_be_compared_with_a_contract_is_not_guessed_at():
+    theirs = tc.Shaper('1:10', '1:1', 512_000, 512_000, 9_000, 9_000, prio=3)
     with pytest.raises(LineError, match='no contracted rate'):
-        speed_of(AccessTarget('7'), shaped(512, 256))
+        speed_of(AccessTarget('7'), line(down=theirs))
+
+
+def test_our_own_shaping_is_a_throttle_whatever_the_plan_has_forgotten_and_is_taken_away():
+    target = AccessTarget('7', ipv4='203.0.113.7')
+    assert speed_of(target, shaped(512, 256)) == THROTTLED
+    assert row(NORMAL, shaped(512, 256), target).tc == (
+        'qdisc del dev ppp12 root',
+        'filter del dev ppp12 ingress protocol all prio 20034',
+    )
+
+
+def test_shaping_of_others_without_a_contract_does_not_keep_a_line_behind_the_wall():
+    theirs = tc.Shaper('1:10', '1:1', 512_000, 512_000, 9_000, 9_000, prio=3)
+    sent = row(NORMAL, line(down=theirs, walled=NETWORKS), AccessTarget('7', ipv4='203.0.113.7'))
+    assert (sent.unwall, sent.tc) == (NETWORKS, ())
 
 
 # --- which line ------------------------------------------------------------------------------------------------

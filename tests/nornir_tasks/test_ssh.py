@@ -94,6 +94,13 @@ class TestExec:
         assert time.monotonic() - started < 2
         assert session.exec('echo next').stdout == 'next\n'
 
+    def test_an_endless_output_is_given_up_by_its_size(self, session, monkeypatch):
+        monkeypatch.setattr('nornir_tasks.connections.ssh.session.MOST_OUTPUT', 1_000_000)
+        for command in ('yes', 'yes >&2'):
+            with pytest.raises(PointTimeoutError, match='came to no end'):
+                session.exec(command)
+        assert session.exec('echo alive').stdout == 'alive\n'
+
     def test_small_packets_do_not_wait_for_a_delayed_ack(self, session):
         assert session._transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert session._transport.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -16,6 +16,7 @@ from nornir_tasks.credentials import Credential
 from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
 
 CHUNK = 65536
+MOST_OUTPUT = 64_000_000  # bytes of one command: tables of a large box, and no endless stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +198,7 @@ class SSHSession:
         poller = select.poll()
         poller.register(channel.fileno(), select.POLLIN)
         while True:
-            while channel.recv_ready():
-                stdout += channel.recv(CHUNK)
-            while channel.recv_stderr_ready():
-                stderr += channel.recv_stderr(CHUNK)
+            self._take_output(channel, stdout, stderr)
             if channel.closed:
                 stdin = memoryview(b'')  # the command may end without reading all of it
             if stdin and channel.send_ready():
@@ -220,6 +218,14 @@ class SSHSession:
                 raise TimeoutError
             # Nothing tells when the window for stdin opens again, hence the short wait while there is some left.
             poller.poll(10 if stdin else min(left * 1000, 1000))
+
+    def _take_output(self, channel: paramiko.Channel, stdout: bytearray, stderr: bytearray) -> None:
+        while channel.recv_ready() and len(stdout) <= MOST_OUTPUT:
+            stdout += channel.recv(CHUNK)
+        while channel.recv_stderr_ready() and len(stderr) <= MOST_OUTPUT:
+            stderr += channel.recv_stderr(CHUNK)
+        if len(stdout) + len(stderr) > MOST_OUTPUT:
+            raise PointTimeoutError(f'{self.where} printed more than {MOST_OUTPUT} bytes and came to no end')
 
     def _late(self) -> PointTimeoutError:
         return PointTimeoutError(f'{self.where} did not answer in time')

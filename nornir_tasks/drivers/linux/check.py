@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from nornir_tasks.drivers.base import Finding
@@ -19,11 +21,16 @@ CHECKS: Mapping[str, str] = {
     'privilege': "nft --check 'add table inet nbd_check'",
     'ifb': 'modprobe --dry-run ifb',
     'clock': 'date -u +%s',
+    'sets': 'nft -j list sets',
 }
+# What providers call those who do not pay; only to offer a name that no parameter has yet.
+LIKELY = re.compile(r'bloq|inadimpl|suspen|cort[ae]|devedor|atras|calot|block|overdue|unpaid', re.IGNORECASE)
 PACKAGES = {'tc': 'iproute2', 'ip': 'iproute2', 'nft': 'nftables'}
 
 
-def check_outputs(outputs: Mapping[str, Output], table: str, garden: Garden, now: datetime) -> list[Finding]:
+def check_outputs(
+    outputs: Mapping[str, Output], table: str, garden: Garden, now: datetime, foreign: Collection[str] = ()
+) -> list[Finding]:
     """What the outputs of `CHECKS` mean."""
     findings = []
     for program, package in PACKAGES.items():
@@ -31,6 +38,7 @@ def check_outputs(outputs: Mapping[str, Output], table: str, garden: Garden, now
         said = outputs[program].stdout.strip() if there else f'is missing: apt-get install {package}'
         findings.append(Finding(program, ok=there, message=said))
     findings += [_privileges(outputs['privilege']), _clock(outputs['clock'], now)]
+    findings += _foreign_sets(outputs['sets'], table, foreign)
     if outputs['ifb'].status:
         text = 'the kernel module could not be looked up; without ifb, uploads cannot be shaped'
         findings.append(Finding('ifb', ok=False, message=text, required=False))
@@ -40,6 +48,24 @@ def check_outputs(outputs: Mapping[str, Output], table: str, garden: Garden, now
     elif not garden.resolvers:
         text = 'blocked lines have no DNS, and so do not get to the notice page: set "resolvers" of this point'
         findings.append(Finding('resolvers', ok=False, message=text, required=False))
+    return findings
+
+
+def _foreign_sets(output: Output, table: str, foreign: Collection[str]) -> list[Finding]:
+    """Sets by which somebody else seems to restrict, and that the point's parameters do not name."""
+    try:
+        entries = json.loads(output.stdout or '{}').get('nftables', ())
+    except ValueError:
+        return []
+    findings = []
+    for entry in entries:
+        found = entry.get('set') or {}
+        name = f'{found.get("family", "")} {found.get("table", "")} {found.get("name", "")}'
+        if name in foreign:
+            findings.append(Finding(f'set "{name}"', ok=True, message="another's restriction"))
+        elif found.get('table') != table and LIKELY.search(str(found.get('name', ''))):
+            text = 'if somebody else restricts by it, name it in "foreign_sets"; until then it passes for normal'
+            findings.append(Finding(f'set "{name}"', ok=False, message=text, required=False))
     return findings
 
 

@@ -15,11 +15,11 @@ iproute2 6.7 shows rates from 1 Gbit/s on in whole Mbit/s only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 
@@ -28,7 +28,7 @@ from nornir_tasks.drivers.base import Abilities, Driver, Finding, SSHPointParame
 from nornir_tasks.drivers.linux import nft, tc
 from nornir_tasks.drivers.linux.batch import Command, Output, run
 from nornir_tasks.drivers.linux.check import CHECKS, check_outputs
-from nornir_tasks.drivers.linux.plan import Line, Row, plan_row, reading_of
+from nornir_tasks.drivers.linux.plan import TABLE, Line, Row, plan_row, reading_of
 from nornir_tasks.drivers.linux.select import (
     NoSessionError,
     Routes,
@@ -41,6 +41,8 @@ from nornir_tasks.drivers.linux.select import (
 )
 from nornir_tasks.drivers.linux.tc import LineError, Shaper
 
+DEFAULT_TABLE = 'netbox_access'
+FOREIGN_SET = r'^(ip|ip6|inet) [A-Za-z_][A-Za-z0-9_.-]{0,60} [A-Za-z_][A-Za-z0-9_.-]{0,60}$'
 DEFAULT_QDISC = '0:'  # the handle of what the kernel puts there by itself
 
 
@@ -66,11 +68,15 @@ class LinuxDriver(Driver):
             '', pattern=r'^([A-Za-z0-9_.-]*\{interface\}[A-Za-z0-9_.-]*)?$',
             description='Upload device of each {interface} where other software makes one; empty: one of our own',
         )  # fmt: skip
-        table: str = Field('netbox_access', pattern=r'^[a-z][a-z0-9_]{0,30}$', description='Name of our nftables table')
+        table: str = Field(DEFAULT_TABLE, pattern=r'^[a-z][a-z0-9_]{0,30}$', description='Name of our nftables table')
         portal_ipv4: IPv4Address | None = Field(None, description='Where blocked lines see the notice page')
         portal_ipv6: IPv6Address | None = Field(None, description='The same for IPv6')
         portal_port: int = Field(80, ge=1, le=65535, description='TCP port of the notice page')
         resolvers: tuple[IPv4Address | IPv6Address, ...] = Field((), description='DNS servers of blocked lines')
+        foreign_sets: tuple[Annotated[str, Field(pattern=FOREIGN_SET)], ...] = Field(
+            (), description='Sets of nftables by which somebody else restricts, as "inet filter bloqueados": shown, '
+            'never touched, never taken for normal',
+        )  # fmt: skip
         allowed: tuple[IPv4Network | IPv6Network, ...] = Field((), description='What blocked lines may reach as well')
 
     def __init__(self, connection: Any, parameters: Mapping[str, Any]) -> None:
@@ -83,7 +89,7 @@ class LinuxDriver(Driver):
     def check(self, now: datetime) -> list[Finding]:
         """Programs, privileges, clock, and whether blocked lines have a notice page and DNS."""
         outputs = run(self.connection, {name: self._command(line) for name, line in CHECKS.items()})
-        return check_outputs(outputs, self.given.table, self.garden, now)
+        return check_outputs(outputs, self.given.table, self.garden, now, self.given.foreign_sets)
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -98,10 +104,25 @@ class LinuxDriver(Driver):
                 errors[target.key] = str(error)
         if not selectors:
             return {key: Reading(error=error) for key, error in errors.items()}
-        outputs = self._survey(selectors)
+        former = {target.key: self._former_table(target) for target in targets}
+        outputs = self._survey(selectors, {table for table in former.values() if table})
         walls = self._walls(outputs['nft'])
+        walled_before = {
+            table: nft.parse_table(table, self.garden, outputs[f'former-{table}'].json()).walled
+            for table in former.values()
+            if table and not _is_missing(outputs[f'former-{table}'])
+        }
         errors |= find_overlaps(selectors, walls.walled)
-        lines = self._find_lines(selectors, outputs, walls, errors)
+        left = {
+            key: tuple(
+                (former[key], network)
+                for network in selector.networks
+                if network in walled_before.get(former[key], frozenset())
+            )
+            for key, selector in selectors.items()
+        }
+        gone: set[str] = set()
+        lines = self._find_lines(selectors, outputs, walls, errors, left, gone)
         lines = self._read_shaping(lines, outputs['qdiscs'].json(), errors)
         readings = {}
         for target in targets:
@@ -111,13 +132,35 @@ class LinuxDriver(Driver):
                     continue
                 except LineError as error:
                     errors[target.key] = str(error)
-            readings[target.key] = Reading(error=errors[target.key])
+            readings[target.key] = Reading(error=errors[target.key], absent=self._is_gone(target, gone, outputs))
+        return self._with_foreign(readings, selectors, outputs)
+
+    def _former_table(self, target: AccessTarget) -> str:
+        """The table that the line was walled in, if the point names another one by now."""
+        table = str((target.restricted.get('point') or {}).get('table', DEFAULT_TABLE)) if target.restricted else ''
+        return table if table != self.given.table and TABLE.fullmatch(table) else ''
+
+    def _is_gone(self, target: AccessTarget, gone: set[str], outputs: Mapping[str, Output]) -> bool:
+        """Nothing of ours is left: no wall, and the interface that was shaped is no more."""
+        shaped = (target.restricted.get('after') or {}).get('interface')
+        return target.key in gone and shaped not in {qdisc['dev'] for qdisc in outputs['qdiscs'].json()}
+
+    def _with_foreign(
+        self, readings: dict[str, Reading], selectors: Mapping[str, Selector], outputs: Mapping[str, Output]
+    ) -> dict[str, Reading]:
+        for name in self.given.foreign_sets:
+            output = outputs[f'foreign-{name}']
+            members = nft.Members() if _is_missing(output) else nft.parse_set(name, output.json())
+            for key, selector in selectors.items():
+                if any(members.hold(network) for network in selector.networks):
+                    foreign = (*readings[key].foreign, f'set {name}')
+                    readings[key] = replace(readings[key], foreign=foreign)
         return readings
 
     def _command(self, line: str, stdin: Sequence[str] = ()) -> Command:
         return Command(f'sudo -n {line}' if self.given.sudo else line, stdin)
 
-    def _survey(self, selectors: Mapping[str, Selector]) -> dict[str, Output]:
+    def _survey(self, selectors: Mapping[str, Selector], former: Collection[str]) -> dict[str, Output]:
         gets = [
             f'route get fibmatch {inner_address(network)}'
             for selector in selectors.values()
@@ -131,18 +174,29 @@ class LinuxDriver(Driver):
             'qdiscs': self._command('tc -j qdisc show'),
             'nft': self._command(f'nft -j list table inet {self.given.table}'),
         }
+        for table in former:
+            commands[f'former-{table}'] = self._command(f'nft -j list table inet {table}')
+        for name in self.given.foreign_sets:
+            commands[f'foreign-{name}'] = self._command(f'nft -j list set {name}')
         if gets:
             commands['routes'] = self._command('ip -j -force -batch -', gets)
         return run(self.connection, commands)
 
     def _walls(self, output: Output) -> nft.Walls:
-        if output.status and 'Error: No such file or directory' in output.stderr:
+        if _is_missing(output):
             return nft.Walls()
         return nft.parse_table(self.given.table, self.garden, output.json())
 
     def _find_lines(
-        self, selectors: Mapping[str, Selector], outputs: Mapping[str, Output], walls: nft.Walls, errors: dict[str, str]
+        self,
+        selectors: Mapping[str, Selector],
+        outputs: Mapping[str, Output],
+        walls: nft.Walls,
+        errors: dict[str, str],
+        left: Mapping[str, tuple[tuple[str, nft.Network], ...]],
+        gone: set[str],
     ) -> dict[str, Line]:
+        """`left` is what of each line is walled in a former table; to `gone` are added those that are not there."""
         routes = Routes.parse(
             outputs['default4'].json() + outputs['default6'].json(),
             outputs['on_link4'].json() + outputs['on_link6'].json(),
@@ -159,16 +213,19 @@ class LinuxDriver(Driver):
                 interface = find_interface(selector, own, routes, self.given.access_interfaces, known)
                 upload = self._upload_device(interface)
             except LineError as error:
-                if walled and isinstance(error, NoSessionError):  # who pays meanwhile comes back to an open line
-                    lines[key] = Line('', '', selector.networks, walled=walled, obstacle=str(error))
+                # Letting out needs no interface: who pays while the session is down comes back to an open line.
+                if walled or left[key]:
+                    lines[key] = Line('', '', selector.networks, None, None, walled, str(error), left[key])
                 else:
                     errors.setdefault(key, str(error))
+                    if isinstance(error, NoSessionError):
+                        gone.add(key)
                 continue
             other = owners.setdefault(interface, key)
             if other != key:
                 errors[key] = errors[other] = f'{interface} is the access interface of two lines'
             segment = find_segment(interface, selector.networks, routes)
-            lines[key] = Line(interface, upload, selector.networks, walled=walled, obstacle=segment)
+            lines[key] = Line(interface, upload, selector.networks, None, None, walled, segment, left[key])
         return lines
 
     def _upload_device(self, interface: str) -> str:
@@ -253,7 +310,7 @@ class LinuxDriver(Driver):
     def _send(self, rows: Mapping[str, Row]) -> dict[str, Reply]:
         ip_lines = [(key, line) for key, row in rows.items() for line in row.ip]
         tc_lines = [(key, line) for key, row in rows.items() for line in row.tc]
-        walled = {key for key, row in rows.items() if row.wall or row.unwall}
+        walled = {key for key, row in rows.items() if row.wall or row.unwall or row.former}
         commands = {}
         if ip_lines:
             commands['ip'] = self._command('ip -force -batch -', [line for _, line in ip_lines])
@@ -263,6 +320,7 @@ class LinuxDriver(Driver):
             wall = [network for row in rows.values() for network in row.wall]
             unwall = [network for row in rows.values() for network in row.unwall]
             script = nft.change_lines(self.given.table, self.garden, wall, unwall)
+            script += nft.former_lines(pair for row in rows.values() for pair in row.former)
             commands['nft'] = self._command('nft -f -', script)
         outputs = run(self.connection, commands) if commands else {}
         said: dict[str, str] = {}
@@ -276,3 +334,8 @@ class LinuxDriver(Driver):
             complaint = ' '.join(outputs['nft'].stderr.split())[:300]
             said |= {key: f'nft loaded nothing: {complaint}' for key in walled if key not in said}
         return {key: Reply(key not in said, said.get(key, '')) for key in rows}
+
+
+def _is_missing(output: Output) -> bool:
+    """Whether nft says that there is no such table or set."""
+    return bool(output.status) and 'No such file or directory' in output.stderr

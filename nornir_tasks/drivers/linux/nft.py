@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Any
 
 from nornir_tasks.errors import EnforcementError
@@ -147,6 +147,55 @@ def parse_table(table: str, garden: Garden, listing: Mapping[str, Any]) -> Walls
         and sets.get('garden_ipv4', frozenset()) | sets.get('garden_ipv6', frozenset()) == garden.networks
         and sets.get('resolver_ipv4', frozenset()) | sets.get('resolver_ipv6', frozenset()) == resolvers,
     )
+
+
+def former_lines(walled: Iterable[tuple[str, Network]]) -> list[str]:
+    """Out from the wall of tables that the point named before."""
+    tables: dict[str, list[Network]] = {}
+    for table, network in walled:
+        tables.setdefault(table, []).append(network)
+    return [
+        line
+        for table, networks in sorted(tables.items())
+        for verb in ('add', 'delete')
+        for line in element_lines(table, verb, networks)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Of a set that is not ours: networks, and ranges of addresses by their ends."""
+
+    networks: tuple[Network, ...] = ()
+    ranges: tuple[tuple[Address, Address], ...] = ()
+
+    def hold(self, network: Network) -> bool:
+        """Whether anything of a line's network is in the set."""
+        if any(network.version == each.version and network.overlaps(each) for each in self.networks):
+            return True
+        first, last = network.network_address, network.broadcast_address
+        return any(
+            start.version == network.version and int(start) <= int(last) and int(first) <= int(end)
+            for start, end in self.ranges
+        )
+
+
+def parse_set(name: str, listing: Mapping[str, Any]) -> Members:
+    """What `nft -j list set FAMILY TABLE SET` says. Raises `EnforcementError` where it is no set of addresses."""
+    networks: list[Network] = []
+    ranges: list[tuple[Address, Address]] = []
+    try:
+        (found,) = (entry['set'] for entry in listing['nftables'] if 'set' in entry)
+        for element in found.get('elem', ()):
+            value = element['elem']['val'] if isinstance(element, dict) and 'elem' in element else element
+            if isinstance(value, dict) and 'range' in value:
+                start, end = (ip_address(text) for text in value['range'])
+                ranges.append((start, end))
+            else:
+                networks.append(_network(value))
+    except (KeyError, TypeError, ValueError):
+        raise EnforcementError(f'the set "{name}" of "foreign_sets" is no set of addresses') from None
+    return Members(tuple(networks), tuple(ranges))
 
 
 def _element(network: Network) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
@@ -12,12 +13,15 @@ from nornir_tasks.drivers.linux import tc
 from nornir_tasks.drivers.linux.nft import Network, Walls
 from nornir_tasks.drivers.linux.tc import LineError, Shaper
 
+TABLE = re.compile(r'[a-z][a-z0-9_]{0,30}')  # names of ours; they end up in commands
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line as found on the box. `obstacle` says why it cannot be shaped, though it can be walled.
 
-    A walled line whose session is down has no interface: `interface` and `upload` are empty.
+    A walled line whose session is down has no interface: `interface` and `upload` are empty. `former` are networks that
+    are still walled in a table that the point named before, with that table.
     """
 
     interface: str
@@ -27,9 +31,11 @@ class Line:
     up: Shaper | None = None
     walled: tuple[Network, ...] = ()
     obstacle: str = ''
+    former: tuple[tuple[str, Network], ...] = ()
 
     def as_detail(self) -> dict[str, Any]:
         return {
+            **({'former': [[table, str(network)] for table, network in self.former]} if self.former else {}),
             'interface': self.interface,
             'upload': self.upload,
             'down': self.down and self.down.as_dict(),
@@ -45,12 +51,15 @@ class Line:
             names = (detail['interface'], detail['upload'])
             walled = tuple(ip_network(text) for text in detail['walled'])
             down, up = saved_shaper(detail, 'down'), saved_shaper(detail, 'up')
+            former = tuple((str(table), ip_network(text)) for table, text in detail.get('former', ()))
         except (KeyError, ValueError, TypeError):
-            names, walled, down, up = ('', ''), (), None, None
-        is_down = names == ('', '') and walled and detail.get('obstacle') and not (down or up)
+            names, walled, down, up, former = ('', ''), (), None, None, ()
+        if not all(TABLE.fullmatch(table) for table, _ in former):
+            raise LineError('the reading is not in the form of this driver: read the line again')
+        is_down = names == ('', '') and (walled or former) and detail.get('obstacle') and not (down or up)
         if not is_down and not all(isinstance(name, str) and tc.INTERFACE.fullmatch(name) for name in names):
             raise LineError('the reading is not in the form of this driver: read the line again')
-        return cls(*names, networks, down, up, walled, detail.get('obstacle', ''))
+        return cls(*names, networks, down, up, walled, detail.get('obstacle', ''), former)
 
 
 def saved_shaper(detail: Mapping[str, Any], direction: str) -> Shaper | None:
@@ -73,7 +82,9 @@ def speed_of(target: AccessTarget, line: Line) -> AccessState:
     rates, below = [], False
     for direction, shaper in (('down', line.down), ('up', line.up)):
         contract = contracted(target, direction)
-        if shaper and contract is None:
+        if shaper and contract is None and shaper.is_ours:
+            below = True  # ours is there for nothing else, whatever the plan has forgotten since
+        elif shaper and contract is None and not (line.walled or line.former):
             raise LineError(f'it is shaped to {shaper.ceil // 1000} kbit/s {direction}, and has no contracted rate')
         now = shaper.ceil // 1000 if shaper else contract
         below = below or bool(shaper and contract and shaper.ceil // 1000 < tc.shown(contract))
@@ -85,6 +96,11 @@ def reading_of(target: AccessTarget, line: Line, walls: Walls) -> Reading:
     """What the box says of a line in the common language. Raises `LineError`."""
     detail = line.as_detail()
     speed = speed_of(target, line)
+    if line.former:
+        kept = {network for _, network in line.former} | set(line.walled)
+        if kept >= set(line.networks) and line.interface:
+            return Reading(live=AccessState.blocked(), detail=detail)
+        return Reading(stored=AccessState.blocked(), live=speed if line.interface else None, detail=detail)
     if not line.walled:
         return Reading(live=speed, detail=detail)
     if len(line.walled) == len(line.networks) and walls.is_intact:
@@ -118,8 +134,10 @@ def wanted_shaper(change: AccessChange, line: Line, direction: str) -> Shaper | 
     if recorded and not saved and (have is None or have.is_ours):
         return None
     if contract is None:
-        if have is None:
+        if have is None or have.is_ours:
             return None
+        if line.walled or line.former:
+            return have  # what others shape must not stand between a line and its being let out
         raise LineError('neither a contracted rate nor a normal reading says what to restore: set them in its plan')
     return tc.shaped_to(contract, have)
 
@@ -132,6 +150,7 @@ class Row:
     tc: tuple[str, ...] = ()
     wall: tuple[Network, ...] = ()
     unwall: tuple[Network, ...] = ()
+    former: tuple[tuple[str, Network], ...] = ()
 
 
 def plan_row(change: AccessChange, line: Line) -> Row:
@@ -159,4 +178,4 @@ def plan_row(change: AccessChange, line: Line) -> Row:
         tc_lines += tc.upload_lines(line.interface, line.upload, line.up, up)
     if blocks:
         return Row(tuple(ip_lines), tuple(tc_lines), wall=line.networks)
-    return Row(tuple(ip_lines), tuple(tc_lines), unwall=line.walled)
+    return Row(tuple(ip_lines), tuple(tc_lines), unwall=line.walled, former=line.former)
