@@ -16,7 +16,7 @@ from tr069 import guard
 from tr069.client import EVERY_DEVICE, CpeInfo, DeviceQuery
 from tr069.cwmp.messages import ParameterValue
 
-__all__ = ('CpeInfo', 'CpeLook', 'list_cpes', 'look_at', 'parse_values')
+__all__ = ('CpeInfo', 'CpeReport', 'list_cpes', 'parse_values', 'refresh_cpe')
 
 MAX_VALUES = 64
 _NAME = re.compile(r'(InternetGatewayDevice|Device)(\.[A-Za-z0-9_-]+)+')
@@ -27,7 +27,7 @@ _CONTROL = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 
 
 @dataclass(frozen=True, slots=True)
-class CpeLook:
+class CpeReport:
     """How one CPE is: `info` as its last Inform said it, `levers` as read now or remembered. `error`: no levers."""
 
     info: CpeInfo
@@ -51,7 +51,7 @@ def list_cpes(point: Point, query: DeviceQuery = EVERY_DEVICE) -> list[CpeInfo]:
         return _acs(driver, point).devices(query)
 
 
-def look_at(point: Point, device_id: str) -> CpeLook:
+def refresh_cpe(point: Point, device_id: str) -> CpeReport:
     """One device, and what it can do; it is called for that. Raises `EnforcementError`."""
     with connected(point) as driver:
         acs = _acs(driver, point)
@@ -63,7 +63,7 @@ def look_at(point: Point, device_id: str) -> CpeLook:
         try:
             report = acs.levers(device_id)
         except EnforcementError as error:
-            return CpeLook(known[0], str(status.state), error=str(error), values=saved)
+            return CpeReport(known[0], str(status.state), error=str(error), values=saved)
     levers = tuple(
         {
             'kind': str(lever.kind), 'direction': str(lever.direction), 'path': lever.path, 'now': lever.current,
@@ -72,7 +72,7 @@ def look_at(point: Point, device_id: str) -> CpeLook:
         }
         for lever in report.levers
     )  # fmt: skip
-    return CpeLook(known[0], str(status.state), levers, report.profile, values=saved)
+    return CpeReport(known[0], str(status.state), levers, report.profile, values=saved)
 
 
 def _acs(driver: object, point: Point) -> AcsDriver:

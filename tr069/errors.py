@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import yaml
+
 
 class Tr069Error(Exception):
     """Base of all errors raised by this package. `str(error)` is a sentence fit for an operator."""
@@ -49,3 +51,21 @@ class NoLeverError(Tr069Error):
 
 class GuardRefusedError(Tr069Error):
     """The change could cut the management session, or that could not be ruled out. Nothing was sent."""
+
+
+def without_contents(error: Exception) -> str:
+    """What is wrong with a file and where, without a word of what stands in it.
+
+    Whoever names the file need not be allowed to read it: an error that quotes a line of it would be a way to.
+    """
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark
+        where = f' in line {mark.line + 1}, column {mark.column + 1}' if mark is not None else ''
+        return f'is not YAML{where}'
+    if isinstance(error, yaml.YAMLError):
+        return 'is not YAML'
+    if isinstance(error, UnicodeDecodeError):
+        return f'is not UTF-8: byte {error.start}'
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error)

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from netbox.jobs import JobRunner
 
-from nornir_tasks.cpes import list_cpes, look_at
+from nornir_tasks.cpes import list_cpes, refresh_cpe
 from nornir_tasks.drivers.base import lines_of
 from nornir_tasks.errors import EnforcementError
 from nornir_tasks.point_check import check_point
@@ -108,7 +108,7 @@ class RefreshCpe(JobRunner):
     def run(self, line: int, **kwargs: Any) -> None:
         found = AccessLine.objects.select_related('acs').get(pk=line)
         try:
-            self.job.data = look_at(found.acs.as_point(), found.cwmp_id).as_dict()
+            self.job.data = refresh_cpe(found.acs.as_point(), found.cwmp_id).as_dict()
         except EnforcementError as error:
             self.job.data = {'failure': str(error)}
             self.logger.warning(str(error))

@@ -6,7 +6,7 @@ import pytest
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, CpeValue, Outcome, ValueSet
 from nornir_tasks.connections.acs import AcsConnection, AcsParameters, is_in_the_clear, url_of
-from nornir_tasks.cpes import list_cpes, look_at
+from nornir_tasks.cpes import list_cpes, refresh_cpe
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.errors import ConfigurationError, CredentialMissingError, EnforcementError
@@ -103,15 +103,15 @@ def test_devices_are_listed_and_one_is_looked_at(world):
     cpe = world.add('S-1')
     world.add('S-2')
     assert {item.serial for item in list_cpes(world.point())} == {'S-1', 'S-2'}
-    look = look_at(world.point(), cpe.id)
-    assert (look.info.manufacturer, look.info.software_version, look.state) == ('Acme', 'S1', 'none')
-    assert any(lever['chosen'] and lever['path'] == UP for lever in look.levers)
-    assert json.loads(json.dumps(look.as_dict()))['info']['last_inform']
+    report = refresh_cpe(world.point(), cpe.id)
+    assert (report.info.manufacturer, report.info.software_version, report.state) == ('Acme', 'S1', 'none')
+    assert any(lever['chosen'] and lever['path'] == UP for lever in report.levers)
+    assert json.loads(json.dumps(report.as_dict()))['info']['last_inform']
     with pytest.raises(EnforcementError, match='does not know the device'):
-        look_at(world.point(), '00AA11-Router-NOBODY')
+        refresh_cpe(world.point(), '00AA11-Router-NOBODY')
     world.unplug(cpe)
     if world.driver == 'acs_embedded':
-        assert look_at(world.point(), cpe.id).levers == look.levers  # as remembered
+        assert refresh_cpe(world.point(), cpe.id).levers == report.levers  # as remembered
     with pytest.raises(ConfigurationError, match='is no ACS'):
         list_cpes(Point('bras', 'radius_coa', '127.0.0.1', credential='the-acs'))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulators.cpe_trees import IGD, INT, INTERNET_098, MANAGEMENT_098, WAN98, Tree, tr098, tr181
+from tr069.acs.settings import SettingsError, load_settings
 from tr069.cwmp.messages import ParameterValue
 from tr069.datamodel.profiles import (
     GENERIC,
@@ -294,3 +295,34 @@ def test_a_missing_value_differs() -> None:
 def test_writability_joins_the_values_read() -> None:
     tree = as_tree([ParameterValue('A.B', '1', 'xsd:int')], {'A.B': False, 'A.C': True, 'A.': False})
     assert tree == {'A.B': Leaf('1', 'xsd:int', False), 'A.C': Leaf(None, '', True)}
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'planted-secret', '[planted-secret', 'planted-secret: [', 'name: x\nmatch: planted-secret',
+        'name: x\nmatch: {oui: "(planted-secret"}', 'name: {a: planted-secret}\nmatch: {}', '\tplanted-secret',
+        'name: x\nmatch: {}\nlevers: [{kind: planted-secret, path: a}]', '&planted-secret [*planted-secret2]',
+    ],
+)  # fmt: skip
+def test_what_stands_in_a_file_that_is_no_profile_is_not_quoted(tmp_path: Path, text: str) -> None:
+    """A point's parameters may name any folder of the worker; its errors are read by whoever may see the point."""
+    (tmp_path / 'p.yaml').write_text(text)
+    with pytest.raises(ProfileError) as refused:
+        load_directory(tmp_path)
+    assert 'p.yaml' in str(refused.value)
+    assert 'planted' not in str(refused.value)
+    with pytest.raises(SettingsError) as unsettled:
+        load_settings(tmp_path / 'p.yaml')
+    assert 'planted' not in str(unsettled.value)
+
+
+def test_what_is_wrong_with_a_file_is_said_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / 'p.yaml').write_bytes(b'name: x\nmatch: [\n')
+    with pytest.raises(ProfileError, match='line 3, column 1'):
+        load(tmp_path / 'p.yaml')
+    (tmp_path / 'p.yaml').write_bytes(b'name: \xff')
+    with pytest.raises(ProfileError, match='not UTF-8'):
+        load(tmp_path / 'p.yaml')
+    with pytest.raises(ProfileError, match='No such file'):
+        load(tmp_path / 'gone.yaml')

@@ -11,7 +11,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from tr069.errors import Tr069Error
+from tr069.errors import Tr069Error, without_contents
 
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
 
@@ -29,7 +29,7 @@ class AuthMode(StrEnum):
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra='forbid', frozen=True)
+    model_config = ConfigDict(extra='forbid', frozen=True, hide_input_in_errors=True)
 
 
 class CpeSide(_Settings):
@@ -124,5 +124,5 @@ def load_settings(path: Path | None) -> AcsSettings:
         return AcsSettings()
     try:
         return AcsSettings.model_validate(yaml.safe_load(path.read_text('utf-8')) or {})
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise SettingsError(f'{path}: {error}') from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        raise SettingsError(f'{path}: {without_contents(error)}') from None

@@ -13,7 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tr069.datamodel.tree import Identity
-from tr069.errors import ProfileError
+from tr069.errors import ProfileError, without_contents
 
 
 class Kind(StrEnum):
@@ -58,7 +58,7 @@ def _compiles(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f'{pattern!r} is no regular expression: {error}') from error
+        raise ValueError(f'no regular expression: {error.msg} at position {error.pos}') from None
     return pattern
 
 
@@ -66,7 +66,7 @@ Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra='forbid', frozen=True)
+    model_config = ConfigDict(extra='forbid', frozen=True, hide_input_in_errors=True)
 
 
 class Match(_Model):
@@ -148,8 +148,8 @@ def load(path: Path) -> DeviceProfile:
     """Raises `ProfileError` naming the file and what is wrong in it."""
     try:
         return DeviceProfile.model_validate(yaml.safe_load(path.read_text('utf-8')))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise ProfileError(f'device profile {path.name}: {error}') from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        raise ProfileError(f'device profile {path.name}: {without_contents(error)}') from None
 
 
 @cache
