@@ -128,6 +128,7 @@ def test_values_that_no_device_should_see_are_refused(sqlite_url: str) -> None:
             {'name': RATE, 'value': 'a\x00b'},
             {'name': '<x/>', 'value': '1'},
             {'name': RATE, 'value': '1', 'type': '"><x'},
+            {'name': RATE, 'value': '1', 'type': 'xsd:Int'},
         ):
             assert (await call(room, 'POST', '/v1/apply', body | {'values': [value]})).status_code == 422
         twice = [{'name': RATE, 'value': '1000'}, {'name': RATE, 'value': '2000'}]

@@ -519,13 +519,16 @@ def test_without_a_credential_no_body_is_kept_however_many_send_one(sqlite_url: 
 
 def test_bodies_of_all_connections_have_one_budget(sqlite_url: str) -> None:
     async def scenario() -> None:
-        async with lab(sqlite_url, cpe=OPEN | {'max_bodies': 100_000}) as room:
+        async with lab(sqlite_url, cpe=OPEN | {'max_bodies': 120_000}) as room:
             first = await asyncio.open_connection('127.0.0.1', room.acs.cpe_port)
             first[1].write(b'POST / HTTP/1.1\r\nContent-Length: 90000\r\n\r\n' + b' ' * 80_000)
             await first[1].drain()
             while room.acs.cpe.http.held < 80_000:
                 await asyncio.sleep(0.01)
-            assert status(await raw(room, post(b' ' * 30_000))) == 503
+            assert status(await raw(room, post(b' ' * 70_000))) == 503
+            assert (
+                status(await raw(room, post(b' ' * 60_000))) == 400
+            )  # small ones are let in
             assert status(await raw(room, post(envelope().encode()))) == 200
             first[1].write(b' ' * 10_000)
             assert status(await asyncio.wait_for(first[0].readuntil(b'\r\n\r\n'), 5)) == 400  # white, without a session

@@ -20,6 +20,7 @@ import httptools
 logger = logging.getLogger(__name__)
 
 MAX_HEAD = 16 * 1024  # bytes of request line and headers, trailers included
+_SMALL = 64 * 1024  # bytes of a body
 _MAX_UNREAD = 256 * 1024  # bytes of answers that wait for the client to read
 _LINES = {status.value: f'HTTP/1.1 {status.value} {status.phrase}\r\n'.encode() for status in HTTPStatus}
 # The usual spellings, decoded once; and what every request has and nobody here asks for.
@@ -62,7 +63,10 @@ Admission = Callable[[HttpRequest], 'HttpResponse | None']
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`max_bodies` are the bytes of all bodies that are held at a time, on however many connections."""
+    """`max_bodies` are the bytes of all bodies that may be held at a time, on however many connections.
+
+    Above it no body grows beyond 64 kB.
+    """
 
     max_body: int
     request_timeout_s: float
@@ -303,7 +307,8 @@ class Connection(asyncio.Protocol):
         if self._size > server.limits.max_body:
             self._refuse(413, f'the body is over {server.limits.max_body} bytes')
         elif self._refusal is None:
-            if server.held + len(body) > server.limits.max_bodies:
+            # The usual small ones are let in whatever the big ones hold: a few slow senders shut nobody out.
+            if self._size > _SMALL and server.held + len(body) > server.limits.max_bodies:
                 self._refuse(503, 'too much is being sent')
                 return
             self._held += len(body)

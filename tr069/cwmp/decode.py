@@ -131,21 +131,11 @@ def _type_of(item: etree._Element) -> str:
     return ''
 
 
-# The types of TR-106 (A.2.1), and those of XML Schema that CPEs use in their stead.
-_TYPES = frozenset(
-    (
-        'string', 'boolean', 'int', 'unsignedInt', 'long', 'unsignedLong', 'dateTime', 'base64', 'base64Binary',
-        'hexBinary', 'decimal', 'integer', 'float', 'double', 'short', 'unsignedShort', 'byte', 'unsignedByte',
-        'nonNegativeInteger', 'positiveInteger', 'date', 'time', 'anyURI', 'object', 'anySimpleType', 'anyType',
-    )
-)  # fmt: skip
-
-
 @lru_cache(256)
 def _kind(declared: str) -> str:
     """The type, always under our prefix; empty for one that is none (`xsd:`, `xsd:Int`): no CPE would take it back."""
     name = declared.rpartition(':')[2]
-    return f'xsd:{name}' if name in _TYPES else ''
+    return f'xsd:{name}' if name in m.XSD_TYPES else ''
 
 
 def _pair(struct: etree._Element) -> tuple[str, str, str]:

@@ -304,6 +304,16 @@ ANSWERS = (
 )
 
 
+# The types of TR-106 (A.2.1), and those of XML Schema that CPEs use in their stead.
+XSD_TYPES = frozenset(
+    (
+        'string', 'boolean', 'int', 'unsignedInt', 'long', 'unsignedLong', 'dateTime', 'base64', 'base64Binary',
+        'hexBinary', 'decimal', 'integer', 'float', 'double', 'short', 'unsignedShort', 'byte', 'unsignedByte',
+        'nonNegativeInteger', 'positiveInteger', 'date', 'time', 'anyURI', 'object', 'anySimpleType', 'anyType',
+    )
+)  # fmt: skip
+
+
 class Prefixes(NamedTuple):
     """How somebody spells the namespaces of an envelope. Some stacks find nothing but their own spelling."""
 

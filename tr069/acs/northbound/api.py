@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tr069.acs import tasks
+from tr069.cwmp.messages import XSD_TYPES
 
 _Name = Annotated[str, Field(min_length=2, max_length=256, pattern=r'^[A-Za-z][A-Za-z0-9_.\-]*$')]
 _Text = Annotated[str, Field(max_length=65536, pattern='^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$')]
@@ -21,6 +22,14 @@ class Value(_Body):
     name: _Name
     value: _Text
     type: str = Field(default='xsd:string', pattern=r'^(xsd:[A-Za-z0-9]+)?$')
+
+    @field_validator('type')
+    @classmethod
+    def _is_a_type(cls, kind: str) -> str:
+        # A device would fault on another one, and its whole model be thought badly mapped.
+        if kind and kind.partition(':')[2] not in XSD_TYPES:
+            raise ValueError('no type of XML Schema that TR-106 knows')
+        return kind
 
 
 class Devices(_Body):
