@@ -526,9 +526,7 @@ def test_bodies_of_all_connections_have_one_budget(sqlite_url: str) -> None:
             while room.acs.cpe.http.held < 80_000:
                 await asyncio.sleep(0.01)
             assert status(await raw(room, post(b' ' * 70_000))) == 503
-            assert (
-                status(await raw(room, post(b' ' * 60_000))) == 400
-            )  # small ones are let in
+            assert status(await raw(room, post(b' ' * 60_000))) == 400  # small ones are let in
             assert status(await raw(room, post(envelope().encode()))) == 200
             first[1].write(b' ' * 10_000)
             assert status(await asyncio.wait_for(first[0].readuntil(b'\r\n\r\n'), 5)) == 400  # white, without a session
