@@ -73,7 +73,7 @@ def _run[T](url: str, kind: Kind, token_name: str, job: Callable[[AcsClient], Aw
 def serve(
     config: Config = None, verbose: Annotated[bool, typer.Option(help='Log every oddity of a CPE.')] = False
 ) -> None:
-    """Run the embedded ACS until it is told to stop (SIGINT or SIGTERM)."""
+    """Run the embedded ACS until it is stopped (SIGINT or SIGTERM)."""
     from tr069.acs.app import Acs, tune_garbage_collector
 
     logging.basicConfig(

@@ -10,7 +10,7 @@ class Tr069Error(Exception):
 
 
 class CwmpDecodeError(Tr069Error):
-    """An envelope cannot be understood. `fault_code` is what the sender is told (8000-8006)."""
+    """An envelope cannot be understood. `fault_code` is what the sender gets (8000-8006)."""
 
     def __init__(self, message: str, fault_code: int = 8003) -> None:
         super().__init__(message)

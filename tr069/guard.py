@@ -1,6 +1,6 @@
 """Never cut the WAN that carries management.
 
-TR-069 has no commit-confirm: a CPE whose management WAN goes down cannot be told to bring it back. So every value is
+TR-069 has no commit-confirm: a CPE whose management WAN goes down cannot be asked to bring it back. So every value is
 classified by its path, whatever may touch a WAN or a LAN is judged against a *fresh* read of the device, and what
 cannot be proven harmless is refused.
 
@@ -294,7 +294,7 @@ def judge(
     if not management.proven:
         return GuardVerdict(
             False,
-            'no WAN has the address of the ConnectionRequestURL or of the session: it cannot be told where '
+            'no WAN has the address of the ConnectionRequestURL or of the session: it is not known where '
             'management runs',
         )
     for item in values:

@@ -531,7 +531,7 @@ def test_a_wan_that_happened_to_be_off_is_not_switched_off_unguarded_after_a_res
 
 
 def test_a_restore_sets_what_reads_as_wanted_too_since_another_value_may_be_on_its_way(sqlite_url: str) -> None:
-    """A CPE that answered status 1 takes the throttle at its next boot, unless it is told otherwise before that."""
+    """A CPE that answered status 1 takes the throttle at its next boot, unless it is asked otherwise before that."""
     both = ValueProfile('both', 'r1', SLOW.values + PORTAL.values)
 
     async def scenario() -> None:

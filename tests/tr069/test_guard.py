@@ -230,7 +230,7 @@ def test_an_incomplete_stack_fails_closed() -> None:
 
 @pytest.mark.parametrize('url', ['', 'http://192.168.1.1:7547/', 'http://cpe.example/', 'rubbish'])
 def test_no_proof_no_change(url: str) -> None:
-    """An empty URL, a LAN address, a name: it cannot be told where management runs."""
+    """An empty URL, a LAN address, a name: it is not known where management runs."""
     assert not judge([off(f'{INTERNET_098}.Enable')], two_wans(url), OPEN).allowed
     assert not judge([off(f'{IGD}.LANDevice.1.WLANConfiguration.1.Enable')], two_wans(url), OPEN).allowed
 

@@ -62,7 +62,7 @@ def test_a_request_that_may_end_in_two_places_is_refused_and_nothing_after_it_is
                 answer = await exchange(port, *parts)
                 assert not any(request.path == '/smuggled' for request in served)
                 assert b'HTTP/1.1 200' not in answer, served
-                assert not server.connections  # a connection whose requests are in doubt is closed
+                assert not server.connections  # a connection whose requests are ambiguous is closed
                 assert server.held == 0
 
     asyncio.run(scenario())

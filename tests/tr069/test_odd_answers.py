@@ -255,7 +255,7 @@ def test_a_name_without_a_value_counts_as_not_read(sqlite_url: str) -> None:
             await cpe.inform()
             said = await status(room, cpe)
             assert said.state is ProvisioningState.FAILED
-            assert 'does not tell the present value' in said.message
+            assert 'does not show the present value' in said.message
             assert not any(RATE in values for values in cpe.sets)
 
     asyncio.run(scenario())

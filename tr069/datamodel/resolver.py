@@ -174,7 +174,7 @@ def _judge(lever: Lever, profile: DeviceProfile, internet: frozenset[str], tree:
     elif lever.kind is Kind.SHAPING and '.WANConnectionDevice.' in lever.path:
         reason = _wrong_wan(lever, internet)
     elif lever.kind in (Kind.QUEUE, Kind.SHAPING) and lever.direction is Direction.NONE:
-        reason = 'it cannot be told which side it shapes'
+        reason = 'it is not known which side it shapes'
     why = '; '.join(part for part in (reason, lever.why) if part)
     return replace(lever, usable=not reason, why=why)
 
@@ -192,7 +192,7 @@ def _wrong_wan(lever: Lever, internet: frozenset[str]) -> str:
     if owner not in internet:
         return "not the connection that carries the customer's traffic"
     if len(internet) > 1:
-        return 'several connections carry traffic and none is the default: it cannot be told which'
+        return 'several connections carry traffic and none is the default: it is not known which'
     return ''
 
 

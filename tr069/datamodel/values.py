@@ -13,7 +13,7 @@ SECRET = re.compile(r'Password|Passphrase|PreSharedKey|WEPKey|PrivateKey|Secret|
 
 
 def unreadable_secrets(found: Iterable[ParameterValue]) -> tuple[str, ...]:
-    """Names of secrets whose value was not told: it cannot be saved, and restoring would write nothing over it."""
+    """Names of secrets whose value was not shown: it cannot be saved, and restoring would write nothing over it."""
     return tuple(item.name for item in found if SECRET.search(item.name) and not item.value.strip('* '))
 
 

@@ -201,7 +201,7 @@ class GenieAcsClient:
     async def _save_values(
         self, device: Device, names: Sequence[str], kept: Mapping[str, ParameterValue], *, fresh: bool
     ) -> dict[str, ParameterValue] | str:
-        """What is there now, or why that cannot be told. What is `kept` already need not be saved again."""
+        """What is there now, or why that cannot be said. What is `kept` already need not be saved again."""
         cached = device.values(names)
         limit = self._clock() - self._max_age_s
         is_young = all(name in cached and seconds(device.stamp(name)) >= limit for name in names)

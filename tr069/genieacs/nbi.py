@@ -220,8 +220,8 @@ class Nbi:
 def parse_fault(document: Mapping[str, Any]) -> Fault:
     """A GenieACS fault document. Codes look like `cwmp.9003`, and the rest are GenieACS's own.
 
-    A bare 9005 never shows: GenieACS forgets the path, finds it again and sets it again, until it is told that those
-    are too many commits. What else is its own (a session that broke off, a script's error) passes, and reads as 9002.
+    A bare 9005 never shows: GenieACS forgets the path, finds it again and sets it again, until those are
+    too many commits. What else is its own (a session that broke off, a script's error) passes, and reads as 9002.
     """
     code = str(document.get('code', ''))
     family, _, number = code.rpartition('.')

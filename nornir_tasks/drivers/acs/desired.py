@@ -35,7 +35,7 @@ class Desired:
     access: AccessState = field(default_factory=AccessState.normal)
     levers: tuple[CpeValue, ...] = ()
     kept: tuple[CpeValue, ...] = ()
-    note: str = field(default='', compare=False)  # for whoever asked; the ACS is not told
+    note: str = field(default='', compare=False)  # for whoever asked; the ACS does not get it
 
     def as_detail(self) -> dict[str, Any]:
         """`Reading.detail`; `from_detail` is its inverse."""
@@ -122,7 +122,7 @@ class Desired:
         desired: AccessState = change.desired
         return desired.mode is Mode.NORMAL or self.access.is_harder_than(desired)
 
-    def is_softer_than(self, change: AccessChange[Any]) -> bool:
+    def is_less_restrictive_than(self, change: AccessChange[Any]) -> bool:
         """True where the row takes access away, or asks for values: where going back to this gives back."""
         if isinstance(change.desired, ValueSet):
             return bool(change.desired.values)
@@ -165,7 +165,7 @@ def _values(plan: resolver.LeverPlan) -> tuple[CpeValue, ...]:
     return tuple(CpeValue(item.name, item.value, item.type) for item in plan.values)
 
 
-# --- how a device stands ----------------------------------------------------------------------------------------------
+# --- how a device is ------------------------------------------------------------------------------------------------
 
 
 def reading_of(status: ProfileStatus, values: tuple[CpeValue, ...]) -> Reading[Any]:

@@ -196,7 +196,7 @@ class AcsDriver(Driver):
             if status is None:
                 continue
             earlier = Desired.from_detail(before[change.target.key].detail)
-            if status.state in GAVE_UP and earlier.is_softer_than(change):
+            if status.state in GAVE_UP and earlier.is_less_restrictive_than(change):
                 undone.append((earlier, change.target.cwmp_id))
         for profile, ids in _grouped(undone).items():
             await _asking(profile, ids)(client)

@@ -19,7 +19,7 @@ _MAX_KEPT_NAMES = 100
 
 @lru_cache(10_000)
 def _places(names: tuple[str, ...]) -> tuple[int, ...]:
-    """Where among an Inform's parameters each of `_LEAVES` stands, in their order; -1 where it does not."""
+    """Where among an Inform's parameters each of `_LEAVES` is, in their order; -1 where it is not."""
     leaves = [name.rpartition('.')[2] for name in names]
     return tuple(leaves.index(leaf) if leaf in leaves else -1 for leaf in _LEAVES)
 

@@ -29,7 +29,7 @@ class Identities:
         self._turns: dict[str, _Turns] = {}  # of the few that have changed their place
 
     def seen(self, device_id: str, address: str, url: str, software_version: str, now: float) -> bool:
-        """Take note of an Inform. True where this is the moment at which two devices are told from one."""
+        """Take note of an Inform. True where this is the moment at which one device turns out to be two."""
         place = f'{address} ({url or "no URL"}, software {software_version or "?"})'
         known = self._places.get(device_id)
         self._places[device_id] = hash(place)

@@ -88,7 +88,7 @@ async def _send(
     unsaved = [item.name for item in record.values if item.name not in record.before]
     if missing := [name for name in unsaved if name not in found]:
         # Some CPEs leave names out: what cannot be saved cannot be put back, so it is not changed.
-        message = f'the device does not tell the present value of {", ".join(missing)}; nothing new was set'
+        message = f'the device does not show the present value of {", ".join(missing)}; nothing new was set'
         await give_up(context, session, record, d.stopped(record, ProvisioningState.FAILED, message, now))
         return
     if secret := unreadable_secrets(found[name] for name in unsaved):

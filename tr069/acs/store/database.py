@@ -123,7 +123,7 @@ class Database:
         self._locked = True
 
     def _log_change(self, connection: Connection, device_ids: Iterable[str], now: float) -> None:
-        """To be told to the other processes; written once a transaction, at its end."""
+        """For the other processes to read; written once a transaction, at its end."""
         self._lock(connection)
         self._changes.extend({'device_id': item, 'at': now} for item in device_ids)
 

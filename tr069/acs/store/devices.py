@@ -64,7 +64,7 @@ class Devices(Database):
         """Write what was touched. Once this returns, all that was touched before the call can be read.
 
         One at a time: a batch that another call has taken is neither among the touched any more nor in the database
-        yet, and whoever read then would be told that a device which has just informed is unknown.
+        yet, and whoever read then would find that a device which has just informed is unknown.
         """
         async with self._flushing:
             if not self._touched:
