@@ -1,14 +1,17 @@
 """The drivers of ACSs through Nornir and the engine, against real ACSs whose CPEs are asked for the truth."""
 
+from datetime import UTC, datetime
+
 import pytest
 from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, CpeValue, Outcome, ValueSet
 from nornir_tasks.drivers.acs.embedded import EmbeddedAcsDriver
 from nornir_tasks.engine.journal import MemoryJournal
+from nornir_tasks.point_check import check_point
 from nornir_tasks.run import read_all, run_changes
 from tests.simulators.acs import ENVIRONMENT, embedded_acs, genie_acs
-from tests.simulators.cpe import Cpe
+from tests.simulators.cpe import Cpe, Manners
 from tests.simulators.cpe_trees import IGD, INTERNET_098
 from tr069.genieacs import GenieAcsClient
 
@@ -472,3 +475,46 @@ def test_without_the_models_opt_in_no_wan_is_cut(acs):
 def test_parameters_that_cannot_work_are_refused(wrong):
     with pytest.raises(ValidationError):
         EmbeddedAcsDriver(None, wrong)
+
+
+# What GenieACS says of a device that is not well
+
+
+@pytest.fixture
+def genie():
+    with genie_acs() as world:
+        yield world
+
+
+@pytest.mark.parametrize('code', ['session_terminated', 'script.Error', 'cwmp.9002'])
+def test_a_fault_that_passes_is_got_over_within_the_settling_time(genie, code):
+    cpe = genie.add('S1')
+    genie.server.devices[cpe.id].passing = [code]
+    assert outcomes(enforce(genie, SLOW, cpe, urgent_rows=0)) == [APPLIED]
+    assert cpe.value(UP) == '128000'
+
+
+def test_a_fault_that_does_not_pass_is_offline_and_never_failed(genie):
+    cpe = genie.add('S1')
+    genie.server.devices[cpe.id].passing = ['session_terminated'] * 100
+    (result,) = enforce(genie, SLOW, cpe, urgent_rows=0, settle_seconds=2)
+    assert result.outcome is OFFLINE
+    assert 'session_terminated' in result.message
+    genie.server.devices[cpe.id].passing = []
+    genie.server.faults.clear()  # GenieACS goes on by itself, later
+    genie.comes(cpe)
+    assert cpe.value(UP) == '128000'
+
+
+def test_a_set_that_is_acknowledged_and_ignored_ends_in_words(genie):
+    cpe = genie.add('S1', manners=Manners(accepts_but_ignores=True))
+    (result,) = enforce(genie, SLOW, cpe, urgent_rows=0)
+    assert result.outcome is FAILED
+    assert 'reads otherwise' in result.message
+    assert UP in result.message
+
+
+def test_a_check_names_a_stock_preset_that_is_missing(genie):
+    (finding,) = [item for item in check_point(genie.point(), datetime.now(UTC)) if item.subject == 'setup']
+    assert 'bootstrap' in finding.message
+    assert not finding.required
