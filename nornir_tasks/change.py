@@ -71,7 +71,7 @@ class AccessState:
     def blocked(cls) -> AccessState:
         return cls(Mode.BLOCKED)
 
-    def is_harder_than(self, other: AccessState) -> bool:
+    def is_more_restrictive_than(self, other: AccessState) -> bool:
         """True where this state takes access away from `other`: such a change waits for law and approval."""
         order = list(Mode)
         if self.mode is not other.mode:

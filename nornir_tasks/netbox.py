@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, ChangeResult, CpeValue, Reading, ValueSet
-from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.breaker import Health
 from nornir_tasks.engine.journal import Claim
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.points import Point
@@ -191,7 +191,7 @@ class NetBoxJournal:
 
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
         answer = self.netbox.act(self.run, 'claim', {'keys': [change.key for change in changes]})
-        return Claim(answer['refused'], frozenset(answer['busy']), answer.get('halt', ''))
+        return Claim(answer['refused'], frozenset(answer['busy']), answer.get('stop_reason', ''))
 
     def sending(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> Mapping[str, str]:
         rows = {change.key: before[change.target.key].as_dict() for change in changes}
@@ -215,9 +215,9 @@ class NetBoxJournal:
         ]
         self.netbox.act(self.run, 'finished', {'results': rows})
 
-    def vitals(self, point: str, vitals: Vitals) -> None:
-        body = {'point': point, 'sessions': vitals.sessions, 'latency_s': vitals.latency_s}
-        self.netbox.act(self.run, 'vitals', body)
+    def health(self, point: str, health: Health) -> None:
+        body = {'point': point, 'sessions': health.sessions, 'latency_s': health.latency_s}
+        self.netbox.act(self.run, 'health', body)
 
     def close(self) -> None:
         pass

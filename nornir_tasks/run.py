@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 
 
 class RunResults(list[ChangeResult]):
-    """One result a row that was closed; `halted` says, by point name, why the other rows were left open."""
+    """One result a row that was closed; `stop_reasons` says, by point name, why the other rows were left open."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.halted: dict[str, str] = {}
+        self.stop_reasons: dict[str, str] = {}
 
 
 def run_changes(
@@ -47,7 +47,7 @@ def run_changes(
     `parallel` points are worked at a time, each through one session. Rows go in the waves they have; where none has
     any, in `waves` (`None`: all at once). Between two waves `soak_s` seconds pass. The `breaker` (`None`: none), the
     `cancel` event and `deadline_s` (seconds for all of it) stop the run between two rows; rows that were not sent are
-    then left open in the journal, and `halted` of what is returned says why.
+    then left open in the journal, and `stop_reasons` of what is returned says why.
 
     Never raises for a point or a row: a point whose driver crashed has its rows closed as unknown, and the crash is in
     the log. Rows that the journal itself could not close (it raised) have no result either; they are open in it, as
@@ -64,7 +64,7 @@ def run_changes(
     for name, answer in answers.items():
         if answer.exception is not None:
             logger.error('point %s: driver crashed', name, exc_info=answer.exception)
-    results.halted = dict(getattr(answers, 'halted', {}))
+    results.stop_reasons = dict(getattr(answers, 'stop_reasons', {}))
     return results
 
 

@@ -29,7 +29,7 @@ class ApproveRequest(serializers.Serializer):
 
 
 class ClaimRequest(serializers.Serializer):
-    keys = serializers.ListField(child=serializers.CharField(), help_text='Without any, only whether to halt is asked')
+    keys = serializers.ListField(child=serializers.CharField(), help_text='Without any, only whether to stop is asked')
 
 
 class SendingRequest(serializers.Serializer):
@@ -53,7 +53,7 @@ class UnsentRequest(serializers.Serializer):
     keys = serializers.ListField(child=serializers.CharField(), allow_empty=False)
 
 
-class VitalsRequest(serializers.Serializer):
+class HealthRequest(serializers.Serializer):
     point = serializers.CharField(max_length=100)
     sessions = serializers.IntegerField(min_value=0, allow_null=True)
     latency_s = serializers.FloatField(min_value=0, allow_null=True)
@@ -76,7 +76,9 @@ class FinishRequest(serializers.Serializer):
 class ClaimAnswer(serializers.Serializer):
     refused = serializers.DictField(child=serializers.CharField())
     busy = serializers.ListField(child=serializers.CharField())
-    halt = serializers.CharField(allow_blank=True, help_text='Nothing was claimed: stop, and leave the rows open')
+    stop_reason = serializers.CharField(
+        allow_blank=True, help_text='Nothing was claimed: stop, and leave the rows open'
+    )
 
 
 class WaveAnswer(serializers.Serializer):

@@ -11,7 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from nornir_tasks.change import ChangeResult, Outcome
-from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.breaker import Health
 
 from ..choices import RunStatusChoices
 from ..jobs.runs import release_run
@@ -27,10 +27,10 @@ from .run_schemas import (
     ClaimRequest,
     FinishedRequest,
     FinishRequest,
+    HealthRequest,
     SendingAnswer,
     SendingRequest,
     UnsentRequest,
-    VitalsRequest,
 )
 from .serializers import EnforcementRunSerializer
 
@@ -41,7 +41,7 @@ class RunbookActionsMixin(RunAnswerMixin):
     """Mixed into the viewset of runs."""
 
     action_permissions = dict.fromkeys(
-        ('begin', 'claim', 'sending', 'finished', 'unsent', 'vitals', 'finish'),
+        ('begin', 'claim', 'sending', 'finished', 'unsent', 'health', 'finish'),
         permission_on(EnforcementRun, 'execute'),
     )
 
@@ -73,7 +73,7 @@ class RunbookActionsMixin(RunAnswerMixin):
         """Claim rows before they are read and sent."""
         with refusals():
             claim = self._journal(pk).claim_rows(self.body(ClaimRequest)['keys'])
-        return Response({'refused': claim.refused, 'busy': sorted(claim.busy), 'halt': claim.halt})
+        return Response({'refused': claim.refused, 'busy': sorted(claim.busy), 'stop_reason': claim.stop_reason})
 
     @document(SendingRequest, SendingAnswer)
     @action(detail=True, methods=['post'])
@@ -102,14 +102,14 @@ class RunbookActionsMixin(RunAnswerMixin):
             self._journal(pk).unsend_rows(self.body(UnsentRequest)['keys'])
         return Response({})
 
-    @document(VitalsRequest)
+    @document(HealthRequest)
     @action(detail=True, methods=['post'])
-    def vitals(self, request, pk):
+    def health(self, request, pk):
         """How a point is: before its first row, and after each batch."""
-        body = self.body(VitalsRequest)
+        body = self.body(HealthRequest)
         get_object_or_404(EnforcementPoint, name=body['point'])
         with refusals():
-            self._journal(pk).vitals(body['point'], Vitals(body['sessions'], body['latency_s']))
+            self._journal(pk).health(body['point'], Health(body['sessions'], body['latency_s']))
         return Response({})
 
     @document(FinishRequest, EnforcementRunSerializer)

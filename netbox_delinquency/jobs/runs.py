@@ -76,8 +76,8 @@ class ProcessPoint(JobRunner):
         if result.taken:
             self.logger.info('another worker holds the point: it takes these rows up next')
             return
-        if result.halt:
-            self.logger.info('halted: %s', result.halt)
+        if result.stop_reason:
+            self.logger.info('stopped: %s', result.stop_reason)
         counts = ', '.join(f'{count} {outcome}' for outcome, count in sorted(result.outcomes.items()))
         self.logger.info('rows: %s', counts or 'none')
         self.job.data = dict(result.outcomes)
@@ -85,8 +85,8 @@ class ProcessPoint(JobRunner):
         # Whoever found this point taken has left its rows to us.
         queue = queue_of_kind(EnforcementRun.objects.values_list('kind', flat=True).get(pk=run))
         for waiting in waiting_runs(point, kinds_in_queue(queue)):
-            if halt := stop_reason_at(waiting, point):
-                note_stop_reason(waiting, halt)
+            if stop_reason := stop_reason_at(waiting, point):
+                note_stop_reason(waiting, stop_reason)
             else:
                 later = timezone.now() + BUSY_PAUSE if result.busy and waiting.pk == run else None
                 enqueue_points(waiting, [point], schedule_at=later)

@@ -43,7 +43,7 @@ def is_right(side: str) -> Q:
 
 
 def is_over_enforced(side: str) -> Q:
-    """Lines seen on this side with less than they are to have there: as `AccessState.is_harder_than` says it."""
+    """Lines seen on this side with less than they are to have, as `AccessState.is_more_restrictive_than` says it."""
     mode, down, up = state_fields(OBSERVED[side])
     throttled, blocked = AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED
     slower = Q(**{f'{down}__lt': F('intended_down_kbps')}) | Q(**{f'{up}__lt': F('intended_up_kbps')})
@@ -295,7 +295,7 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         if state is None:
             return
         half_done = reading.stored is not None and reading.live is not None and reading.stored != reading.live
-        unverified = half_done and not state.is_harder_than(intended)
+        unverified = half_done and not state.is_more_restrictive_than(intended)
         if unverified:
             state = reading.stored if reading.live == intended else reading.live
         self.observe(side, state, now)

@@ -42,7 +42,7 @@ def most_restrictive(reading: Reading) -> AccessState | None:
     stored, live = reading.stored, reading.live
     if reading.error or stored is None or live is None:
         return reading.observed
-    return stored if stored.is_harder_than(live) else live
+    return stored if stored.is_more_restrictive_than(live) else live
 
 
 def state_constraint(model: str, name: str, **extra: Any) -> CheckConstraint:

@@ -34,7 +34,7 @@ ROW_FIELDS = (
     'reason',
 )
 
-# Rows that take access away from how their line was last seen: as `AccessState.is_harder_than` says it.
+# Rows that take access away from how their line was last seen: as `AccessState.is_more_restrictive_than` says it.
 RESTRICTING = (
     Q(desired_mode=AccessModeChoices.BLOCKED) & ~Q(expected_mode=AccessModeChoices.BLOCKED)
     | Q(desired_mode=AccessModeChoices.THROTTLED, expected_mode__in=('', AccessModeChoices.NORMAL))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Count, Q
 
-from nornir_tasks.engine.breaker import WRONG, BreakerLimits, PointHealth, Tally, Vitals, verdict
+from nornir_tasks.engine.breaker import WRONG, BreakerLimits, Health, PointHealth, Tally, verdict
 
 from ..choices import OutcomeChoices
 from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
@@ -66,8 +66,8 @@ def _health(run: EnforcementRun) -> list[PointHealth]:
     return [
         PointHealth(
             known.point.name,
-            Vitals(known.sessions_before, known.latency_before_s),
-            Vitals(known.sessions_now, known.latency_now_s),
+            Health(known.sessions_before, known.latency_before_s),
+            Health(known.sessions_now, known.latency_now_s),
             ended.get(known.point_id, 0),
         )
         for known in watched

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
-from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.breaker import Health
 from nornir_tasks.engine.journal import Claim
 
 from ..choices import LineChannelChoices, RunStatusChoices
@@ -101,12 +101,12 @@ class DatabaseJournal(RowByRow):
         settings = EnforcementSettings.load()
         if not keys:
             self._heartbeat((), now)  # it soaks, or sends: it lives
-            return Claim(halt=self._stop_reason(run, settings, now))
+            return Claim(stop_reason=self._stop_reason(run, settings, now))
         rows = {} if run.status in (RunStatusChoices.PAUSED, RunStatusChoices.CANCELLED) else self._open(keys)
-        halt = self._stop_reason(run, settings, now) or self._breaker_verdict(run, settings, now)
-        if halt or (halt := self._cap_reached(run, settings, rows.values(), now)):
-            note_stop_reason(run, halt)
-            return Claim(halt=halt)
+        stop_reason = self._stop_reason(run, settings, now) or self._breaker_verdict(run, settings, now)
+        if stop_reason or (stop_reason := self._cap_reached(run, settings, rows.values(), now)):
+            note_stop_reason(run, stop_reason)
+            return Claim(stop_reason=stop_reason)
         refused = self._refused(rows, now)
         held = self._held_by_others([row.line_id for row in rows.values()], now)
         busy = frozenset(key for key, row in rows.items() if key not in refused and row.line_id in held)
@@ -186,15 +186,15 @@ class DatabaseJournal(RowByRow):
 
     @_guarded
     @transaction.atomic
-    def _vitals(self, point: str, vitals: Vitals) -> None:
+    def _health(self, point: str, health: Health) -> None:
         now = timezone.now()
         self._run()
         known, _ = RunPoint.objects.get_or_create(run=self.run, point=EnforcementPoint.objects.get(name=point))
         if known.sessions_before is None:
-            known.sessions_before = vitals.sessions
+            known.sessions_before = health.sessions
         if known.latency_before_s is None:
-            known.latency_before_s = vitals.latency_s
-        known.sessions_now, known.latency_now_s, known.heartbeat_at = vitals.sessions, vitals.latency_s, now
+            known.latency_before_s = health.latency_s
+        known.sessions_now, known.latency_now_s, known.heartbeat_at = health.sessions, health.latency_s, now
         known.save()
         self._heartbeat([], now)
 
@@ -234,11 +234,11 @@ class DatabaseJournal(RowByRow):
     def _stop_reason(self, run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
         if not self.executor and run.executor and run.status != RunStatusChoices.CANCELLED:
             return run.being_worked_on  # by who resumed it while it was paused
-        halt = stop_reason_of(run, settings)
-        if not halt and (reason := deadline_passed(run, settings, now)):
+        stop_reason = stop_reason_of(run, settings)
+        if not stop_reason and (reason := deadline_passed(run, settings, now)):
             pause_run(run, reason, now)
             return f'paused: {reason}'
-        return halt
+        return stop_reason
 
     @staticmethod
     def _breaker_verdict(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:

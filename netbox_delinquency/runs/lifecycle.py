@@ -175,8 +175,8 @@ def advance_run(pk: int, now: datetime, probed: bool = False) -> NextSteps:
         soaked_at = run.wave_done_at + timedelta(seconds=settings.soak_seconds)
         if now < soaked_at or not probed:
             return NextSteps(again_at=max(now, soaked_at))
-    if halt := stop_reason_of(run, settings):
-        note_stop_reason(run, halt)
+    if stop_reason := stop_reason_of(run, settings):
+        note_stop_reason(run, stop_reason)
         return NextSteps()
     run.advance(wave=following, wave_done_at=None, stop_reason='')
     return NextSteps(tuple(still_open.filter(wave=following).order_by().values_list('point', flat=True).distinct()))

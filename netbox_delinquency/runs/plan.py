@@ -79,7 +79,7 @@ def plan_runs(
     for line in lines.select_related('contract__policy', 'contract__stage', 'contract__plan', 'bras', 'acs'):
         for side in filter(line.drifts_at, line.sides):
             row = plan_row(line, side, line.intended_at(side), _reason(line))
-            is_restore = not row.desired.is_harder_than(row.expected or AccessState.normal())
+            is_restore = not row.desired.is_more_restrictive_than(row.expected or AccessState.normal())
             if restores_only and not is_restore:
                 continue
             kind = RunKindChoices.RESTORE if is_restore else RunKindChoices.ENFORCE

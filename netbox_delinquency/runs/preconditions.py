@@ -34,14 +34,14 @@ def refusal_reason(
         return ''  # parameters of a CPE, not its access: what is owed has no bearing on them
     intended = line.intended_at(row.channel)
     if row.run_id and row.run.reverts_id:
-        if row.desired.is_harder_than(intended):
+        if row.desired.is_more_restrictive_than(intended):
             return f'policy now wants this line {intended}, and a revert never takes more than policy does'
         return _restricting_refusal(row, contract, now, frozen, found)
     if row.desired != intended:
         if intended == AccessState.normal():
             return 'paid: policy now wants this line normal'
         return f'policy now wants this line {intended}'
-    if line.pinned and row.desired.is_harder_than(AccessState.normal()):
+    if line.pinned and row.desired.is_more_restrictive_than(AccessState.normal()):
         return 'pinned: it was reverted by hand, and policy has not changed its mind since'
     return _restricting_refusal(row, contract, now, frozen, found)
 
@@ -53,8 +53,8 @@ def _restricting_refusal(
     # By its more restrictive half: where the session is normal and the stored policy blocks, a throttle still gives
     # back.
     seen = most_restrictive(found) if found is not None else None
-    was = seen if seen is not None and expected.is_harder_than(seen) else expected
-    restricts = row.desired.is_harder_than(was)
+    was = seen if seen is not None and expected.is_more_restrictive_than(seen) else expected
+    restricts = row.desired.is_more_restrictive_than(was)
     if restricts and not source.enabled:
         return f'frozen: billing source {source} is disabled'
     if restricts and source.is_silent(now):
@@ -65,7 +65,12 @@ def _restricting_refusal(
     if restricts and (contract.oldest_due_date is None or contract.awaiting_clearing):
         return 'paid: nothing is owed'
     # What gives back is held by nothing, so what takes away must not go that way.
-    if restricts and not row.desired.is_harder_than(expected) and row.run_id and queue_of_kind(row.run.kind) == RESTORE:
+    if (
+        restricts
+        and not row.desired.is_more_restrictive_than(expected)
+        and row.run_id
+        and queue_of_kind(row.run.kind) == RESTORE
+    ):
         then = 'and a revert takes none' if row.run.reverts_id else 'and is planned anew as that'
         return f'the line was found {was}: this would take access away, {then}'
     # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.

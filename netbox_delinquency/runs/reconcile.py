@@ -147,7 +147,7 @@ def _write(side: str, known: dict[int, tuple], readings: dict[int, Reading], sta
                 setattr(line, BASELINE[side], dict(reading.detail))
             written.append(line)
             drifts = line.drifts_at(side)
-            over_enforced = drifts and line.seen_at(side).is_harder_than(intended)
+            over_enforced = drifts and line.seen_at(side).is_more_restrictive_than(intended)
             report += Report(read=1, over_enforced=int(over_enforced), under_enforced=int(drifts and not over_enforced))
     columns = [*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', UNVERIFIED[side], BASELINE[side]]
     AccessLine.objects.bulk_update(written, columns, batch_size=500)

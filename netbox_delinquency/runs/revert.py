@@ -132,13 +132,13 @@ def _reverting(row: EnforcementChange) -> EnforcementChange:
 def _kind(row: EnforcementChange) -> str:
     if row.values is not None:
         return RunKindChoices.PROFILE
-    takes = row.desired.is_harder_than(row.expected or AccessState.normal())
+    takes = row.desired.is_more_restrictive_than(row.expected or AccessState.normal())
     return RunKindChoices.ENFORCE if takes else RunKindChoices.RESTORE
 
 
 def may_revert_to(desired: AccessState, line: AccessLine, side: str) -> bool:
     """Whether a reverting row may still bring its line to `desired`: nothing more restrictive than policy wants now."""
-    return not desired.is_harder_than(line.intended_at(side))
+    return not desired.is_more_restrictive_than(line.intended_at(side))
 
 
 def should_pin(row: EnforcementChange, line: AccessLine) -> bool:
@@ -151,13 +151,13 @@ def should_pin(row: EnforcementChange, line: AccessLine) -> bool:
         return False
     if row.outcome == OutcomeChoices.SKIPPED and not _was_found_less_restricted(row):
         return False
-    return line.intended_at(row.channel).is_harder_than(row.desired)
+    return line.intended_at(row.channel).is_more_restrictive_than(row.desired)
 
 
 def _was_found_less_restricted(row: EnforcementChange) -> bool:
     """Whether what was to give access back would have taken it from how its line was found."""
     found = most_restrictive(Reading.from_dict(row.after)) if row.after else None
-    return found is not None and queue_of_kind(row.run.kind) == RESTORE and row.desired.is_harder_than(found)
+    return found is not None and queue_of_kind(row.run.kind) == RESTORE and row.desired.is_more_restrictive_than(found)
 
 
 @transaction.atomic

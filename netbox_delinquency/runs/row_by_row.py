@@ -14,7 +14,7 @@ from dataclasses import replace
 from django.db import DataError, IntegrityError
 
 from nornir_tasks.change import ChangeResult, Outcome, Reading
-from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.breaker import Health
 
 __all__ = ('DATA_ERRORS', 'RowByRow')
 
@@ -36,7 +36,7 @@ class RowByRow(ABC):
         """One transaction: these rows are closed."""
 
     @abstractmethod
-    def _vitals(self, point: str, vitals: Vitals) -> None:
+    def _health(self, point: str, health: Health) -> None:
         """One transaction: how a point is."""
 
     @abstractmethod
@@ -79,9 +79,9 @@ class RowByRow(ABC):
             except DATA_ERRORS:
                 logger.exception('row %s stays open, to be read again', result.key)
 
-    def vitals(self, point: str, vitals: Vitals) -> None:
+    def health(self, point: str, health: Health) -> None:
         try:
-            self._vitals(point, vitals)
+            self._health(point, health)
         except DATA_ERRORS:
             logger.exception('point %s: its count of sessions cannot be stored', point)
 

@@ -42,8 +42,8 @@ def stop_reason_at(run: EnforcementRun, point: int) -> str:
     if run.status == RunStatusChoices.CANCELLED or queue_of_kind(run.kind) == RESTORE:
         return ''
     settings = EnforcementSettings.load()
-    if halt := stop_reason_of(run, settings):
-        return halt
+    if stop_reason := stop_reason_of(run, settings):
+        return stop_reason
     left, sentence = budget(settings, EnforcementPoint.objects.get(pk=point), timezone.now())
     return sentence if left == 0 else ''
 

@@ -15,7 +15,7 @@ from nornir.plugins.runners import SerialRunner, ThreadedRunner
 
 from nornir_tasks.change import AccessChange, ChangeResult, Outcome, Reading, Reply, judge
 from nornir_tasks.engine.journal import MemoryJournal, ReportingJournal
-from nornir_tasks.engine.tasks import enforce, watch_point
+from nornir_tasks.engine.tasks import enforce, probe_point
 from nornir_tasks.inventory.hosts import nornir_for
 from nornir_tasks.run import read_all
 
@@ -36,14 +36,14 @@ logger = logging.getLogger('netbox_delinquency.runs')
 
 @dataclass(frozen=True, slots=True)
 class PointResult:
-    """What came of a job at a point: `taken` by another worker, or rows by outcome; `halt` says why others are left.
+    """What came of a job at a point: `taken` by another worker, or rows by outcome; `stop_reason`: why others are left.
 
     With `busy` another run is changing their lines: it is of no use to come again at once.
     """
 
     taken: bool = False
     outcomes: Counter[str] = field(default_factory=Counter)
-    halt: str = ''
+    stop_reason: str = ''
     busy: bool = False
 
 
@@ -63,8 +63,8 @@ def process_point(run_pk: int, point_pk: int) -> PointResult:
         if run.status == RunStatusChoices.CANCELLED:
             return _read_back(run, point)
         if run.status != RunStatusChoices.RUNNING or run.executor:
-            halt = run.being_worked_on if run.executor else f'the run is {run.status}'
-            return PointResult(halt=stop_reason_of(run, EnforcementSettings.load()) or halt)
+            stop_reason = run.being_worked_on if run.executor else f'the run is {run.status}'
+            return PointResult(stop_reason=stop_reason_of(run, EnforcementSettings.load()) or stop_reason)
         RunPoint.objects.update_or_create(
             run=run, point=point, defaults={'executor': f'{socket.gethostname()}/{os.getpid()}', 'heartbeat_at': now}
         )
@@ -73,14 +73,14 @@ def process_point(run_pk: int, point_pk: int) -> PointResult:
 
 def _process(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> PointResult:
     settings = EnforcementSettings.load()
-    if halt := stop_reason_of(run, settings):
-        return _halted(run, halt)
+    if stop_reason := stop_reason_of(run, settings):
+        return _stopped(run, stop_reason)
     left, sentence = budget(settings, point, now) if queue_of_kind(run.kind) == ENFORCE else (None, '')
     due = run.changes.filter(outcome='', point=point, wave__lte=run.wave).order_by('line_id')
     # What a dead worker had sent is read first of all, and no cap holds that.
     rows = [*_with_lines(due.filter(sent_at__isnull=False)), *_with_lines(due.filter(sent_at__isnull=True)[:left])]
     if not rows:
-        return _halted(run, sentence) if due.exists() else PointResult()
+        return _stopped(run, sentence) if due.exists() else PointResult()
     where = point.as_point()
     if left is not None:
         where = replace(where, batch_size=max(1, min(where.batch_size, left)))
@@ -103,13 +103,13 @@ def _process(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Poi
     note = note_stop_reason if busy else clear_stop_reason
     note(run, waits)
     return PointResult(
-        outcomes=Counter(str(result.outcome) for result in results), halt=waits if busy else '', busy=busy
+        outcomes=Counter(str(result.outcome) for result in results), stop_reason=waits if busy else '', busy=busy
     )
 
 
-def _halted(run: EnforcementRun, halt: str) -> PointResult:
-    note_stop_reason(run, halt)
-    return PointResult(halt=halt)
+def _stopped(run: EnforcementRun, stop_reason: str) -> PointResult:
+    note_stop_reason(run, stop_reason)
+    return PointResult(stop_reason=stop_reason)
 
 
 def _with_lines(rows: QuerySet[EnforcementChange]) -> QuerySet[EnforcementChange]:
@@ -147,6 +147,6 @@ def probe_points(run: EnforcementRun, parallel: int = 10) -> None:
     # Read in threads, written here: each thread of a worker would open a database session of its own.
     seen = MemoryJournal()
     with nornir_for(points, ThreadedRunner(parallel)) as nornir:
-        nornir.run(task=watch_point, journal=seen)
-    for name, vitals in seen.seen.items():
-        DatabaseJournal(run).vitals(name, vitals[-1])
+        nornir.run(task=probe_point, journal=seen)
+    for name, health in seen.seen.items():
+        DatabaseJournal(run).health(name, health[-1])

@@ -114,9 +114,9 @@ def apply(
                 netbox.finish(run, 'it was broken off')
             raise
         for name in changes.keys() - {point.name for point in points}:
-            results.halted[name] = 'NetBox has no such enforcement point, or you may not see it'
+            results.stop_reasons[name] = 'NetBox has no such enforcement point, or you may not see it'
         if not dry_run:
-            netbox.finish(run, *(results.halted.values() or [UNWRITTEN]))
+            netbox.finish(run, *(results.stop_reasons.values() or [UNWRITTEN]))
     names = {change.key: name_of(change.target) for rows in changes.values() for change in rows}
     show_results(results, names)
     open_rows = len(names) - len(results)
@@ -204,7 +204,7 @@ def show_results(results: Sequence[ChangeResult], names: Mapping[str, str]) -> N
 def _show_open(run: int, count: int, results: RunResults, held: bool) -> None:
     """Why rows were left, once for each reason, and how to go on."""
     by_reason: dict[str, list[str]] = {}
-    for point, reason in sorted(results.halted.items()):
+    for point, reason in sorted(results.stop_reasons.items()):
         by_reason.setdefault(reason, []).append(point)
     for reason, points in by_reason.items():
         console.print(f'[yellow]stopped[/yellow] at {escape(", ".join(points))}: {escape(reason)}')

@@ -70,7 +70,7 @@ class DynamicAuthorization:
     def __init__(self, credential: Credential) -> None:
         self._secret = credential.secret
         # Sessions, by `nas/session`, whose last request got no answer: how they are is not known here any more.
-        self.in_doubt: dict[str, str] = {}
+        self.unverified: dict[str, str] = {}
         # Acknowledged and not provable: see `NasParameters.trust_acknowledgement`.
         self.unproven: dict[str, str] = {}
         # What the console of a session's NAS said of it last; an error where it did not get to say it.
@@ -92,7 +92,7 @@ class DynamicAuthorization:
         }
         return asyncio.run(_exchange_all(known, requests, stop))
 
-    def look(self, nas: str, console: ConsoleParameters, targets: Mapping[str, AccessTarget]) -> None:
+    def read_console(self, nas: str, console: ConsoleParameters, targets: Mapping[str, AccessTarget]) -> None:
         """Read sessions (by key of the session) at the console of their NAS; what it said is in `seen`."""
         readings = self.consoles.read(nas, console, list(targets.values()))
         self.seen |= {key: readings[target.key] for key, target in targets.items()}
@@ -102,11 +102,11 @@ class DynamicAuthorization:
         reading = self.seen.get(session)
         return None if reading is None or reading.error else reading
 
-    def doubt(self, session: str) -> str:
+    def unverified_reason(self, session: str) -> str:
         """Why it cannot be said how that session stands; empty where it can."""
         if self.shown(session):
             return ''
-        text = self.in_doubt.get(session) or self.unproven.get(session) or ''
+        text = self.unverified.get(session) or self.unproven.get(session) or ''
         if text and session in self.seen:
             text += f'; its console could not say either: {self.seen[session].error}'
         return text

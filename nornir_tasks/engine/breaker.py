@@ -28,7 +28,7 @@ class BreakerLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class Health:
     """How an enforcement point is: the `sessions` it has, and the seconds it took to say so. `None`: it cannot say."""
 
     sessions: int | None = None
@@ -70,8 +70,8 @@ class PointHealth:
     """A point before its first row and `now`; `ended` is how many of its sessions the run may have ended itself."""
 
     point: str
-    before: Vitals
-    now: Vitals
+    before: Health
+    now: Health
     ended: int = 0
 
 

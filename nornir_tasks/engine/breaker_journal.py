@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from nornir_tasks.change import AccessChange, ChangeResult, Reading
-from nornir_tasks.engine.breaker import BreakerLimits, PointHealth, Tally, Vitals, may_have_ended, verdict
+from nornir_tasks.engine.breaker import BreakerLimits, Health, PointHealth, Tally, may_have_ended, verdict
 from nornir_tasks.engine.cancellation import Stop
 from nornir_tasks.engine.journal import Claim, Journal
 
 
-class Watch:
+class BreakerJournal:
     """`nornir_tasks.engine.journal.Journal`: passes everything on to another one, and judges the run by it.
 
     `changes` are all rows of the run, by point name, with their waves. Without `limits` nothing is judged.
@@ -35,13 +35,13 @@ class Watch:
         self._first_open = {row.key for rows in changes.values() for row in rows if row.wave == first}
         self._first, self._all = Tally(), Tally()
         self._ended: Counter[str] = Counter()
-        self._before: dict[str, Vitals] = {}
-        self._now: dict[str, Vitals] = {}
+        self._before: dict[str, Health] = {}
+        self._now: dict[str, Health] = {}
         self._lock = threading.Lock()
 
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
         if self.stop.reason:
-            return Claim(halt=self.stop.reason)
+            return Claim(stop_reason=self.stop.reason)
         return self.journal.claim(changes)
 
     def sending(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> Mapping[str, str]:
@@ -59,11 +59,11 @@ class Watch:
                 self._ended[self._points[result.key]] += may_have_ended(result.before, result.after)
         self._judge()
 
-    def vitals(self, point: str, vitals: Vitals) -> None:
-        self.journal.vitals(point, vitals)
+    def health(self, point: str, health: Health) -> None:
+        self.journal.health(point, health)
         with self._lock:
-            self._before.setdefault(point, vitals)
-            self._now[point] = vitals
+            self._before.setdefault(point, health)
+            self._now[point] = health
         self._judge()
 
     def _judge(self) -> None:

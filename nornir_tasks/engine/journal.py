@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nornir_tasks.change import AccessChange, ChangeResult, Reading
-from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.breaker import Health
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +23,13 @@ class Claim:
 
     `refused` rows are closed as skipped, with the reason given; `busy` ones belong to a line that another run is
     changing right now, and are tried again later, or left open. Every other row is ours until its result is written.
-    With `halt` (paused, cancelled, the kill switch, a cap: a sentence) nothing was claimed: this point's work stops at
-    once, and its rows stay open.
+    With `stop_reason` (paused, cancelled, the kill switch, a cap: a sentence) nothing was claimed: this point's work
+    stops at once, and its rows stay open.
     """
 
     refused: Mapping[str, str] = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
-    halt: str = ''
+    stop_reason: str = ''
 
 
 class Journal(Protocol):
@@ -38,7 +38,7 @@ class Journal(Protocol):
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
         """Take these rows, looking at the facts once more: a contract that was paid since is refused here.
 
-        Asked with no rows at all, between two rows that are sent, it only says whether to halt.
+        Asked with no rows at all, between two rows that are sent, it only says whether to stop.
         """
         ...
 
@@ -60,7 +60,7 @@ class Journal(Protocol):
         """These rows are closed and no longer ours."""
         ...
 
-    def vitals(self, point: str, vitals: Vitals) -> None:
+    def health(self, point: str, health: Health) -> None:
         """How the point of that name is, before its first row and after each batch."""
         ...
 
@@ -72,13 +72,13 @@ class Journal(Protocol):
 class MemoryJournal:
     """A journal for runbooks that keep none: every row may go, and the results stay in `results`, by key.
 
-    `seen` are the vitals by point name, oldest first.
+    `seen` are the health by point name, oldest first.
     """
 
     def __init__(self) -> None:
         self.results: dict[str, ChangeResult] = {}
         self.sent: dict[str, Reading] = {}
-        self.seen: dict[str, list[Vitals]] = {}
+        self.seen: dict[str, list[Health]] = {}
 
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
         return Claim()
@@ -94,8 +94,8 @@ class MemoryJournal:
     def finished(self, results: Sequence[ChangeResult]) -> None:
         self.results.update({result.key: result for result in results})
 
-    def vitals(self, point: str, vitals: Vitals) -> None:
-        self.seen.setdefault(point, []).append(vitals)
+    def health(self, point: str, health: Health) -> None:
+        self.seen.setdefault(point, []).append(health)
 
     def close(self) -> None:
         pass
@@ -113,7 +113,7 @@ class ReportingJournal:
         self.claim = journal.claim
         self.sending = journal.sending
         self.unsent = journal.unsent
-        self.vitals = journal.vitals
+        self.health = journal.health
         self.close = journal.close
 
     def finished(self, results: Sequence[ChangeResult]) -> None:

@@ -15,7 +15,7 @@ from nornir.core.task import Result, Task
 
 from nornir_tasks.change import AccessChange, AccessTarget, ChangeResult, Outcome, Reading, Reply, judge
 from nornir_tasks.drivers import Driver, get_driver
-from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.breaker import Health
 from nornir_tasks.engine.cancellation import Stop
 from nornir_tasks.engine.journal import Journal
 from nornir_tasks.engine.rate_limit import Pace
@@ -26,7 +26,7 @@ SETTLE_SECONDS = 5.0  # how long a session that we dropped may take to come back
 SETTLE_PAUSE = 0.25
 BUSY_SECONDS = 60.0  # how long a line held by another run is waited for, unless the caller says otherwise
 BUSY_PAUSE = 0.1
-ASK_SECONDS = 1.0  # how often the journal is asked, while rows are being sent, whether to halt
+ASK_SECONDS = 1.0  # how often the journal is asked, while rows are being sent, whether to stop
 
 
 def open_driver(task: Task) -> Driver:
@@ -46,28 +46,28 @@ def read_lines(task: Task, targets: Mapping[str, Sequence[AccessTarget]]) -> Res
     return Result(host=task.host, result=readings, failed=any(reading.error for reading in readings.values()))
 
 
-def take_vitals(driver: Driver) -> Vitals | None:
-    """How the point is; `None` where its driver cannot say. That the point failed to say is data: `Vitals()`."""
+def probe_health(driver: Driver) -> Health | None:
+    """How the point is; `None` where its driver cannot say. That the point failed to say is data: `Health()`."""
     started = time.monotonic()
     try:
         sessions = driver.sessions()
     except EnforcementError:
-        return Vitals()
-    return None if sessions is None else Vitals(sessions, time.monotonic() - started)
+        return Health()
+    return None if sessions is None else Health(sessions, time.monotonic() - started)
 
 
-def watch_point(task: Task, journal: Journal) -> Result:
-    """Take the point's vitals and journal them; changes nothing. `result` is `Vitals`, or `None`."""
+def probe_point(task: Task, journal: Journal) -> Result:
+    """Take the point's health and journal them; changes nothing. `result` is `Health`, or `None`."""
     try:
-        vitals = take_vitals(open_driver(task))
+        health = probe_health(open_driver(task))
     except EnforcementError:
-        vitals = Vitals()
+        health = Health()
     try:
-        if vitals is not None:
-            journal.vitals(task.host.name, vitals)
+        if health is not None:
+            journal.health(task.host.name, health)
     finally:
         journal.close()
-    return Result(host=task.host, result=vitals)
+    return Result(host=task.host, result=health)
 
 
 def enforce(
@@ -79,8 +79,8 @@ def enforce(
 ) -> Result:
     """Drive this point's lines out of `changes` (by point name) to where they should be, journaling to `journal`.
 
-    `result` is `list[ChangeResult]`, one a row that was closed; `halted` says why others were left open, where they
-    were, and `busy` how many of them because another run did not let go of their lines within `patience_s` seconds
+    `result` is `list[ChangeResult]`, one a row that was closed; `stop_reason` says why others were left open, where
+    they were, and `busy` how many of them because another run did not let go of their lines within `patience_s` seconds
     (`None`: `BUSY_SECONDS`). A crash of the driver (not an `EnforcementError`, which is a point's failure) closes the
     open rows as unknown and then reaches Nornir.
     """
@@ -104,7 +104,7 @@ def enforce(
         result=work.results,
         changed=any(result.outcome is Outcome.APPLIED for result in work.results),
         failed=not all(result.outcome.is_success for result in work.results),
-        halted=work.halted,
+        stop_reason=work.stop_reason,
         busy=work.busy,
     )
 
@@ -112,7 +112,8 @@ def enforce(
 class PointWork:
     """read → compare → apply → read back for the rows of one point, in batches, each journaled before it is sent.
 
-    `halted` says why the work ended before its rows did: those without a result are open, and nothing was sent to them.
+    `stop_reason` says why the work ended before its rows did: those without a result are open, and nothing was sent to
+    them.
     """
 
     def __init__(
@@ -137,14 +138,14 @@ class PointWork:
         self.patience_s = BUSY_SECONDS if patience_s is None else patience_s
         self.results: list[ChangeResult] = []
         self.dead: EnforcementError | None = None
-        self.halted = ''
+        self.stop_reason = ''
         self.busy = 0  # rows left open because another run is changing their lines
         self._left: set[str] = set()  # given back: surely not sent
-        self._looked = False
+        self._probed = False
         self._asked_at = 0.0
 
     def run(self, changes: Sequence[AccessChange]) -> None:
-        """Work the rows off, and leave none open unless halted: what a crash interrupts is unknown."""
+        """Process the rows, and leave none open unless stopped: what a crash interrupts is unknown."""
         try:
             self._work(changes)
         except BaseException:
@@ -166,16 +167,16 @@ class PointWork:
             busy: list[AccessChange] = []
             for batch in batched(waiting, self.pace.size(self.batch_size)):
                 if not self.stop.wait(self.pace.due_in):
-                    self.halted = self.stop.reason
+                    self.stop_reason = self.stop.reason
                     return
                 busy.extend(self._batch(batch))
-                if self.halted:
+                if self.stop_reason:
                     return
             waiting = busy
             patience = patience or time.monotonic() + self.patience_s
             if waiting and time.monotonic() > patience:
                 self.busy = len(waiting)
-                self.halted = f'another run is changing {self.busy} of these lines: they wait until it lets go'
+                self.stop_reason = f'another run is changing {self.busy} of these lines: they wait until it lets go'
                 return
             if waiting:
                 self.stop.wait(BUSY_PAUSE)
@@ -184,8 +185,8 @@ class PointWork:
         """Work one batch off; returns the rows that were busy."""
         claim = self.journal.claim(batch)
         self._asked_at = time.monotonic()
-        self.halted = claim.halt
-        if self.halted:
+        self.stop_reason = claim.stop_reason
+        if self.stop_reason:
             return []
         self._refuse(claim.refused)
         ours = [change for change in batch if change.key not in claim.refused and change.key not in claim.busy]
@@ -199,8 +200,8 @@ class PointWork:
                 raise self.dead
             driver = self.connect()
             driver.stop = self._must_stop
-            if not self._looked:
-                self._look(driver)
+            if not self._probed:
+                self._probe(driver)
             before = driver.read([change.target for change in changes])
         except EnforcementError as error:
             if not self.dead and self._must_stop():  # it broke off its reading for that
@@ -235,7 +236,7 @@ class PointWork:
             ]
         )
         if not self.dead:
-            self._look(driver)
+            self._probe(driver)
 
     def _compare(
         self, driver: Driver, changes: Sequence[AccessChange], before: Mapping[str, Reading]
@@ -286,27 +287,27 @@ class PointWork:
 
     def _must_stop(self) -> bool:
         """Asked between two rows: the run's own stop at once, the journal (paused, cancelled) every now and then."""
-        if not self.halted and time.monotonic() >= self._asked_at + ASK_SECONDS:
+        if not self.stop_reason and time.monotonic() >= self._asked_at + ASK_SECONDS:
             try:
-                self.halted = self.journal.claim(()).halt
+                self.stop_reason = self.journal.claim(()).stop_reason
             except Exception as error:  # noqa: BLE001 - it may be any journal's; what is in flight must still be read
-                self.halted = f'the journal cannot be asked whether to go on: {error}'
+                self.stop_reason = f'the journal cannot be asked whether to go on: {error}'
             self._asked_at = time.monotonic()
-        self.halted = self.halted or self.stop.reason
-        return bool(self.halted)
+        self.stop_reason = self.stop_reason or self.stop.reason
+        return bool(self.stop_reason)
 
     def _give_back(self, changes: Sequence[AccessChange]) -> None:
         if changes:
-            self.halted = self.halted or 'the driver stopped by itself'
+            self.stop_reason = self.stop_reason or 'the driver stopped by itself'
             self.journal.unsent(changes)
             self._left.update(change.key for change in changes)
 
-    def _look(self, driver: Driver) -> None:
+    def _probe(self, driver: Driver) -> None:
         """Before the first row, and after each batch: what is lost beside our own rows must be seen at once."""
-        self._looked = True
-        vitals = None if self.dry_run or self.halted else take_vitals(driver)
-        if vitals is not None:
-            self.journal.vitals(self.name, vitals)
+        self._probed = True
+        health = None if self.dry_run or self.stop_reason else probe_health(driver)
+        if health is not None:
+            self.journal.health(self.name, health)
 
     def _refuse(self, reasons: Mapping[str, str], readings: Mapping[str, Reading] = MappingProxyType({})) -> None:
         self._close(

@@ -22,9 +22,9 @@ from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 
 from nornir_tasks.change import AccessChange
 from nornir_tasks.engine.breaker import BreakerLimits, Tally, verdict
-from nornir_tasks.engine.breaker_journal import Watch
+from nornir_tasks.engine.breaker_journal import BreakerJournal
 from nornir_tasks.engine.cancellation import Stop
-from nornir_tasks.engine.tasks import watch_point
+from nornir_tasks.engine.tasks import probe_point
 from nornir_tasks.engine.waves import Waves, assign_waves
 
 logger = logging.getLogger(__name__)
@@ -36,11 +36,11 @@ type Rows = Mapping[str, Sequence[AccessChange]]
 
 
 class WavesResult(AggregatedResult):
-    """Nornir's results by host; `halted` says, by host name, why something was left undone there."""
+    """Nornir's results by host; `stop_reasons` says, by host name, why something was left undone there."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.halted: dict[str, str] = {}
+        self.stop_reasons: dict[str, str] = {}
 
 
 class WavesRunner:
@@ -49,8 +49,8 @@ class WavesRunner:
     `waves` is as `Waves.parse` reads it; rows that have waves of their own keep them. After each wave but the last the
     run waits `soak_s` seconds and looks at the points once more. `breaker` are limits (as a mapping: the fields of
     `BreakerLimits`; `None`: no breaker), `deadline_s` seconds for the whole run, `cancel` an event that ends it. What
-    is not begun by then is left as it is, and `WavesResult.halted` says why. Without `keep_results` only processors
-    see what a host returned; whether it failed is kept.
+    is not begun by then is left as it is, and `WavesResult.stop_reasons` says why. Without `keep_results` only
+    processors see what a host returned; whether it failed is kept.
 
     Every `run` starts afresh: nothing is remembered of the one before. Raises `ValueError` for options that cannot be
     read.
@@ -106,7 +106,7 @@ class WavesRunner:
         given: dict[str, Any] = {'stop': stop}
         if journal is None:
             return _Work(_over_rows(task, hosts, rows, given), self.breaker, stop)
-        watch = Watch(journal, rows, self.breaker, stop)
+        watch = BreakerJournal(journal, rows, self.breaker, stop)
         return _JournaledWork(_over_rows(task, hosts, rows, given | {'journal': watch}), self.breaker, stop, watch)
 
     def _soak(self, work: _Work, touched: Sequence[Host], stop: Stop) -> None:
@@ -116,19 +116,19 @@ class WavesRunner:
         while (left := until - time.monotonic()) > 0 and stop.wait(min(left, ASK_SECONDS)):
             work.ask()
         if self.soak_s:
-            self._do(work.looks(touched), stop, WavesResult('watch_point'))
+            self._do(work.probes(touched), stop, WavesResult('probe_point'))
 
     def _do(
         self, wave: Wave, stop: Stop, results: WavesResult, ended: Callable[[MultiResult], None] | None = None
     ) -> None:
         for host, result in self._start(wave, stop):
             if result is None:
-                results.halted.setdefault(host.name, stop.reason)
+                results.stop_reasons.setdefault(host.name, stop.reason)
                 continue
             if ended:
                 ended(result)
-            if halted := getattr(result[0], 'halted', ''):
-                results.halted.setdefault(host.name, halted)
+            if stop_reason := getattr(result[0], 'stop_reason', ''):
+                results.stop_reasons.setdefault(host.name, stop_reason)
             self._keep(results, host, result)
 
     def _start(self, wave: Wave, stop: Stop) -> Iterator[tuple[Host, MultiResult | None]]:
@@ -183,7 +183,7 @@ class _Work:
     def ask(self) -> None:
         """Whether to go on, between two waves."""
 
-    def looks(self, hosts: Sequence[Host]) -> Wave:
+    def probes(self, hosts: Sequence[Host]) -> Wave:
         """What is done at these hosts between two waves."""
         return []
 
@@ -195,7 +195,7 @@ class _Work:
 class _JournaledWork(_Work):
     """Waves of rows whose journal is watched: that one counts rows, and judges them as they are closed."""
 
-    def __init__(self, waves: Sequence[Wave], limits: BreakerLimits | None, stop: Stop, watch: Watch) -> None:
+    def __init__(self, waves: Sequence[Wave], limits: BreakerLimits | None, stop: Stop, watch: BreakerJournal) -> None:
         super().__init__(waves, limits, stop)
         self.watch = watch
         self._waits = ''
@@ -203,7 +203,7 @@ class _JournaledWork(_Work):
     def ended(self, result: MultiResult) -> None:
         """Its rows were judged as they were closed. Those that another run kept from us are still to be, see `ask`."""
         if getattr(result[0], 'busy', 0):
-            self._waits = getattr(result[0], 'halted', '')
+            self._waits = getattr(result[0], 'stop_reason', '')
 
     def wave_ended(self) -> None:
         pass
@@ -217,18 +217,18 @@ class _JournaledWork(_Work):
             self.stop.pull(self._waits)
             return
         try:
-            halt = self.watch.claim(()).halt
+            stop_reason = self.watch.claim(()).stop_reason
         except Exception as error:  # noqa: BLE001 - it may be any journal's
-            halt = f'the journal cannot be asked whether to go on: {error}'
-        if halt:
-            self.stop.pull(halt)
+            stop_reason = f'the journal cannot be asked whether to go on: {error}'
+        if stop_reason:
+            self.stop.pull(stop_reason)
 
-    def looks(self, hosts: Sequence[Host]) -> Wave:
+    def probes(self, hosts: Sequence[Host]) -> Wave:
         task = next((task for wave in self.waves for _, task in wave), None)
         if task is None or self.limits is None or task.is_dry_run():
             return []
         params: dict[str, Any] = {'journal': self.watch}
-        return [(host, Task(watch_point, task.nornir, False, Processors(), **params)) for host in hosts]
+        return [(host, Task(probe_point, task.nornir, False, Processors(), **params)) for host in hosts]
 
 
 class GuardedProcessors(Processors):

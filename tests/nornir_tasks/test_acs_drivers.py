@@ -115,7 +115,7 @@ def test_a_factory_reset_brings_the_restriction_back(world):
     assert cpe.value(UP) == '-1'
 
 
-def test_a_harder_and_a_softer_state_follow_each_other_and_the_first_values_come_back(world):
+def test_a_more_and_a_less_restrictive_state_follow_each_other_and_the_first_values_come_back(world):
     cpe = world.add('S1')
     cpe.force(UP, '20000000')
     before = truth(cpe)

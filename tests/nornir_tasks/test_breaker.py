@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nornir_tasks.change import AccessState, ChangeResult, Outcome, Reading
-from nornir_tasks.engine.breaker import BreakerLimits, PointHealth, Tally, Vitals, may_have_ended, verdict
+from nornir_tasks.engine.breaker import BreakerLimits, Health, PointHealth, Tally, may_have_ended, verdict
 
 LIMITS = BreakerLimits(max_failed_percent=10, max_latency_factor=5)
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
@@ -26,8 +26,8 @@ tallies = st.lists(st.integers(0, 200), min_size=4, max_size=4).map(
     lambda drawn: Tally(drawn[0], min(drawn[1], drawn[0]), min(drawn[2], drawn[0]), min(drawn[3], drawn[1], drawn[0]))
 )
 totals = st.integers(0, 400)
-vitals = st.builds(Vitals, st.none() | st.integers(0, 2000), st.none() | st.floats(0, 60))
-healths = st.lists(st.builds(PointHealth, st.just('bras-1'), vitals, vitals, st.integers(0, 300)), max_size=3)
+health = st.builds(Health, st.none() | st.integers(0, 2000), st.none() | st.floats(0, 60))
+healths = st.lists(st.builds(PointHealth, st.just('bras-1'), health, health, st.integers(0, 300)), max_size=3)
 
 
 @given(limits, tallies, healths, totals, st.sampled_from(['wrong', 'refused']))
@@ -43,7 +43,7 @@ def test_once_tripped_it_stays_tripped_when_a_point_gets_worse(given_limits, tal
         worse = [
             replace(
                 health,
-                now=Vitals(
+                now=Health(
                     health.now.sessions and data.draw(st.integers(0, health.now.sessions)),
                     health.now.latency_s and health.now.latency_s + data.draw(st.floats(0, 10)),
                 ),
@@ -115,26 +115,26 @@ def test_refusals_stop_a_run_even_where_the_lines_read_well():
 
 
 def test_sessions_lost_beyond_those_that_the_run_ended_stop_it():
-    before = Vitals(sessions=500)
-    assert verdict(LIMITS, Tally(), [PointHealth('bras-1', before, Vitals(sessions=400), ended=80)]) == ''
-    said = verdict(LIMITS, Tally(), [PointHealth('bras-1', before, Vitals(sessions=400), ended=70)])
+    before = Health(sessions=500)
+    assert verdict(LIMITS, Tally(), [PointHealth('bras-1', before, Health(sessions=400), ended=80)]) == ''
+    said = verdict(LIMITS, Tally(), [PointHealth('bras-1', before, Health(sessions=400), ended=70)])
     assert said == 'bras-1 lost sessions that the run did not end: 30 of 500, 6.0 %; at most 5 %'
 
 
 def test_a_home_that_redials_is_no_collateral():
-    assert verdict(LIMITS, Tally(), [PointHealth('bras-1', Vitals(sessions=10), Vitals(sessions=6))]) == ''
+    assert verdict(LIMITS, Tally(), [PointHealth('bras-1', Health(sessions=10), Health(sessions=6))]) == ''
 
 
 def test_a_point_that_has_become_slow_stops_the_run():
-    slow = PointHealth('bras-1', Vitals(latency_s=0.5), Vitals(latency_s=2.6))
+    slow = PointHealth('bras-1', Health(latency_s=0.5), Health(latency_s=2.6))
     assert verdict(LIMITS, Tally(), [slow]).startswith('bras-1 has become slow: it answers in 2.6 s, in 0.5 s before')
-    still_fast = PointHealth('bras-1', Vitals(latency_s=0.01), Vitals(latency_s=0.9))
+    still_fast = PointHealth('bras-1', Health(latency_s=0.01), Health(latency_s=0.9))
     assert verdict(LIMITS, Tally(), [still_fast]) == ''
 
 
 def test_a_point_that_cannot_say_trips_nothing():
-    mute = PointHealth('bras-1', Vitals(), Vitals(sessions=3, latency_s=50))
-    assert verdict(LIMITS, Tally(), [mute, PointHealth('bras-2', Vitals(500, 0.1), Vitals())]) == ''
+    mute = PointHealth('bras-1', Health(), Health(sessions=3, latency_s=50))
+    assert verdict(LIMITS, Tally(), [mute, PointHealth('bras-2', Health(500, 0.1), Health())]) == ''
 
 
 def test_which_rows_may_have_ended_a_session():

@@ -13,10 +13,10 @@ def test_throttled_needs_both_rates_and_nothing_else_has_any():
             AccessState(*wrong)
 
 
-def test_harder_means_less_access():
+def test_more_restrictive_means_less_access():
     ladder = [NORMAL, SLOW, SLOWER, BLOCKED]
     for easier, state in enumerate(ladder):
-        assert [state.is_harder_than(other) for other in ladder] == [index < easier for index in range(4)]
+        assert [state.is_more_restrictive_than(other) for other in ladder] == [index < easier for index in range(4)]
 
 
 @pytest.mark.parametrize('state', [NORMAL, BLOCKED, SLOW])

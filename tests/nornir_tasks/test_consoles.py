@@ -374,7 +374,7 @@ class TestNoEnd:
             work.run([AccessChange('row', bench.target('ana@isp'), BLOCKED)])
             assert time.monotonic() - started < 5
             assert work.results == []
-            assert work.halted == 'a person stopped it'
+            assert work.stop_reason == 'a person stopped it'
 
 
 LOCAL = {

@@ -17,7 +17,7 @@ from nornir_tasks.errors import EnforcementError
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 THROTTLED = AccessState.throttled(512, 256)
-GARDEN = nft.Garden(
+GARDEN = nft.WalledGarden(
     IPv4Address('192.0.2.80'), IPv6Address('2001:db8:f::80'), 8080,
     resolvers=(IPv4Address('192.0.2.53'), IPv6Address('2001:db8:f::53')), allowed=(ip_network('198.51.100.0/24'),),
 )  # fmt: skip
@@ -213,7 +213,7 @@ def test_the_table_is_written_as_one_transaction():
 
 
 def test_a_portal_inside_an_allowed_network_is_one_element():
-    garden = nft.Garden(IPv4Address('198.51.100.80'), allowed=(ip_network('198.51.100.0/24'),))
+    garden = nft.WalledGarden(IPv4Address('198.51.100.80'), allowed=(ip_network('198.51.100.0/24'),))
     assert garden.networks == {ip_network('198.51.100.0/24')}
 
 

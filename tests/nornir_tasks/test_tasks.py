@@ -7,7 +7,7 @@ import pytest
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Outcome
 from nornir_tasks.engine import tasks
-from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.breaker import Health
 from nornir_tasks.engine.cancellation import Stop
 from nornir_tasks.engine.journal import Claim, MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
@@ -131,7 +131,7 @@ def test_a_busy_row_is_tried_again_and_left_open_with_a_sentence(point):
     work = PointWork(point.driver, 2, Held())
     work.run([change('a'), change('b')])
     assert [(result.key, result.outcome) for result in work.results] == [('change-a', 'applied')]
-    assert work.halted == 'another run is changing 1 of these lines: they wait until it lets go'
+    assert work.stop_reason == 'another run is changing 1 of these lines: they wait until it lets go'
     assert work.busy == 1
     assert point.sent == [('a', BLOCKED)]
 
@@ -194,14 +194,14 @@ def test_a_session_that_redials_within_the_pause_is_read_once_it_is_back(point):
 
 
 def halting(journal_type=MemoryJournal, after=1, reason='paused by the operator'):
-    """A journal that says halt once it was asked `after` times."""
+    """A journal that says stop_reason once it was asked `after` times."""
 
     class Halting(journal_type):
         asked = 0
 
         def claim(self, changes):
             self.asked += 1
-            return Claim(halt=reason) if self.asked > after else Claim()
+            return Claim(stop_reason=reason) if self.asked > after else Claim()
 
     return Halting()
 
@@ -210,7 +210,7 @@ def test_a_halt_ends_the_work_and_leaves_the_rows_open(point):
     journal = halting()
     work = PointWork(point.driver, 2, journal)
     work.run([change(name) for name in 'abcde'])
-    assert work.halted == 'paused by the operator'
+    assert work.stop_reason == 'paused by the operator'
     assert sorted(journal.results) == ['change-a', 'change-b']
     assert [username for username, _ in point.sent] == ['a', 'b']
     assert journal.asked == 2
@@ -232,7 +232,7 @@ def test_a_stop_between_rows_reads_back_what_was_sent_and_takes_back_the_rest(po
     journal = MemoryJournal()
     work = PointWork(point.driver, 5, journal, stop=Stop(cancel))
     work.run([change(name) for name in 'abcde'])
-    assert work.halted == 'it was cancelled'
+    assert work.stop_reason == 'it was cancelled'
     assert {key: str(result.outcome) for key, result in journal.results.items()} == {
         'change-a': 'applied', 'change-b': 'applied', 'change-c': 'applied',
     }  # fmt: skip
@@ -252,7 +252,7 @@ def test_a_journal_that_cannot_be_asked_stops_the_sending_and_loses_no_answer(po
     journal = Gone()
     work = PointWork(point.driver, 5, journal)
     work.run([change(name) for name in 'abc'])
-    assert 'no route to host' in work.halted
+    assert 'no route to host' in work.stop_reason
     assert [str(result.outcome) for result in work.results] == ['applied']
     assert sorted(journal.sent) == ['change-a']
 
@@ -280,12 +280,12 @@ def test_what_is_not_begun_at_the_deadline_stays_open(point):
     journal = MemoryJournal()
     work = PointWork(point.driver, 1, journal, stop=Stop(deadline_s=0.1))
     work.run([change(name) for name in 'abcde'])
-    assert work.halted == 'its deadline of 0.1 s has passed'
+    assert work.stop_reason == 'its deadline of 0.1 s has passed'
     assert 1 <= len(journal.results) < 5
     assert set(journal.sent) == set(journal.results)
 
 
-def test_a_point_is_not_pressed_harder_than_its_rate(point):
+def test_a_point_is_not_pressed_more_restrictive_than_its_rate(point):
     started, sent = time.monotonic(), []
     point.after_row = lambda username: sent.append(time.monotonic() - started)
     run(point, *map(change, 'abcde'), batch_size=1, rate_per_s=20)
@@ -320,8 +320,8 @@ def test_vitals_are_taken_before_the_first_row_and_after_each_batch(point):
     point.add('away', online=False)
     point.before_apply = lambda: point.live.update(e=None)
     run(point, *map(change, 'abc'), journal=journal)
-    assert [vitals.sessions for vitals in journal.seen['bras-1']] == [5, 4, 4]
-    assert all(vitals.latency_s is not None for vitals in journal.seen['bras-1'])
+    assert [health.sessions for health in journal.seen['bras-1']] == [5, 4, 4]
+    assert all(health.latency_s is not None for health in journal.seen['bras-1'])
 
 
 def test_a_point_that_fails_to_tell_its_vitals_is_data_and_one_that_never_can_is_not_asked_about(point):
@@ -330,7 +330,7 @@ def test_a_point_that_fails_to_tell_its_vitals_is_data_and_one_that_never_can_is
     assert outcomes(run(point, change('a'), journal=journal)) == {'a': 'applied'}
     assert journal.seen == {}
     point.mute, point.dead = False, True
-    assert tasks.take_vitals(type(MemoryPoint().driver())(point, {})) == Vitals()
+    assert tasks.probe_health(type(MemoryPoint().driver())(point, {})) == Health()
 
 
 def test_a_dry_run_takes_no_vitals_and_can_be_stopped(point):

@@ -88,7 +88,7 @@ def test_each_wave_is_read_back_before_the_next_one_begins(world):
     assert Counter(journal.waves) == {1: 1, 2: 10, 3: 89}
     assert journal.waves == sorted(journal.waves)
     assert Counter(str(result.outcome) for result in results) == {'applied': 100}
-    assert results.halted == {}
+    assert results.stop_reasons == {}
     assert world.blocked == 100
     assert {row.split('/')[0] for row in world.order[1:11]} == {'0', '1', '2', '3'}, 'a wave is mixed over the points'
 
@@ -123,8 +123,8 @@ def test_a_first_wave_that_goes_wrong_costs_one_line(world):
     results = world.run()
     assert [str(result.outcome) for result in results] == ['partial']
     assert len(world.order) == 1
-    assert set(results.halted) == set(world.points)
-    assert set(results.halted.values()) == {'the whole first wave went wrong: 1 of 1 rows'}
+    assert set(results.stop_reasons) == set(world.points)
+    assert set(results.stop_reasons.values()) == {'the whole first wave went wrong: 1 of 1 rows'}
 
 
 def test_the_breaker_stops_a_wave_under_way_on_every_point(world):
@@ -132,7 +132,7 @@ def test_the_breaker_stops_a_wave_under_way_on_every_point(world):
         point.lies_about = {username for username in point.stored if int(username.split('/')[1]) > 4}
     journal = MemoryJournal()
     results = world.run(journal, breaker=BreakerLimits(max_failed_percent=10, min_rows=15))
-    assert 'too many rows went wrong' in results.halted['bras-1']
+    assert 'too many rows went wrong' in results.stop_reasons['bras-1']
     assert len(journal.results) < 100
     assert set(journal.sent) == set(journal.results), 'rows without a result were not sent'
 
@@ -152,7 +152,8 @@ def test_sessions_that_are_lost_beside_ours_stop_the_run_before_its_next_wave(wo
     world.points['bras-0'].after_row = collapse
     results = world.run(changes=changes)
     assert world.order == ['0/0']
-    assert results.halted['bras-3'] == 'bras-0 lost sessions that the run did not end: 50 of 100, 50.0 %; at most 5 %'
+    lost = 'bras-0 lost sessions that the run did not end: 50 of 100, 50.0 %; at most 5 %'
+    assert results.stop_reasons['bras-3'] == lost
 
 
 def test_what_is_lost_while_the_run_soaks_is_seen_before_the_next_wave(world):
@@ -169,7 +170,7 @@ def test_what_is_lost_while_the_run_soaks_is_seen_before_the_next_wave(world):
     world.points['bras-0'].after_row = later
     results = world.run(changes=changes, soak_s=0.4, waves=Waves.parse('1, rest'))
     assert world.order == ['0/0']
-    assert 'bras-0 lost sessions' in results.halted['bras-1']
+    assert 'bras-0 lost sessions' in results.stop_reasons['bras-1']
 
 
 def test_sessions_that_the_run_itself_ended_are_no_collateral(world):
@@ -177,7 +178,7 @@ def test_sessions_that_the_run_itself_ended_are_no_collateral(world):
         point.drops_sessions = True
     results = world.run()
     assert Counter(str(result.outcome) for result in results) == {'offline': 100}
-    assert results.halted == {}
+    assert results.stop_reasons == {}
 
 
 def test_a_point_that_becomes_slow_stops_the_run(world):
@@ -186,7 +187,7 @@ def test_a_point_that_becomes_slow_stops_the_run(world):
 
     world.points['bras-0'].after_row = strain
     results = world.run(breaker=BreakerLimits(min_latency_s=0.1))
-    assert 'bras-0 has become slow' in results.halted['bras-3']
+    assert 'bras-0 has become slow' in results.stop_reasons['bras-3']
     assert world.blocked < 100
 
 
@@ -207,7 +208,7 @@ def test_cancel_stops_within_a_second_and_leaves_the_rest_open(world):
     results = world.run(journal, cancel=cancel)
     assert time.monotonic() - cancelled[0] < 1
     assert 0 < len(results) < 100
-    assert results.halted['bras-0'] == 'it was cancelled'
+    assert results.stop_reasons['bras-0'] == 'it was cancelled'
     assert sorted(journal.results) == sorted(world.order) == sorted(journal.sent)
 
 
@@ -225,18 +226,18 @@ def test_the_deadline_leaves_open_what_was_not_begun(world):
         point.after_row = lambda username: time.sleep(0.1)
     results = world.run(deadline_s=1)
     assert 0 < len(results) < 100
-    assert set(results.halted.values()) == {'its deadline of 1 s has passed'}
+    assert set(results.stop_reasons.values()) == {'its deadline of 1 s has passed'}
 
 
 def test_one_point_that_may_not_go_on_does_not_hold_the_others(world):
     class Capped(MemoryJournal):
         def claim(self, changes):
             ours = any(change.key.startswith('1/') for change in changes)
-            return Claim(halt="bras-1 has had its hour's lines") if ours else Claim()
+            return Claim(stop_reason="bras-1 has had its hour's lines") if ours else Claim()
 
     results = world.run(Capped())
     assert len(results) == 75
-    assert results.halted == {'bras-1': "bras-1 has had its hour's lines"}
+    assert results.stop_reasons == {'bras-1': "bras-1 has had its hour's lines"}
 
 
 def test_a_run_that_is_paused_everywhere_begins_no_further_wave(world):
@@ -245,21 +246,21 @@ def test_a_run_that_is_paused_everywhere_begins_no_further_wave(world):
 
         def claim(self, changes):
             self.asked += 1
-            return Claim(halt='paused')
+            return Claim(stop_reason='paused')
 
     journal = Paused()
     started = time.monotonic()
     results = world.run(journal, soak_s=60)
     assert time.monotonic() - started < 2
     assert (len(results), journal.asked) == (0, 2)
-    assert set(results.halted.values()) == {'paused'}
+    assert set(results.stop_reasons.values()) == {'paused'}
 
 
 def test_a_point_that_may_not_go_on_and_has_a_wave_of_its_own_does_not_hold_the_next(world):
     class Capped(MemoryJournal):
         def claim(self, changes):
             ours = any(change.key.startswith('1/') for change in changes)
-            return Claim(halt='its hour is full') if ours else Claim()
+            return Claim(stop_reason='its hour is full') if ours else Claim()
 
     changes = {
         name: [AccessChange(row.key, row.target, row.desired, wave=1 if name == 'bras-1' else 2) for row in rows]
@@ -267,7 +268,7 @@ def test_a_point_that_may_not_go_on_and_has_a_wave_of_its_own_does_not_hold_the_
     }
     results = world.run(Capped(), changes)
     assert len(results) == 75
-    assert results.halted == {'bras-1': 'its hour is full'}
+    assert results.stop_reasons == {'bras-1': 'its hour is full'}
 
 
 class Busy(MemoryJournal):
@@ -290,13 +291,13 @@ def test_no_wave_follows_one_that_another_run_left_unfinished(world):
     results = world.run(Busy('1/0'), changes, soak_s=60)
     assert len(results) == 19
     waits = 'another run is changing 1 of these lines: they wait until it lets go'
-    assert results.halted == dict.fromkeys(world.points, waits)
+    assert results.stop_reasons == dict.fromkeys(world.points, waits)
 
 
 def test_lines_that_are_busy_in_the_last_wave_hold_nobody_else(world):
     results = world.run(Busy('1/24'))
     assert len(results) == 99
-    assert list(results.halted) == ['bras-1']
+    assert list(results.stop_reasons) == ['bras-1']
 
 
 def test_a_pause_while_the_run_soaks_ends_it(world, monkeypatch):
@@ -307,12 +308,12 @@ def test_a_pause_while_the_run_soaks_ends_it(world, monkeypatch):
         def claim(self, changes):
             if not changes:
                 asked.append(time.monotonic())
-            return Claim(halt='paused' if len(asked) > 3 else '')
+            return Claim(stop_reason='paused' if len(asked) > 3 else '')
 
     results = world.run(Watched(), soak_s=60)
     assert len(results) == 1
     assert len(asked) == 4
-    assert results.halted['bras-3'] == 'paused'
+    assert results.stop_reasons['bras-3'] == 'paused'
 
 
 def test_a_journal_that_is_gone_between_two_waves_ends_the_run(world):
@@ -324,7 +325,7 @@ def test_a_journal_that_is_gone_between_two_waves_ends_the_run(world):
 
     results = world.run(Gone())
     assert len(results) == 1
-    assert 'no route to host' in results.halted['bras-3']
+    assert 'no route to host' in results.stop_reasons['bras-3']
 
 
 def test_a_dead_point_is_named_on_its_rows_and_the_others_go_on(world):
@@ -336,8 +337,8 @@ def test_a_dead_point_is_named_on_its_rows_and_the_others_go_on(world):
 
 def test_too_many_dead_points_stop_the_run(world):
     world.points['bras-2'].dead = True
-    halted = world.run().halted
-    assert any('too many rows could not be tried' in reason for reason in halted.values()), halted
+    stop_reason = world.run().stop_reasons
+    assert any('too many rows could not be tried' in reason for reason in stop_reason.values()), stop_reason
     assert world.blocked < 75
 
 
@@ -393,7 +394,7 @@ def test_hosts_that_fail_stop_the_rest_and_those_not_begun_are_no_failures():
     assert sorted(tried) == ['sw-00', 'sw-01']
     assert 'the whole first wave went wrong: 2 of 2 hosts' in answers['sw-19'][0].result
     assert set(answers.failed_hosts) == norn.data.failed_hosts == {'sw-00', 'sw-01'}
-    assert len(answers.halted) == 18
+    assert len(answers.stop_reasons) == 18
 
 
 def test_every_run_starts_afresh():

@@ -101,7 +101,7 @@ class EnforcementTestCase(TestCase):
         self.assertEqual((restore.kind, restore.status), (RunKindChoices.RESTORE, RunStatusChoices.APPROVED))
         self.assertEqual((enforce.kind, enforce.status), (RunKindChoices.ENFORCE, RunStatusChoices.PLANNED))
 
-    def test_a_softer_step_is_a_restore(self):
+    def test_a_relaxing_step_is_a_restore(self):
         observe(self.lines[0], BLOCKED)
         (run,) = [self.plan(THROTTLED, self.lines[:1])]
         self.assertEqual(run.kind, RunKindChoices.RESTORE)
@@ -235,13 +235,13 @@ class EnforcementTestCase(TestCase):
         self.assertEqual((self.lines[0].observed, self.lines[0].unverified), (NORMAL, True))
         self.assertEqual(unplanned_lines().get(), self.lines[0])
 
-    def test_a_line_that_was_half_done_tells_nothing_of_what_is_normal_there(self):
+    def test_a_line_that_was_partially_applied_tells_nothing_of_what_is_normal_there(self):
         self.point.stored['a'] = THROTTLED
         execute_run(self.approved(lines=self.lines[:1]).pk)
         self.lines[0].refresh_from_db()
         self.assertEqual((self.lines[0].observed, self.lines[0].baseline), (BLOCKED, {}))
 
-    def test_a_half_done_block_leaves_the_line_in_doubt_and_a_payment_gives_back_what_is_stored(self):
+    def test_a_partially_applied_block_leaves_the_line_in_doubt_and_a_payment_gives_back_what_is_stored(self):
         self.point.half_applies = {'a'}
         run = execute_run(self.approved(lines=self.lines[:1]).pk)
         self.assertEqual(self.outcomes(run), {'a': 'partial'})
@@ -270,7 +270,7 @@ class EnforcementTestCase(TestCase):
             self.assertEqual(plan_runs(unplanned_lines(), NOW), [])
             cancel_run(again, NOW)
 
-    def test_a_half_done_softer_step_is_still_one_that_gives_back(self):
+    def test_a_partially_applied_relaxing_step_is_still_one_that_gives_back(self):
         """Doubt would make an enforcement of it, which waits for a person."""
         observe(self.lines[0], BLOCKED)
         self.point.stored['a'] = self.point.live['a'] = BLOCKED
@@ -310,7 +310,7 @@ class EnforcementTestCase(TestCase):
         (run,) = plan_runs(unplanned_lines(), NOW)
         self.assertEqual((run.kind, run.status), ('restore', RunStatusChoices.APPROVED))
 
-    def test_a_softer_step_for_a_line_whose_box_forgot_its_block_is_no_restore(self):
+    def test_a_relaxing_step_for_a_line_whose_box_forgot_its_block_is_no_restore(self):
         """A router that lost its state gives full access: from there a throttle takes away, and is held as that."""
         observe(self.lines[0], BLOCKED)
         run = self.approved(THROTTLED, self.lines[:1])

@@ -32,7 +32,7 @@ from netbox_delinquency.runs.plan import make_run, plan_row, plan_runs, unplanne
 from netbox_delinquency.runs.progress import progress
 from netbox_delinquency.runs.worker import probe_points, process_point
 from nornir_tasks.change import AccessState, Reading
-from nornir_tasks.engine.breaker import Vitals
+from nornir_tasks.engine.breaker import Health
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
@@ -228,7 +228,7 @@ class ConductTestCase(TestCase):
         process_point(run.pk, self.points[0].pk)
         self.assert_status(run, RunStatusChoices.PAUSED, 'went wrong: 1 of 2')
         self.assertEqual(self.blocked(), {'a'})
-        self.assertEqual(process_point(run.pk, self.points[1].pk).halt, f'paused: {run.stop_reason}')
+        self.assertEqual(process_point(run.pk, self.points[1].pk).stop_reason, f'paused: {run.stop_reason}')
         self.assertEqual(self.blocked(), {'a'}, 'the other point is held too')
 
     def test_sessions_that_were_lost_beside_the_run_pause_it_and_those_it_ended_do_not(self):
@@ -262,17 +262,17 @@ class ConductTestCase(TestCase):
         run = self.begun()
         now = timezone.now()
         journal = DatabaseJournal(run)
-        journal.vitals('bras-1', Vitals(10, 0.1))
+        journal.health('bras-1', Health(10, 0.1))
         run.changes.filter(point=self.points[0]).update(
             sent_at=now, outcome='applied', finished_at=now,
             before={'stored': None, 'live': BLOCKED.as_dict(), 'detail': {}, 'error': ''},
             after={'stored': BLOCKED.as_dict(), 'live': None, 'detail': {}, 'error': ''},
         )  # fmt: skip
-        journal.vitals('bras-1', Vitals(4, 0.1))
+        journal.health('bras-1', Health(4, 0.1))
         keys = [str(pk) for pk in run.changes.filter(outcome='').values_list('pk', flat=True)]
-        self.assertEqual(journal.claim_rows(keys).halt, '')
-        journal.vitals('bras-1', Vitals(1, 0.1))
-        self.assertIn('lost sessions', journal.claim_rows(keys).halt)
+        self.assertEqual(journal.claim_rows(keys).stop_reason, '')
+        journal.health('bras-1', Health(1, 0.1))
+        self.assertIn('lost sessions', journal.claim_rows(keys).stop_reason)
 
     def test_refusals_and_a_slow_point_pause_it(self):
         self.set(waves='rest', min_rows=1, max_failed_percent=100, max_refused_percent=20)
@@ -282,7 +282,7 @@ class ConductTestCase(TestCase):
         process_point(run.pk, self.points[0].pk)
         self.assertEqual(run.changes.filter(refused=True).count(), 1)
         self.assertIn(
-            'refused by their points: 1 of 3', process_point(run.pk, self.points[1].pk).halt or self.reason(run)
+            'refused by their points: 1 of 3', process_point(run.pk, self.points[1].pk).stop_reason or self.reason(run)
         )
 
     def reason(self, run):
@@ -295,7 +295,7 @@ class ConductTestCase(TestCase):
         run = self.begun()
         steps = advance_run(run.pk, self.now)
         self.set(stopped=True, stop_reason='storm')
-        self.assertEqual(process_point(run.pk, steps.points[0]).halt, 'enforcement is stopped: storm')
+        self.assertEqual(process_point(run.pk, steps.points[0]).stop_reason, 'enforcement is stopped: storm')
         self.assert_status(run, RunStatusChoices.RUNNING, 'enforcement is stopped: storm')
         self.assertEqual(self.blocked(), set())
         with mock.patch('netbox_delinquency.jobs.runs.ProcessPoint.enqueue') as enqueue, self.no_redis():
@@ -328,7 +328,7 @@ class ConductTestCase(TestCase):
         for point in self.points:
             process_point(run.pk, point.pk)
         self.assertEqual(len(self.blocked()), 4)
-        self.assertIn('the cap of 4 rows an hour is reached', process_point(run.pk, self.points[1].pk).halt)
+        self.assertIn('the cap of 4 rows an hour is reached', process_point(run.pk, self.points[1].pk).stop_reason)
         self.assert_status(run, RunStatusChoices.RUNNING, 'goes on as the hour moves on')
         with mock.patch('netbox_delinquency.jobs.runs.ProcessPoint.enqueue') as enqueue, self.no_redis():
             recover(timezone.now())
@@ -346,7 +346,7 @@ class ConductTestCase(TestCase):
         for point in self.points:
             process_point(run.pk, point.pk)
         self.assertEqual(len(self.blocked()), 4)
-        self.assertIn('the cap of bras-1 of 1 rows an hour', process_point(run.pk, self.points[0].pk).halt)
+        self.assertIn('the cap of bras-1 of 1 rows an hour', process_point(run.pk, self.points[0].pk).stop_reason)
 
     def test_a_run_that_takes_too_long_is_paused_and_a_person_may_go_on(self):
         self.set(waves='rest', deadline_minutes=30)
@@ -371,9 +371,9 @@ class ConductTestCase(TestCase):
         ):
             resume_run(run, timezone.now(), 'runbook of engineer')
         resume_run(run, timezone.now(), 'runbook of engineer')
-        self.assertIn('being worked on by runbook of engineer', process_point(run.pk, point).halt)
+        self.assertIn('being worked on by runbook of engineer', process_point(run.pk, point).stop_reason)
         keys = [str(pk) for pk in run.changes.values_list('pk', flat=True)]
-        self.assertIn('being worked on by runbook of engineer', DatabaseJournal(run).claim_rows(keys).halt)
+        self.assertIn('being worked on by runbook of engineer', DatabaseJournal(run).claim_rows(keys).stop_reason)
         self.assertEqual(self.blocked(), set())
 
     def test_a_restore_that_its_runbook_leaves_is_the_workers_at_once(self):
@@ -490,7 +490,7 @@ class ConductTestCase(TestCase):
         approve_run(run, run.plan_hash, self.now, approver=self.user)
         return execute_run(run.pk).changes.get()
 
-    def test_a_revert_is_not_bound_to_policy_but_never_harder_than_it_and_pins_its_line(self):
+    def test_a_revert_is_not_bound_to_policy_but_never_more_restrictive_than_it_and_pins_its_line(self):
         self.observe(BLOCKED, 'a')
         self.intend(BLOCKED, 'a')
         row = self.revert(NORMAL)

@@ -140,7 +140,7 @@ class ReadingTest(ReconcileTestCase):
         self.assertEqual(reconcile_point(self.bras).under_enforced, 1)
         self.assertEqual(self.line().observed, NORMAL)
 
-    def test_a_line_found_half_done_is_in_doubt_and_a_payment_is_not_lost_on_it(self):
+    def test_a_line_found_partially_applied_is_in_doubt_and_a_payment_is_not_lost_on_it(self):
         for stored, live, seen in ((BLOCKED, NORMAL, NORMAL), (NORMAL, BLOCKED, NORMAL)):
             with self.subTest(stored=stored, live=live):
                 self.put('a', BLOCKED, BLOCKED)
@@ -183,7 +183,7 @@ class ReadingTest(ReconcileTestCase):
                 for observed in [*states, None]:
                     self.put('a', intended, observed)
                     line = self.line()
-                    harder = (observed or NORMAL).is_harder_than(line.intended_at('bras'))
+                    harder = (observed or NORMAL).is_more_restrictive_than(line.intended_at('bras'))
                     found = AccessLine.objects.filter(is_over_enforced('bras'), pk=line.pk).exists()
                     self.assertEqual(found, harder, (channel, intended, observed))
 

@@ -136,7 +136,7 @@ class RevertTest(TestCase):
         self.assertIn('policy now wants this line normal', revert.changes.get().message)
         self.assertEqual((self.point.sent, self.point.live['a']), ([], THROTTLED))
 
-    def test_harder_than_now_and_not_than_intended_goes_through_waves_and_caps(self):
+    def test_more_restrictive_than_now_and_not_than_intended_goes_through_waves_and_caps(self):
         for name, line in zip('abcd', self.lines, strict=True):
             observe(line, BLOCKED)
             self.point.stored[name] = self.point.live[name] = BLOCKED
@@ -198,7 +198,7 @@ class RevertTest(TestCase):
         self.assertEqual((self.line('a').observed, self.line('a').pinned), (NORMAL, True))
         self.assertEqual(plan_runs(unplanned_lines(), NOW), [])
 
-    def test_a_row_that_was_half_done_before_is_left_out(self):
+    def test_a_row_that_was_partially_applied_before_is_left_out(self):
         self.point.stored['a'] = BLOCKED
         reverting = plan_revert(self.blocked(lines=self.lines[:2]), NOW)
         self.assertEqual([row.line.username for run in reverting.runs for row in run.changes.all()], ['b'])
@@ -223,7 +223,7 @@ class RevertTest(TestCase):
                 set_state(row, 'expected', expected)
                 row.save()
                 found = run.changes.filter(RESTRICTING).exists()
-                self.assertEqual(found, desired.is_harder_than(expected or NORMAL), (desired, expected))
+                self.assertEqual(found, desired.is_more_restrictive_than(expected or NORMAL), (desired, expected))
                 row.delete()
 
     def test_only_a_run_that_sent_something_and_stands_still_is_reverted(self):
@@ -267,7 +267,7 @@ class RevertTest(TestCase):
         self.assertEqual((revert.kind, row.values, row.exact), ('profile', old['values'], {'note': 'x'}))
         self.assertEqual((row.desired_mode, row.channel), ('', LineChannelChoices.CPE))
 
-    def test_nothing_harder_than_intended_on_that_side_is_ever_reverted_to(self):
+    def test_nothing_more_restrictive_than_intended_on_that_side_is_ever_reverted_to(self):
         line = self.lines[0]
         states = [NORMAL, THROTTLED, SLOWER, BLOCKED]
         for place, intended in enumerate(states):

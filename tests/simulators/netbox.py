@@ -45,7 +45,7 @@ class NetBoxSimulator:
     runs: list[dict[str, Any]] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
     devices: list[dict[str, Any]] = field(default_factory=list)
-    seen: list[dict[str, Any]] = field(default_factory=list)  # vitals
+    seen: list[dict[str, Any]] = field(default_factory=list)  # health
     requests: list[str] = field(default_factory=list)
     waves: str = '1, 1%, 10%, rest'
     cap: int = 1000
@@ -201,13 +201,13 @@ class NetBoxSimulator:
     def do_claim(self, run: dict[str, Any], body: dict[str, Any]) -> Any:
         rows = self.open_rows(run, body['keys'])
         run['wave'] = max([run['wave'], *(row['wave'] for row in rows)])
-        halt = f'paused: {run["stop_reason"]}' if run['status'] == 'paused' else ''
-        moved = {} if halt else {
+        stop_reason = f'paused: {run["stop_reason"]}' if run['status'] == 'paused' else ''
+        moved = {} if stop_reason else {
             str(row['id']): 'paid: policy now wants this line normal'
             for row in rows
             if row['desired'] != NORMAL and self.line(row)['intended'] == NORMAL
         }  # fmt: skip
-        return {'refused': moved, 'busy': [], 'halt': halt}
+        return {'refused': moved, 'busy': [], 'stop_reason': stop_reason}
 
     def do_sending(self, run: dict[str, Any], body: dict[str, Any]) -> Any:
         for row in self.open_rows(run, list(body['before'])):
@@ -233,7 +233,7 @@ class NetBoxSimulator:
                 line['observed'] = after.observed.as_dict()
         return self.show_run(run)
 
-    def do_vitals(self, run: dict[str, Any], body: dict[str, Any]) -> None:
+    def do_health(self, run: dict[str, Any], body: dict[str, Any]) -> None:
         self.seen.append(body)
 
     def do_finish(self, run: dict[str, Any], body: dict[str, Any]) -> Any:

@@ -120,14 +120,14 @@ class Desired:
         if isinstance(change.desired, ValueSet):
             return False
         desired: AccessState = change.desired
-        return desired.mode is Mode.NORMAL or self.access.is_harder_than(desired)
+        return desired.mode is Mode.NORMAL or self.access.is_more_restrictive_than(desired)
 
     def is_less_restrictive_than(self, change: AccessChange[Any]) -> bool:
         """True where the row takes access away, or asks for values: where going back to this gives back."""
         if isinstance(change.desired, ValueSet):
             return bool(change.desired.values)
         desired: AccessState = change.desired
-        return desired.is_harder_than(self.access)
+        return desired.is_more_restrictive_than(self.access)
 
 
 def is_theirs(status: ProfileStatus) -> bool:

@@ -134,7 +134,7 @@ def state_of(policies: Sequence[str], meanings: Mapping[str, PolicyMeaning], fol
     state = AccessState.normal()
     for name in policies:
         found = known.get(fold(name), state)
-        if found.is_harder_than(state):
+        if found.is_more_restrictive_than(state):
             state = found
     return state
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from nornir_tasks.drivers.base import Finding
 from nornir_tasks.drivers.clock import clock_finding
 from nornir_tasks.drivers.linux.batch import Output
-from nornir_tasks.drivers.linux.nft import Garden
+from nornir_tasks.drivers.linux.nft import WalledGarden
 
 # Run as the changes will be (through sudo where set), and none of them changes anything. `nft --check` loads a rule set
 # as far as the kernel's checks and forgets it; it needs the privilege to change one.

@@ -82,7 +82,7 @@ class LinuxDriver(Driver):
     def __init__(self, connection: Any, parameters: Mapping[str, Any]) -> None:
         super().__init__(connection, parameters)
         self.given = given = cast(LinuxDriver.PointParameters, self.parameters)
-        self.garden = nft.Garden(
+        self.garden = nft.WalledGarden(
             given.portal_ipv4, given.portal_ipv6, given.portal_port, given.resolvers, given.allowed
         )
 

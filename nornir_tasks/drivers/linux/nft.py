@@ -20,7 +20,7 @@ SETS = ('walled', 'garden', 'resolver')
 
 
 @dataclass(frozen=True, slots=True)
-class Garden:
+class WalledGarden:
     """What a walled line still reaches: the notice page, these resolvers on port 53, these networks on any port."""
 
     portal_ipv4: IPv4Address | None = None
@@ -46,7 +46,7 @@ class Walls:
     is_intact: bool = False
 
 
-def ruleset(table: str, garden: Garden) -> list[str]:
+def ruleset(table: str, garden: WalledGarden) -> list[str]:
     """`nft -f` lines that make the table, its sets and its rules as they should be, whatever is there; idempotent.
 
     The walled sets keep their elements. Loaded as one transaction: no packet meets a half-made table.
@@ -70,7 +70,7 @@ def ruleset(table: str, garden: Garden) -> list[str]:
     return lines
 
 
-def _rules(garden: Garden) -> list[tuple[str, str]]:
+def _rules(garden: WalledGarden) -> list[tuple[str, str]]:
     rules: list[tuple[str, str]] = []
     portals = {'ip': garden.portal_ipv4, 'ip6': garden.portal_ipv6}
     for family, version in (('ip', 4), ('ip6', 6)):
@@ -107,7 +107,7 @@ def element_lines(table: str, verb: str, networks: Iterable[Network], name: str 
     return lines
 
 
-def change_lines(table: str, garden: Garden, add: Sequence[Network], remove: Sequence[Network]) -> list[str]:
+def change_lines(table: str, garden: WalledGarden, add: Sequence[Network], remove: Sequence[Network]) -> list[str]:
     """One transaction for `nft -f -`: the table as it should be, `add` behind the wall, `remove` out from it."""
     return [
         *ruleset(table, garden),
@@ -118,7 +118,7 @@ def change_lines(table: str, garden: Garden, add: Sequence[Network], remove: Seq
     ]
 
 
-def parse_table(table: str, garden: Garden, listing: Mapping[str, Any]) -> Walls:
+def parse_table(table: str, garden: WalledGarden, listing: Mapping[str, Any]) -> Walls:
     """What `nft -j list table inet TABLE` says. Raises `EnforcementError` where it is not in the known form."""
     sets: dict[str, frozenset[Network]] = {}
     counted: dict[str, int] = {}

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from nornir_tasks.change import AccessTarget
-from nornir_tasks.drivers.linux.nft import Address, Garden, Network
+from nornir_tasks.drivers.linux.nft import Address, Network, WalledGarden
 from nornir_tasks.drivers.linux.tc import INTERFACE, LineError
 
 # A line has a handful of addresses. A wider network in NetBox is a mistake that would cut a whole neighbourhood.
@@ -30,7 +30,7 @@ class Selector:
     networks: tuple[Network, ...]
 
 
-def select(target: AccessTarget, garden: Garden) -> Selector:
+def select(target: AccessTarget, garden: WalledGarden) -> Selector:
     """Raises `LineError` for garbage, and for addresses that cannot be one line's."""
     if target.circuit_id and not INTERFACE.fullmatch(target.circuit_id):
         raise LineError(f'circuit ID "{target.circuit_id[:40]}" is not the name of an interface')
@@ -40,7 +40,7 @@ def select(target: AccessTarget, garden: Garden) -> Selector:
     return Selector(target.circuit_id, networks)
 
 
-def _network(text: str, garden: Garden) -> Network:
+def _network(text: str, garden: WalledGarden) -> Network:
     try:
         network = ip_network(text)
     except ValueError:
@@ -131,10 +131,10 @@ def find_interface(
         raise LineError(f"{interface} carries a default route: it is an uplink, not a line's interface")
     if not any(fnmatchcase(interface, pattern) for pattern in patterns):
         raise LineError(f'{interface} is not among the access interfaces of this point ({", ".join(patterns)})')
-    strangers = routes.hosts.get(interface, frozenset()) - set(selector.networks)
+    neighbours = routes.hosts.get(interface, frozenset()) - set(selector.networks)
     is_known = any(network.version == 4 for network in selector.networks)
-    if len(strangers) > (0 if is_known else 1):  # the one host may be the line's own, where its address is not known
-        raise LineError(f'{interface} also carries {min(map(str, strangers))}: shaping it would touch another line')
+    if len(neighbours) > (0 if is_known else 1):  # the one host may be the line's own, where its address is not known
+        raise LineError(f'{interface} also carries {min(map(str, neighbours))}: shaping it would touch another line')
     return interface
 
 

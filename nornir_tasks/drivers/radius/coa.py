@@ -79,7 +79,7 @@ class RadiusCoADriver(Driver):
                 for target in targets
                 if target.key in sessions
             }
-            self.connection.authorization.look(self.connection.address, console, asked)
+            self.connection.authorization.read_console(self.connection.address, console, asked)
         return readings | {key: self._read(session) for key, session in sessions.items()}
 
     def _read(self, session: Session) -> Reading:
@@ -87,7 +87,7 @@ class RadiusCoADriver(Driver):
         authorization = self.connection.authorization
         if shown := authorization.shown(session.key):
             return Reading(live=shown.live)
-        if text := authorization.doubt(session.key):
+        if text := authorization.unverified_reason(session.key):
             return Reading(error=text)
         return Reading(live=self.connection.known.get(session.key))
 
@@ -118,7 +118,7 @@ class RadiusCoADriver(Driver):
             self._remember(row.session, by_key[row.key].desired, reply)
             replies[row.key] = Reply(False, NOTHING_STORED) if is_gone(answer) else reply
             if answer.verdict is Verdict.SILENCE:
-                self.connection.authorization.in_doubt[row.session.key] = 'it may or may not be changed'
+                self.connection.authorization.unverified[row.session.key] = 'it may or may not be changed'
         return replies
 
     def sessions(self) -> int | None:

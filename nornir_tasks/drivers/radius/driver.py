@@ -26,7 +26,7 @@ from nornir_tasks.drivers.radius.freeradius_sql import (
     FreeRADIUSDriver,
     FreeRADIUSLine,
     FreeRADIUSPoint,
-    hardest_but,
+    most_restrictive_but,
 )
 from nornir_tasks.drivers.radius.freeradius_tables import Memory, SessionNote, User
 from nornir_tasks.drivers.radius.sessions import (
@@ -86,9 +86,9 @@ class RadiusDriver(FreeRADIUSDriver):
 
     parameters: RadiusPoint
 
-    # What a NAS's console says of a session goes before what we wrote down of it, and before all doubt.
+    # What a NAS's console says of a session goes before what we wrote down of it, and before all that is unverified.
 
-    def _look(self, targets: Sequence[AccessTarget], users: Mapping[str, User]) -> None:
+    def _read_consoles(self, targets: Sequence[AccessTarget], users: Mapping[str, User]) -> None:
         wanted: dict[str, dict[str, AccessTarget]] = {}
         for target in targets:
             sessions = users[target.username].sessions
@@ -98,18 +98,18 @@ class RadiusDriver(FreeRADIUSDriver):
         for nas, asked_of in wanted.items():
             console = self.parameters.of(nas).console
             assert console is not None
-            self.connection.authorization.look(nas, console, asked_of)
+            self.connection.authorization.read_console(nas, console, asked_of)
 
     def _session(self, user: User, session: Session, stored: AccessState) -> AccessState | None:
         shown = self.connection.authorization.shown(session.key)
         return shown.live if shown else super()._session(user, session, stored)
 
-    def _is_doubted(self, session: Session, note: SessionNote | None) -> bool:
-        return self.connection.authorization.shown(session.key) is None and super()._is_doubted(session, note)
+    def _is_unverified(self, session: Session, note: SessionNote | None) -> bool:
+        return self.connection.authorization.shown(session.key) is None and super()._is_unverified(session, note)
 
-    def _doubt(self, user: User) -> str:
-        doubts = (self.connection.authorization.doubt(session.key) for session in user.sessions)
-        return '; '.join(dict.fromkeys(filter(None, doubts)))
+    def _unverified_reason(self, user: User) -> str:
+        reasons = (self.connection.authorization.unverified_reason(session.key) for session in user.sessions)
+        return '; '.join(dict.fromkeys(filter(None, reasons)))
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """In groups of `GROUP`: a row whose policy is stored has its session told too, whatever `stop` says by then."""
@@ -136,7 +136,7 @@ class RadiusDriver(FreeRADIUSDriver):
             for session in user.sessions:
                 note = notes.get(session.unique)
                 live = reading.live if note is None else note.state
-                if live == change.desired and not change.exact and not (note and note.doubted):
+                if live == change.desired and not change.exact and not (note and note.unverified):
                     continue
                 if self.parameters.of(session.nas).live == 'console' and len(user.sessions) == 1:
                     at_console[change.key] = session
@@ -149,7 +149,7 @@ class RadiusDriver(FreeRADIUSDriver):
                 rows.append(row)
                 told.setdefault(change.key, []).append(row.key)
                 if live != change.desired and not row.disconnects:
-                    notes[session.unique] = SessionNote(hardest_but(change.desired, live), doubted=True)
+                    notes[session.unique] = SessionNote(most_restrictive_but(change.desired, live), unverified=True)
             if notes != user.memory.sessions:
                 memories[change.target.username] = replace(user.memory, sessions=notes)
         self._remember(memories)  # before it is sent: what comes of this process, or of the answer, nobody knows
@@ -249,7 +249,7 @@ class RadiusDriver(FreeRADIUSDriver):
         if is_gone(answer):
             return SessionNote(None)
         if answer.verdict is Verdict.SILENCE:
-            authorization.in_doubt[key] = f'stored; the session may or may not be changed: {answer.message}'
+            authorization.unverified[key] = f'stored; the session may or may not be changed: {answer.message}'
         if answer.verdict is Verdict.NOT_SENT and len(row.requests) == 1:  # of several, one may have been
             return memory.sessions.get(row.session.unique)
         if answer.verdict is not Verdict.ACK or row.disconnects:

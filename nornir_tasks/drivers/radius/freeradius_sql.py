@@ -130,7 +130,7 @@ class FreeRADIUSDriver(Driver):
         with self.connection.errors(), self.connection.begin() as connection:
             users = tables.read_users(connection, (target.username for target in asked))
             groups = tables.read_groups(connection, self._group_names(users, asked, own))
-        self._look(asked, users)
+        self._read_consoles(asked, users)
         for target in asked:
             user = users[target.username]
             try:
@@ -156,9 +156,11 @@ class FreeRADIUSDriver(Driver):
             raise PolicyError('no such user in radcheck, radreply or radusergroup')
         stored = judge.stored(user.rows(target.username))
         live = self._live(user, stored.state)
-        return Reading(stored.state, live, stored.policy.as_detail(), self._doubt(user), foreign=stored.foreign)
+        return Reading(
+            stored.state, live, stored.policy.as_detail(), self._unverified_reason(user), foreign=stored.foreign
+        )
 
-    def _look(self, targets: Sequence[AccessTarget], users: Mapping[str, User]) -> None:
+    def _read_consoles(self, targets: Sequence[AccessTarget], users: Mapping[str, User]) -> None:
         """Ask elsewhere how the sessions stand; never here, where nothing but the database is known."""
 
     def _live(self, user: User, stored: AccessState) -> AccessState | None:
@@ -169,18 +171,18 @@ class FreeRADIUSDriver(Driver):
         states = [state for session in user.sessions if (state := self._session(user, session, stored)) is not None]
         if not states:
             return None
-        return hardest_but(stored, *states) if any(state != stored for state in states) else stored
+        return most_restrictive_but(stored, *states) if any(state != stored for state in states) else stored
 
     def _session(self, user: User, session: Session, stored: AccessState) -> AccessState | None:
-        """One of them; `None` where its NAS had it no more. One in doubt is never as stored: neither is "it is done"
+        """One of them; `None` where its NAS had it no more. One unverified is never as stored: neither is "it is done"
         true of it, nor "there is nothing to do".
         """
         note = user.memory.sessions.get(session.unique)
         if note is None:
             return stored
-        return hardest_but(stored, note.state) if note.doubted else note.state
+        return most_restrictive_but(stored, note.state) if note.unverified else note.state
 
-    def _doubt(self, user: User) -> str:
+    def _unverified_reason(self, user: User) -> str:
         """Why the session's state cannot be said; never here, where nothing is sent to sessions."""
         return ''
 
@@ -245,20 +247,20 @@ class FreeRADIUSDriver(Driver):
         )
 
     def _session_notes(self, change: AccessChange, user: User, now: Stored) -> dict[str, SessionNote]:
-        """How each open session is as this change finds it; one in doubt may be as it finds the policy, too."""
+        """How each open session is as this change finds it; one unverified may be as it finds the policy, too."""
         notes: dict[str, SessionNote] = {}
         for session in user.sessions:
             state = self._session(user, session, now.state)
             old = user.memory.sessions.get(session.unique)
-            doubted = self._is_doubted(session, old)
-            if doubted:
-                state = hardest_but(change.desired, state, now.state)
-            notes[session.unique] = SessionNote(state, doubted, old is not None and old.refused)
+            unverified = self._is_unverified(session, old)
+            if unverified:
+                state = most_restrictive_but(change.desired, state, now.state)
+            notes[session.unique] = SessionNote(state, unverified, old is not None and old.refused)
         return notes
 
-    def _is_doubted(self, session: Session, note: SessionNote | None) -> bool:
+    def _is_unverified(self, session: Session, note: SessionNote | None) -> bool:
         """Something was sent to the session, by whichever process, and what it did is not known."""
-        return note is not None and note.doubted
+        return note is not None and note.unverified
 
     # What decides
 
@@ -381,11 +383,11 @@ class FreeRADIUSDriver(Driver):
         return replies
 
 
-def hardest_but(state: AccessState, *others: AccessState | None) -> AccessState:
+def most_restrictive_but(state: AccessState, *others: AccessState | None) -> AccessState:
     """The hardest of `others` that is not `state`; where there is none, one that is as far from it as can be."""
     found: AccessState | None = None
     for other in others:
-        if other is not None and other != state and (found is None or other.is_harder_than(found)):
+        if other is not None and other != state and (found is None or other.is_more_restrictive_than(found)):
             found = other
     return found or (AccessState.normal() if state.mode is Mode.BLOCKED else AccessState.blocked())
 

@@ -66,13 +66,13 @@ memory = Table(
 class SessionNote:
     """How we left a session that was up when we last wrote: `state` is `None` where its NAS had it no more.
 
-    `doubted`: something was sent to it and what that did is not known; it is so, or as the stored policy is.
+    `unverified`: something was sent to it and what that did is not known; it is so, or as the stored policy is.
     `refused`: its NAS refused without saying why, and may have carried out a part. accel-ppp compares what is asked
     with the part that it did, so that it acknowledges the same again and does nothing: only its end helps.
     """
 
     state: AccessState | None = None
-    doubted: bool = False
+    unverified: bool = False
     refused: bool = False
 
 
@@ -177,7 +177,7 @@ class _Reader:
                 {
                     unique: SessionNote(
                         AccessState.from_dict(note['state']) if note['state'] else None,
-                        note['doubted'],
+                        note['unverified'],
                         note['refused'],
                     )
                     for unique, note in (sessions or {}).items()
@@ -320,7 +320,7 @@ def write_memories(connection: Connection, memories: Mapping[str, Memory]) -> No
                     {
                         unique: {
                             'state': note.state.as_dict() if note.state else None,
-                            'doubted': note.doubted,
+                            'unverified': note.unverified,
                             'refused': note.refused,
                         }
                         for unique, note in memo.sessions.items()

@@ -276,7 +276,7 @@ def expiration_of(item: Item, now: datetime | None) -> bool | None:
     text = ' '.join(item[2].replace('"', '').split())
     for form in DATES:
         try:
-            # The zone is the server's own, hence the day of doubt to both sides.
+            # The zone is the server's own, hence the day to both sides.
             when = datetime.strptime(text, form).replace(tzinfo=UTC)
         except ValueError:
             continue

@@ -46,7 +46,7 @@ class Work:
 
 # Seconds before a NAS that lacks resources (506) is asked again; the same request does no harm twice.
 RETRY_PAUSES = (1.0, 4.0)
-HALTED = Answer(Verdict.NOT_SENT, message='not sent: the work was stopped')
+STOPPED = Answer(Verdict.NOT_SENT, message='not sent: the work was stopped')
 
 
 def identity(session: Session, parameters: NasParameters) -> list[Pair]:
@@ -110,18 +110,18 @@ def send_work(
     authorization: DynamicAuthorization,
     nases: Mapping[str, NasParameters],
     rows: Sequence[Work],
-    halt: Callable[[], bool] = lambda: False,
+    must_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Answer]:
     """The last answer of each row, by key. A row's next request goes out when the one before was acknowledged.
 
-    `halt` is asked before the first request and after each answer to one: once it says True no row is begun any more,
-    and those that were not have `HALTED`. What was begun is brought to its end.
+    `must_stop` is asked before the first request and after each answer to one: once it says True no row is begun any
+    more, and those that were not have `STOPPED`. What was begun is brought to its end.
     """
-    if halt():
-        return dict.fromkeys((row.key for row in rows), HALTED)
+    if must_stop():
+        return dict.fromkeys((row.key for row in rows), STOPPED)
 
     def stop(answer: Answer) -> str:
-        return stop_sentence(answer) or (HALTED.message if halt() else '')
+        return stop_sentence(answer) or (STOPPED.message if must_stop() else '')
 
     answers: dict[str, Answer] = {}
     step = 0
@@ -131,7 +131,7 @@ def send_work(
         found = _send(authorization, nases, going, step, stop_sentence if step else stop)
         for pause in RETRY_PAUSES:
             busy = [row for row in going if _is_busy(found[row.key])]
-            if not busy or halt():
+            if not busy or must_stop():
                 break
             time.sleep(pause)
             found |= _send(authorization, nases, busy, step, stop_sentence)
@@ -160,8 +160,8 @@ def _send(
     answers: dict[str, Answer] = {}
     for nas, found in authorization.exchange(nases, requests, stop).items():
         for row, answer in zip(order[nas], found, strict=True):
-            halted = answer.verdict is Verdict.NOT_SENT and answer.message == HALTED.message
-            answers[row.key] = HALTED if halted else _partial(answer, step)
+            is_stopped = answer.verdict is Verdict.NOT_SENT and answer.message == STOPPED.message
+            answers[row.key] = STOPPED if is_stopped else _partial(answer, step)
     return answers
 
 
@@ -198,7 +198,7 @@ def is_unexplained(answer: Answer) -> bool:
 
 
 def reply_of(answer: Answer) -> Reply:
-    if answer is HALTED:
+    if answer is STOPPED:
         return Reply(None, sent=False)
     accepted = {Verdict.ACK: True, Verdict.SILENCE: None}.get(answer.verdict, False)
     return Reply(accepted, answer.message)

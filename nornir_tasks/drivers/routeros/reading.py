@@ -144,7 +144,7 @@ def _session_state(line: Line, box: Box, address: str, stored: AccessState) -> A
 def _hardest(states: Iterable[AccessState]) -> AccessState:
     found = NORMAL
     for state in states:
-        if state.is_harder_than(found):
+        if state.is_more_restrictive_than(found):
             found = state
     return found
 

@@ -69,7 +69,7 @@ class RunActionsTestCase(APITestCase):
             'finished',
             'finish',
             'unsent',
-            'vitals',
+            'health',
             'pause',
             'resume',
         ):
@@ -117,7 +117,7 @@ class RunActionsTestCase(APITestCase):
         run = self.begun()
         self.assertEqual(run['executor'], f'runbook of {self.user.username}')
         keys = self.keys(run)
-        self.assertEqual(self.post('claim', {'keys': keys}, run['id']), {'refused': {}, 'busy': [], 'halt': ''})
+        self.assertEqual(self.post('claim', {'keys': keys}, run['id']), {'refused': {}, 'busy': [], 'stop_reason': ''})
         sent = self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
         self.assertEqual(sent, {'refused': {}})
         self.assertTrue(all(AccessLine.objects.values_list('unverified', flat=True)))
@@ -162,7 +162,7 @@ class RunActionsTestCase(APITestCase):
         keys = self.keys(run)
         for wrong in (['0'], ['x'], [*keys, '999999']):
             self.assertIn('no rows', self.post('claim', {'keys': wrong}, run['id'], status=409)['detail'])
-        self.assertEqual(self.post('claim', {'keys': []}, run['id']), {'refused': {}, 'busy': [], 'halt': ''})
+        self.assertEqual(self.post('claim', {'keys': []}, run['id']), {'refused': {}, 'busy': [], 'stop_reason': ''})
         for reading in ({}, {'stored': {'mode': 'gone'}}, 'normal', {'live': {'mode': 'throttled'}}):
             with self.subTest(reading):
                 body = self.finished(keys, after=reading)
@@ -209,7 +209,7 @@ class RunActionsTestCase(APITestCase):
         self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
         paused = self.post('pause', {'reason': 'the phones ring'}, run['id'])
         self.assertEqual((paused['status']['value'], paused['stop_reason']), ('paused', 'the phones ring'))
-        self.assertEqual(self.post('claim', {'keys': []}, run['id'])['halt'], 'paused: the phones ring')
+        self.assertEqual(self.post('claim', {'keys': []}, run['id'])['stop_reason'], 'paused: the phones ring')
         self.post('finished', self.finished(keys[:1]), run['id'])
         self.post('unsent', {'keys': keys[1:]}, run['id'])
         rows = EnforcementRun.objects.get(pk=run['id']).changes.order_by('line_id')
@@ -225,10 +225,10 @@ class RunActionsTestCase(APITestCase):
     def test_the_vitals_of_a_point_are_kept_before_and_now(self):
         run = self.begun()
         for sessions in (100, 99):
-            self.post('vitals', {'point': 'bras-a', 'sessions': sessions, 'latency_s': 0.1}, run['id'])
+            self.post('health', {'point': 'bras-a', 'sessions': sessions, 'latency_s': 0.1}, run['id'])
         (known,) = EnforcementRun.objects.get(pk=run['id']).points.all()
         self.assertEqual((known.sessions_before, known.sessions_now), (100, 99))
-        self.post('vitals', {'point': 'nowhere', 'sessions': 1, 'latency_s': None}, run['id'], status=404)
+        self.post('health', {'point': 'nowhere', 'sessions': 1, 'latency_s': None}, run['id'], status=404)
 
     def test_progress_is_for_those_who_may_see_the_run(self):
         run = self.begun()
