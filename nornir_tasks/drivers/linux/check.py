@@ -29,7 +29,7 @@ PACKAGES = {'tc': 'iproute2', 'ip': 'iproute2', 'nft': 'nftables'}
 
 
 def check_outputs(
-    outputs: Mapping[str, Output], table: str, garden: Garden, now: datetime, foreign: Collection[str] = ()
+    outputs: Mapping[str, Output], table: str, garden: WalledGarden, now: datetime, foreign: Collection[str] = ()
 ) -> list[Finding]:
     """What the outputs of `CHECKS` mean."""
     findings = []
