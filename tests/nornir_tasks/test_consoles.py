@@ -482,6 +482,48 @@ class TestHuawei:
             assert result.outcome is Outcome.FAILED
             assert [line for line in bench.box.commands if line.startswith('local-user')] == seen
 
+    @pytest.mark.parametrize('hard', [SLOW, BLOCKED])
+    def test_a_group_of_anothers_is_foreign_and_gone_back_to(self, hard):
+        groups = {'ana@isp': 'Bloqueados', 'bob@isp': ''}
+        with console(
+            HUAWEI, (), 5, LOCAL, local_groups=groups, profiles={'Bloqueados', 'ug-slow', 'ug-wall', 'ug-home'}
+        ) as bench:
+            before = bench.read('ana@isp')
+            assert (before.is_(NORMAL), before.foreign) == (True, ('policy Bloqueados',))
+            assert not before.is_baseline
+            assert bench.enforce(NORMAL, 'ana@isp')['ana@isp'].outcome is Outcome.NOOP
+            assert bench.enforce(hard, 'ana@isp')['ana@isp'].outcome is Outcome.APPLIED
+            restricted = {'point': bench.driver.parameters.model_dump(mode='json'), 'before': before.detail}
+            result = bench.enforce(NORMAL, 'ana@isp', restricted=restricted)['ana@isp']
+            assert result.outcome is Outcome.APPLIED
+            assert result.after.foreign == ('policy Bloqueados',)
+            assert bench.box.local_groups == groups
+
+    def test_a_policy_that_was_renamed_while_lines_are_in_it_is_known_again(self):
+        groups = {'ana@isp': 'ug-home'}
+        profiles = {'ug-home', 'ug-slow', 'ug-wall', 'ug-hold'}
+        with console(HUAWEI, (), 5, LOCAL, local_groups=groups, profiles=profiles) as bench:
+            baseline = bench.read('ana@isp').detail
+            bench.enforce(BLOCKED, 'ana@isp')
+            restricted = {'point': LOCAL}
+            renamed = {'users': 'local', 'policies': {'ug-hold': {'mode': 'blocked', 'kind': 'user-group'}}}
+            bench.driver = HuaweiVRPDriver(bench.session, renamed)
+            result = bench.enforce(NORMAL, 'ana@isp', restricted=restricted, baseline=baseline)['ana@isp']
+            assert (result.before.is_(BLOCKED), result.outcome) == (True, Outcome.APPLIED)
+            assert bench.box.local_groups == groups
+
+    def test_a_group_that_is_no_normal_one_is_not_gone_back_to(self):
+        with console(HUAWEI, (), 5, LOCAL, local_groups={'ana@isp': 'ug-wall'}, profiles={'ug-wall', 'corte'}) as bench:
+            result = bench.enforce(NORMAL, 'ana@isp', baseline={'group': 'corte'}, parameters={'user_group': 'ug-slow'})
+            assert result['ana@isp'].outcome is Outcome.FAILED
+            assert all(name in result['ana@isp'].message for name in ('"ug-wall"', '"corte"', '"ug-slow"'))
+
+    def test_a_local_user_that_is_gone_is_told_from_a_failure(self):
+        with console(HUAWEI, (), 5, LOCAL, local_groups={'ana@isp': ''}, profiles={'ug-slow', 'ug-wall'}) as bench:
+            assert bench.read('nobody@isp').absent
+            bench.box.faults = [Fault('error', 'display local-user', text='Error: You do not have permission')]
+            assert not bench.read('nobody@isp').absent
+
     def test_an_offline_local_user_keeps_the_policy_for_the_next_session(self):
         with console(HUAWEI, (), 5, LOCAL, local_groups={'ana@isp': ''}, profiles={'ug-slow', 'ug-wall'}) as bench:
             bench.box.sessions.clear()
@@ -533,6 +575,13 @@ class TestPure:
         assert clock_finding(None, noon).required is False
         assert clock_finding(noon - timedelta(seconds=299), noon).ok
         assert not clock_finding(noon - timedelta(seconds=301), noon).ok
+
+    def test_what_another_put_on_a_session_is_foreign_and_what_is_ours_is_not(self):
+        driver = JunosDriver(None, VENDORS[2].parameters)
+        reading = driver.reading_of(Session('ana', '1', '', ('FF-WALL', 'Suspenso')))
+        assert (reading.live, reading.foreign) == (BLOCKED, ('policy Suspenso',))
+        named = JunosDriver(None, {'policies': {'suspenso': {'mode': 'blocked'}}, 'foreign_policies': ['suspenso']})
+        assert named.reading_of(Session('ana', '1', '', ('suspenso',))).foreign == ()
 
     def test_the_hardest_of_several_policies_counts(self):
         driver = JunosDriver(None, VENDORS[2].parameters)

@@ -9,14 +9,18 @@ where it does not already have what is wanted.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar, cast
+from types import MappingProxyType
+from typing import Any, ClassVar, cast
 
-from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
+from pydantic import ValidationError
+
+from nornir_tasks.change import AccessChange, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.ssh.shell import Prompt, Shell, ShellClosedError, ShellTimeoutError
 from nornir_tasks.drivers.base import Driver, Finding
 from nornir_tasks.drivers.clock import clock_finding
@@ -24,6 +28,7 @@ from nornir_tasks.drivers.consoles.session import (
     ConsoleLine,
     ConsolePoint,
     NotSentError,
+    PolicyMeaning,
     Session,
     check_username,
     session_of,
@@ -111,14 +116,30 @@ class ConsoleDriver(Driver):
             )
         if not own:
             return Reading(detail={'session': None})
-        return self.reading_of(own[0])
+        return self.reading_of(own[0], target.restricted)
 
     def is_user(self, shown: str, wanted: str) -> bool:
         """Whether the name that a box shows is the line's."""
         return shown == wanted
 
-    def reading_of(self, session: Session) -> Reading:
-        live = state_of(session.policies, self.point.policies, self.fold)
+    def meanings(self, restricted: Mapping[str, Any]) -> Mapping[str, PolicyMeaning]:
+        """What names mean: by the point of today, and of when a restriction was taken; and what a person adopted."""
+        adopted = [str(name).removeprefix('policy ') for name in restricted.get('foreign') or ()]
+        known = {name: PolicyMeaning(mode=Mode.BLOCKED, down_kbps=None, up_kbps=None) for name in adopted}
+        with contextlib.suppress(ValidationError):
+            then = self.PointParameters.model_validate(dict(restricted.get('point') or {}))
+            known |= cast(ConsolePoint, then).policies
+        return known | dict(self.point.policies)
+
+    def foreign(self, names: Collection[str], restricted: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those of the names by which somebody else restricts."""
+        ours = {self.fold(name) for name in self.meanings(restricted)}
+        theirs = {name.casefold() for name in self.point.foreign_policies}
+        found = [name for name in names if self.fold(name) not in ours and name.casefold() in theirs]
+        return tuple(f'policy {name}' for name in dict.fromkeys(found))
+
+    def reading_of(self, session: Session, restricted: Mapping[str, Any] = MappingProxyType({})) -> Reading:
+        live = state_of(session.policies, self.meanings(restricted), self.fold)
         detail = {
             'session': {
                 'username': session.username,
@@ -128,7 +149,7 @@ class ConsoleDriver(Driver):
                 'extra': dict(session.extra),
             }
         }
-        return Reading(live=live, detail=detail)
+        return Reading(live=live, detail=detail, foreign=self.foreign(session.policies, restricted))
 
     # --- changing ---
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -162,18 +162,23 @@ class HuaweiVRPDriver(ConsoleDriver):
         known = [target for target in targets if not readings[target.key].error]
         answers = self._ask([f'display local-user username {target.username}' for target in known])
         for target, answer in zip(known, answers, strict=True):
-            readings[target.key] = self._with_local_user(readings[target.key], answer)
+            readings[target.key] = self._with_local_user(readings[target.key], answer, target.restricted)
         return readings
 
-    def _with_local_user(self, reading: Reading, answer: str) -> Reading:
+    def _with_local_user(self, reading: Reading, answer: str, restricted: Mapping[str, Any]) -> Reading:
+        if found := re.search(r'^\s*Error:.*user does not exist.*$', answer, re.MULTILINE):
+            text = f'no policy is kept for the user on the box: {found[0].strip()}'
+            return Reading(error=text, absent=reading.live is None)
         if said := self.complaint(answer):
             return Reading(error=f'no policy is kept for the user on the box: {said}')
         fields = dict(_fields(answer))
         if not any(key in fields for key in (*GROUP, 'user name', 'username', 'state')):
             return Reading(error=f'the local user is not understood: "{" ".join(answer.split())[:120]}"')
         group = _known(next((fields[key] for key in GROUP if key in fields), ''))
-        stored = state_of([group] if group else [], self.vrp.policies, self.fold)
-        return replace(reading, stored=stored, detail={**reading.detail, 'group': group})
+        names = [group] if group else []
+        stored = state_of(names, self.meanings(restricted), self.fold)
+        foreign = tuple(dict.fromkeys((*self.foreign(names, restricted), *reading.foreign)))
+        return replace(reading, stored=stored, detail={**reading.detail, 'group': group}, foreign=foreign)
 
     # --- changing ---
 
@@ -187,7 +192,8 @@ class HuaweiVRPDriver(ConsoleDriver):
         replies: dict[str, Reply] = {}
         for change in changes:
             try:
-                wanted[change.key] = [(kind, check_recorded(name)) for kind, name in self._names(change)]
+                names = self._names(change, before[change.target.key])
+                wanted[change.key] = [(kind, check_recorded(name)) for kind, name in names]
             except NotSentError as error:
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
         try:
@@ -208,26 +214,39 @@ class HuaweiVRPDriver(ConsoleDriver):
         rest = [change for change in changes if change.key not in replies]
         return replies | super().apply(rest, before)
 
-    def _names(self, change: AccessChange) -> list[tuple[str, str]]:
+    def _names(self, change: AccessChange, before: Reading) -> list[tuple[str, str]]:
         """Every profile and group that a line so changed may come back with."""
         if change.desired.mode is not Mode.NORMAL:
             return [(kind, name) for name, kind in self._policies_for(change.desired).items()]
         line = VRPLine.model_validate(dict(change.target.parameters))
         names = [('qos-profile', line.qos_profile), ('user-group', line.user_group)]
         if self.vrp.users == 'local':
-            names = [('user-group', self._normal_group(change))]
+            names = [('user-group', self._wanted_group(change, before))]
         return [(kind, name) for kind, name in names if name]
 
     def _policies_for(self, state: AccessState) -> dict[str, str]:
         return {name: meaning.kind for name, meaning in self.vrp.policies.items() if meaning.state() == state}
 
-    def _normal_group(self, change: AccessChange) -> str:
+    def _normal_group(self, change: AccessChange, present: str) -> str:
+        """The present one where it is none of ours; else another's of before, which stays theirs; else the normal."""
         line = VRPLine.model_validate(dict(change.target.parameters))
-        recorded = change.target.baseline.get('group')
-        group = line.user_group if recorded is None else str(recorded)
-        if state_of([group] if group else [], self.vrp.policies, self.fold).mode is not Mode.NORMAL:
-            return line.user_group  # recorded while it was not normal
-        return group
+        restricted = change.target.restricted
+        if self._is_ours(present, restricted):
+            before = str((restricted.get('before') or {}).get('group', ''))
+            recorded = change.target.baseline.get('group')
+            candidates = [before] if self.foreign([before], restricted) else []
+            candidates += [line.user_group if recorded is None else str(recorded), line.user_group]
+            for group in candidates:
+                theirs = self.foreign([group], restricted) and group != before
+                if not self._is_ours(group, restricted) and not theirs:
+                    return group
+            names = ', '.join(f'"{group}"' for group in dict.fromkeys(candidates))
+            raise NotSentError(f'no user group to go back to from "{present}": {names} is no normal one')
+        return present
+
+    def _is_ours(self, group: str, restricted: Mapping[str, Any]) -> bool:
+        names = [group] if group else []
+        return state_of(names, self.meanings(restricted), self.fold).mode is not Mode.NORMAL
 
     def missing_names(self, names: Collection[str]) -> set[str]:
         """A name that is not listed in `policies` is taken for a QoS profile's."""
@@ -258,7 +277,7 @@ class HuaweiVRPDriver(ConsoleDriver):
                 raise NotSentError(f'no name in "policies" of this point means "{change.desired}"')
             return super().commands_for(change, before)
         user = check_username(change.target.username)
-        group = self._wanted_group(change)
+        group = self._wanted_group(change, before)
         commands: list[str] = []
         if group != before.detail['group']:
             commands.append(f'local-user {user} user-group {group}' if group else f'undo local-user {user} user-group')
@@ -268,12 +287,12 @@ class HuaweiVRPDriver(ConsoleDriver):
             commands += self.clear_commands(session)
         return tuple(commands)
 
-    def _wanted_group(self, change: AccessChange) -> str:
+    def _wanted_group(self, change: AccessChange, before: Reading) -> str:
         recorded: str | None = None
         if 'group' in change.exact:
             recorded = str(change.exact['group'])
         elif change.desired.mode is Mode.NORMAL:
-            recorded = self._normal_group(change)
+            recorded = self._normal_group(change, str(before.detail['group']))
         if recorded is not None:
             return check_recorded(recorded) if recorded else ''
         groups = [name for name, kind in self._policies_for(change.desired).items() if kind == 'user-group']

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from nornir_tasks.change import AccessState, Mode, Reading
 from nornir_tasks.drivers.base import DriverParameters, SSHPointParameters
+from nornir_tasks.drivers.usual_names import USUAL_NAMES
 from nornir_tasks.storable import unescape
 
 # Whatever is put into a command is made of these. Consoles give a meaning to `| ; ? ! # * " \\` and to spaces, and do
@@ -44,6 +45,11 @@ class ConsolePoint(SSHPointParameters):
         default_factory=dict,
         description='What the names of profiles and services mean, such as {"slow-1m": {"mode": "throttled", '
         '"down_kbps": 1000, "up_kbps": 512}, "walled": {"mode": "blocked"}}; names not listed are normal',
+    )
+    foreign_policies: tuple[Annotated[str, Field(pattern=POLICY_NAME)], ...] = Field(
+        USUAL_NAMES,
+        description='Names by which somebody else (an ERP) restricts: shown, never touched, never normal; those in '
+        '"policies" are ours',
     )
     clears_sessions: bool = Field(
         False,

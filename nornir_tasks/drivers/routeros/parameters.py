@@ -8,13 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from nornir_tasks.drivers.base import Driver, SSHPointParameters
-
-# By which the ERPs of small providers restrict; compared without regard to case.
-USUAL_PROFILES = (
-    'bloqueado', 'bloqueados', 'bloqueio', 'bloqueada', 'inadimplente', 'inadimplentes', 'inadimplencia', 'suspenso',
-    'suspensos', 'suspendido', 'suspendidos', 'cortado', 'cortados', 'corte', 'reduzido', 'blocked', 'suspended',
-)  # fmt: skip
-USUAL_LISTS = USUAL_PROFILES
+from nornir_tasks.drivers.usual_names import USUAL_NAMES
 
 # A name that a console would act upon instead of taking it as text is refused at the border.
 Name = Annotated[str, Field(pattern=r'^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$')]
@@ -29,11 +23,11 @@ class RouterOSPoint(SSHPointParameters):
     blocked_profile: Name = Field('nbd-restricted', description='PPP profile with that address list')
     throttled_profile: Name = Field('', description='PPP profile of throttled lines whose plan names none')
     foreign_lists: tuple[Name, ...] = Field(
-        USUAL_LISTS,
+        USUAL_NAMES,
         description='Address lists by which somebody else (an ERP) restricts: shown, never touched, never normal',
     )
     foreign_profiles: tuple[Name, ...] = Field(
-        USUAL_PROFILES, description='PPP profiles by which somebody else restricts, as `foreign_lists`'
+        USUAL_NAMES, description='PPP profiles by which somebody else restricts, as `foreign_lists`'
     )
     create_profiles: bool = Field(False, description="Add a profile per rate (copied from the plan's) where none fits")
     manage_queues: bool = Field(False, description='Add a simple queue to throttle a line without PPP that has none')
