@@ -13,6 +13,8 @@ from nornir_tasks.run import read_all, run_changes
 from tests.simulators.acs import ENVIRONMENT, embedded_acs, genie_acs
 from tests.simulators.cpe import Cpe, Manners
 from tests.simulators.cpe_trees import IGD, INTERNET_098
+from tr069.client import ValueProfile
+from tr069.cwmp.messages import ParameterValue
 from tr069.genieacs import GenieAcsClient
 
 NORMAL, BLOCKED, SLOW = AccessState.normal(), AccessState.blocked(), AccessState.throttled(256, 128)
@@ -181,6 +183,19 @@ def test_a_device_that_has_moved_to_another_acs_is_given_back_at_the_old_one(wor
     assert truth(cpe) == before
 
 
+def test_a_profile_of_ours_whose_note_cannot_be_read_is_put_back_all_the_same(world):
+    cpe = world.add('S1')
+    garbled = ValueProfile('netbox', 'r1', (ParameterValue(UP, '64000', 'xsd:int'),), note='{')
+    with client_of(world) as session:
+        session.run(lambda client: client.apply(garbled, [cpe.id]))
+    world.comes(cpe)
+    assert cpe.value(UP) == '64000'
+    (result,) = enforce(world, SLOW, cpe)
+    assert (result.outcome, 'cannot be read' in result.message) == (FAILED, True)
+    assert outcomes(enforce(world, NORMAL, cpe)) == [APPLIED]
+    assert cpe.value(UP) == '-1'
+
+
 def test_a_device_that_the_acs_does_not_know_is_not_there(world):
     found = read(world, '00AA11-Router-GHOST')
     assert found.absent
@@ -256,9 +271,6 @@ def test_unknown_twice_and_nameless_devices_change_nothing(world):
 
 
 def test_a_profile_of_somebody_else_is_left_alone(world):
-    from tr069.client import ValueProfile
-    from tr069.cwmp.messages import ParameterValue
-
     cpe = world.add('S1')
     other = ValueProfile('theirs', 'r1', (ParameterValue(UP, '5000000', 'xsd:int'),))
     with client_of(world) as session:

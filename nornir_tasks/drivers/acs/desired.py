@@ -50,6 +50,8 @@ class Desired:
         """An empty detail is the device as nobody ever changed it. Raises `DesiredError`."""
         if not detail:
             return cls()
+        if 'unreadable' in detail:
+            raise DesiredError(detail['unreadable'])
         if 'theirs' in detail:
             raise DesiredError(
                 f'the ACS keeps a profile "{detail["theirs"]}" of somebody else on this device, and one profile a '
@@ -90,6 +92,12 @@ class Desired:
     def state(self, values: tuple[CpeValue, ...]) -> AccessState | ValueSet:
         """What a line's row compares with: its access, or which of the row's `values` are kept."""
         return ValueSet(tuple(item for item in values if item in self.kept)) if values else self.access
+
+    @classmethod
+    def before(cls, change: AccessChange[Any], detail: Mapping[str, Any]) -> Desired:
+        """What a row starts from. What was recorded is not needed to put everything back. Raises `DesiredError`."""
+        is_return = not isinstance(change.desired, ValueSet) and change.desired == AccessState.normal()
+        return cls() if is_return and 'unreadable' in detail else cls.from_detail(detail)
 
     def after(self, change: AccessChange[Any], levers: tuple[CpeValue, ...] = ()) -> Desired:
         """This, with the row's change in it. `levers` are for a restricted state. Raises `DesiredError`."""
@@ -176,7 +184,10 @@ def reading_of(status: ProfileStatus, values: tuple[CpeValue, ...]) -> Reading[A
     if is_theirs(status):  # our own part of it is nothing, and so is what we would have to give back
         ours = Desired().state(values)
         return Reading(ours, ours, {'theirs': status.profile}, foreign=(f'profile "{status.profile}" at the ACS',))
-    desired = Desired.of(status)
+    try:
+        desired = Desired.of(status)
+    except DesiredError as error:  # its note is no note of ours: what it means is not known, but all can be put back
+        return Reading(detail={'unreadable': str(error)})
     state, detail = desired.state(values), desired.as_detail()
     if values:
         detail['asked'] = ValueSet(values).as_dict()['values']

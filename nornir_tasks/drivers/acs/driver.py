@@ -121,7 +121,8 @@ class AcsDriver(Driver):
                 return Reading(error=unknown, absent=True)
             try:
                 reading = reading_of(status, target.values)
-                names = () if reading.foreign else names_to_read(status)
+                is_other = reading.foreign or 'unreadable' in reading.detail
+                names = () if is_other else names_to_read(status)
                 if names and reading.observed is None:
                     found = await client.read(device_id, names, timeout_s=self.parameters.levers_seconds)
                     state = found_state(status, found.values, target.values)
@@ -195,7 +196,7 @@ class AcsDriver(Driver):
             status = statuses.get(change.target.cwmp_id)
             if status is None:
                 continue
-            earlier = Desired.from_detail(before[change.target.key].detail)
+            earlier = Desired.before(change, before[change.target.key].detail)
             if status.state in GAVE_UP and earlier.is_less_restrictive_than(change):
                 undone.append((earlier, change.target.cwmp_id))
         for profile, ids in _grouped(undone).items():
@@ -206,7 +207,7 @@ class AcsDriver(Driver):
     ) -> Desired | Reply:
         try:
             detail = before[change.target.key].detail
-            now = Desired.from_detail(detail)
+            now = Desired.before(change, detail)
             wanted = now.after(change, await self._levers(client, change))
             return wanted.without_kept(detail['gave_up']) if 'gave_up' in detail and now.gives_back(change) else wanted
         except (DesiredError, Tr069Error) as error:
