@@ -272,11 +272,18 @@ def stack(
             'REDIS_URL': redis.url,  # one that may be stopped without harm to anybody else
             'PYTHONUNBUFFERED': '1',
             'DELINQUENCY_CREDENTIAL_DEMO_BILLING': json.dumps({'secret': signing_key}),
-            'DELINQUENCY_CREDENTIAL_DEMO_ROUTERS': json.dumps({'username': 'admin', 'password': router_password}),
+            'DELINQUENCY_CREDENTIAL_DEMO_ROUTERS': json.dumps(
+                {'username': 'admin', 'password': router_password, 'hosts': ['127.0.0.1'], 'drivers': ['routeros']}
+            ),
         }
         if lab:
             env['DELINQUENCY_CREDENTIAL_DEMO_BRAS'] = json.dumps(
-                {'username': lab.bras_user, 'key_file': str(lab.key_file)}
+                {
+                    'username': lab.bras_user,
+                    'key_file': str(lab.key_file),
+                    'hosts': [lab.bras_address],
+                    'drivers': ['linux'],
+                }
             )
         port = free_port()
         log = open_.enter_context((HOME / f'{database}.log').open('w'))

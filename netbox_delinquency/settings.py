@@ -12,7 +12,7 @@ PLUGIN = 'netbox_delinquency'
 class DelinquencySettings(BaseModel):
     """Every setting, its unit and its default."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
+    model_config = ConfigDict(extra='forbid', frozen=True, hide_input_in_errors=True)
 
     webhook_max_bytes: int = Field(default=262_144, ge=1_024, le=2_621_440)
     evaluate_minutes: int = Field(default=15, ge=1, le=1_440)

@@ -7,16 +7,19 @@ Looked up in this order, for the name `core-bras`:
    nobody but its owner may write, nor others read;
 3. HashiCorp Vault, where `VAULT_ADDR` is set (see `nornir_tasks.vault`).
 
-Each holds the fields of `Credential`.
+Each holds the fields of `Credential`. Whoever may change a point in NetBox chooses the name and the address that go
+together there, so a credential says itself where it may be sent: `credential_for` refuses any other place.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
 import stat
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +27,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from nornir_tasks import vault
-from nornir_tasks.errors import CredentialMissingError
+from nornir_tasks.errors import CredentialMissingError, CredentialRefusedError
 
 PREFIX = 'DELINQUENCY_CREDENTIAL_'
 DIRECTORY = 'DELINQUENCY_CREDENTIALS_DIR'
 DEFAULT_DIRECTORY = '/etc/netbox-delinquency/credentials'
+# A worker that still has credentials which name no hosts sets it to 1: they may then be sent anywhere.
+UNBOUND = 'DELINQUENCY_UNBOUND_CREDENTIALS'
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]*')
 
 
@@ -43,6 +48,19 @@ class Credential(BaseModel):
     passphrase: SecretStr | None = None
     secret: SecretStr | None = None  # a shared secret: RADIUS, or a webhook's signing key
     previous_secret: SecretStr | None = None  # still accepted while a secret is rotated
+    # Where it may be sent: addresses, networks (`10.20.0.0/16`), names, or names with `*` (`*.bras.example.net`).
+    hosts: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()  # what may use it; empty: any driver
+    allow_http: bool = False  # a token may travel readable, where the way there is trusted
+
+    def fits(self, host: str) -> bool:
+        """Whether `hosts` has this address or name."""
+        host = host.strip('[]').rstrip('.').lower()
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return any(fnmatchcase(host, each.rstrip('.').lower()) for each in self.hosts if not _network(each))
+        return any(address in network for each in self.hosts if (network := _network(each)))
 
 
 def get_credential(name: str, environ: Mapping[str, str] | None = None) -> Credential:
@@ -66,6 +84,34 @@ def get_credential(name: str, environ: Mapping[str, str] | None = None) -> Crede
             return _parse(name, vault.where(name, environ), fields, dict)
         also = f', or write {vault.where(name, environ)}'
     raise CredentialMissingError(f'no credential "{name}": set {variable} or write {path}{also}')
+
+
+def credential_for(name: str, *, host: str, driver: str) -> Credential:
+    """The credential of that name, to be sent to `host` by `driver`.
+
+    Raises as `get_credential` does, and `CredentialRefusedError` where it is not for that host or driver.
+    """
+    return bound(get_credential(name), name, host=host, driver=driver)
+
+
+def bound(credential: Credential, name: str, *, host: str, driver: str) -> Credential:
+    """The same, where it may be sent to `host` by `driver`. Raises `CredentialRefusedError` where it may not."""
+    if credential.drivers and driver not in credential.drivers:
+        raise CredentialRefusedError(f'credential "{name}" is not for driver {driver}: add it to its "drivers"')
+    if not credential.hosts and os.environ.get(UNBOUND) != '1':
+        raise CredentialRefusedError(
+            f'credential "{name}" names no "hosts": add there what it may be sent to, such as {host}'
+        )
+    if credential.hosts and not credential.fits(host):
+        raise CredentialRefusedError(f'credential "{name}" is not for {host}: add it to its "hosts" if it should be')
+    return credential
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text.strip('[]'), strict=False)
+    except ValueError:
+        return None
 
 
 def _parse(name: str, where: str, text: Any, load: Callable[[Any], Any]) -> Credential:

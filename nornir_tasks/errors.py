@@ -13,6 +13,10 @@ class CredentialMissingError(ConfigurationError):
     """A credential name has no secret in the environment or the credentials directory."""
 
 
+class CredentialRefusedError(CredentialMissingError):
+    """A credential is not for the host or the driver that it would have been sent to. Nothing was sent."""
+
+
 class PointUnreachableError(EnforcementError):
     """The enforcement point could not be connected to, or the connection died and did not come back."""
 

@@ -5,6 +5,9 @@ import os
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+# Most tests speak to simulators on loopback; what a credential is for is tests/nornir_tasks/test_credentials.py.
+os.environ.setdefault('DELINQUENCY_UNBOUND_CREDENTIALS', '1')
+
 E2E = 'tests/e2e/'
 
 

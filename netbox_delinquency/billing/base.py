@@ -209,7 +209,7 @@ _READERS: dict[str, Any] = {
 class AdapterSettings(pydantic.BaseModel):
     """Parameters of a source by its adapter's own schema; an adapter without any keeps this one."""
 
-    model_config = pydantic.ConfigDict(extra='forbid')
+    model_config = pydantic.ConfigDict(extra='forbid', hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

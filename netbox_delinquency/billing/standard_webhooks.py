@@ -38,14 +38,18 @@ PAYMENTS = [kind for kind, meaning in MEANINGS.items() if meaning is not Meaning
 Identifier = Annotated[str, pydantic.Field(min_length=1, max_length=100, pattern=r'^[^\x00-\x1f\x7f]+$')]
 
 
-class _Data(pydantic.BaseModel):
+class _Part(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(hide_input_in_errors=True)
+
+
+class _Data(_Part):
     contract: Identifier
     invoice: Identifier
     due_date: date | None = pydantic.Field(default=None, ge=date(2000, 1, 1), le=date(2100, 1, 1))
     amount: Decimal | None = pydantic.Field(default=None, ge=0, max_digits=12, decimal_places=2)
 
 
-class _Notice(pydantic.BaseModel):
+class _Notice(_Part):
     contract: Identifier
     notice: Identifier
     kind: Literal['reminder', 'suspension', 'termination'] = 'suspension'
@@ -54,13 +58,13 @@ class _Notice(pydantic.BaseModel):
     delivered_at: pydantic.AwareDatetime
 
 
-class _NoticeEvent(pydantic.BaseModel):
+class _NoticeEvent(_Part):
     type: Literal['notice.delivered']
     timestamp: pydantic.AwareDatetime
     data: _Notice
 
 
-class _InvoiceEvent(pydantic.BaseModel):
+class _InvoiceEvent(_Part):
     type: Literal['invoice.overdue', 'invoice.clearing', 'invoice.paid']
     timestamp: pydantic.AwareDatetime
     data: _Data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
-from nornir_tasks.credentials import Credential, get_credential
+from nornir_tasks.credentials import Credential, credential_for
 from nornir_tasks.drivers.base import DriverParameters
 from nornir_tasks.errors import (
     ConfigurationError,
@@ -29,6 +30,14 @@ from tr069.genieacs import GenieAcsClient
 from tr069.genieacs.nbi import Nbi
 
 PORT = 7557
+# Where the worker keeps what points name: the environment's word, else the folder beside its credentials.
+CA_DIRECTORY = 'DELINQUENCY_CA_DIR'
+PROFILES_DIRECTORY = 'DELINQUENCY_PROFILES_DIR'
+DIRECTORIES = {
+    CA_DIRECTORY: '/etc/netbox-delinquency/ca',
+    PROFILES_DIRECTORY: '/etc/netbox-delinquency/profiles',
+}
+FILE = r'^([A-Za-z0-9][A-Za-z0-9._-]*)?$'
 
 
 class AcsParameters(DriverParameters):
@@ -39,10 +48,15 @@ class AcsParameters(DriverParameters):
         pattern=r'^(https?://[^\s/?#@]+(/[^\s?#@]*)?)?$',
         description="Of the northbound interface, where https://, the point's address and its port are not it",
     )
-    ca_file: str = Field('', description="File on the worker with the CA of the ACS's certificate; empty: the usual")
+    # Names, not paths: who may write a point in NetBox may not choose what a worker reads.
+    ca_file: str = Field(
+        '', pattern=FILE, description="File with the CA of the ACS's certificate, in the worker's own folder for them"
+    )
     profiles_directory: str = Field(
-        '', description='Folder on the worker with device profiles of your own (an embedded ACS has its own)'
-    )  # fmt: skip
+        '',
+        pattern=FILE,
+        description="Folder with device profiles, in the worker's own for them (an embedded ACS has its own)",
+    )
 
 
 class AcsSession:
@@ -92,7 +106,8 @@ def _genieacs(url: str, credential: Credential, parameters: AcsParameters, point
         verify=_trusted(parameters.ca_file),
     )
     try:
-        profiles = load_directory(Path(parameters.profiles_directory) if parameters.profiles_directory else None)
+        own = parameters.profiles_directory
+        profiles = load_directory(_own(PROFILES_DIRECTORY, own) if own else None)
     except Tr069Error as error:
         raise ConfigurationError(f'{point.name}: {error}') from error
     return GenieAcsClient(nbi, profiles=profiles)
@@ -101,13 +116,21 @@ def _genieacs(url: str, credential: Credential, parameters: AcsParameters, point
 CLIENTS = {'acs_embedded': _embedded, 'genieacs': _genieacs}
 
 
+def _own(variable: str, name: str) -> Path:
+    """What has that name in the worker's own folder."""
+    return Path(os.environ.get(variable) or DIRECTORIES[variable]) / name
+
+
 def _trusted(ca_file: str) -> ssl.SSLContext | bool:
     if not ca_file:
         return True
+    path = _own(CA_DIRECTORY, ca_file)
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return ssl.create_default_context(cafile=path)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f'the CA file {ca_file} cannot be used: {error}') from error
+        # Nothing of the file's content is said: whoever sees the point would read it.
+        what = error.strerror if isinstance(error, OSError) and error.strerror else 'it holds no certificate'
+        raise ConfigurationError(f'the CA file {path} cannot be used: {what}') from None
 
 
 def url_of(point: Point, parameters: AcsParameters) -> str:
@@ -129,13 +152,20 @@ class AcsConnection:
         self._session: AcsSession | None = None
 
     def open(self, hostname: str | None, *_: Any, extras: dict[str, Any] | None = None, **_unused: Any) -> None:
-        """Raises as `get_credential` does, and `ConfigurationError`."""
+        """Raises as `credential_for` does, and `ConfigurationError`."""
         point = point_of(hostname, extras)
         if point.driver not in CLIENTS:
             raise ConfigurationError(f'{point.name}: "{point.driver}" is no driver of an ACS')
         parameters = _parameters(point)
         url = url_of(point, parameters)
-        client = CLIENTS[point.driver](url, get_credential(point.credential), parameters, point)
+        host = urlsplit(url).hostname or ''
+        credential = credential_for(point.credential, host=host, driver=point.driver)
+        if is_in_the_clear(url) and not credential.allow_http:
+            raise ConfigurationError(
+                f'{point.name}: the token would travel readable to {url}: use https, or set "allow_http" in credential '
+                f'"{point.credential}" where the way there is trusted'
+            )
+        client = CLIENTS[point.driver](url, credential, parameters, point)
         self._session = AcsSession(client, url)
 
     def close(self) -> None:

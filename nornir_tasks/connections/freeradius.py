@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from nornir_tasks.connections.radius import DynamicAuthorization
-from nornir_tasks.credentials import Credential, get_credential
+from nornir_tasks.credentials import Credential, credential_for
 from nornir_tasks.drivers.base import DriverParameters
 from nornir_tasks.errors import ConfigurationError, LoginRefusedError, PointUnreachableError
 from nornir_tasks.points import Point, point_of
@@ -31,16 +31,23 @@ class DatabaseParameters(DriverParameters):
 class FreeRADIUSSession:
     """A database, connected to anew for every call, and the sender of dynamic authorization."""
 
-    def __init__(self, engine: Engine, where: str, credential: Credential) -> None:
+    def __init__(self, engine: Engine, where: str, credential: Credential, name: str, driver: str) -> None:
         self.engine = engine
         self.where = where
-        self.authorization = DynamicAuthorization(credential)
+        self.authorization = DynamicAuthorization(credential, name, driver)
 
     @classmethod
     def connect(
-        cls, address: str, port: int | None, credential: Credential, database: DatabaseParameters, timeout: float
+        cls,
+        address: str,
+        port: int | None,
+        credential: Credential,
+        database: DatabaseParameters,
+        timeout: float,
+        name: str = 'of the point',
+        driver: str = 'freeradius_sql',
     ) -> FreeRADIUSSession:
-        """Raises `PointUnreachableError`, `LoginRefusedError`."""
+        """`name` is the credential's. Raises `PointUnreachableError`, `LoginRefusedError`."""
         password = credential.password.get_secret_value() if credential.password else None
         url = URL.create(
             DRIVERS[database.engine], credential.username or None, password, address, port, database.database
@@ -55,7 +62,9 @@ class FreeRADIUSSession:
         engine = create_engine(
             url, poolclass=NullPool, connect_args=limits, isolation_level='READ COMMITTED', hide_parameters=True
         )
-        session = cls(engine, f'{database.engine} database "{database.database}" at {address}', credential)
+        session = cls(
+            engine, f'{database.engine} database "{database.database}" at {address}', credential, name, driver
+        )
         with session.errors(), engine.connect():
             pass
         return session
@@ -103,10 +112,16 @@ class FreeRADIUSConnection:
         self._session: FreeRADIUSSession | None = None
 
     def open(self, hostname: str | None, *_: Any, extras: dict[str, Any] | None = None, **_unused: Any) -> None:
-        """Raises as `FreeRADIUSSession.connect` and `get_credential` do."""
+        """Raises as `FreeRADIUSSession.connect` and `credential_for` do."""
         point = point_of(hostname, extras)
         self._session = FreeRADIUSSession.connect(
-            point.address, point.port, get_credential(point.credential), _database(point), point.timeout
+            point.address,
+            point.port,
+            credential_for(point.credential, host=point.address, driver=point.driver),
+            _database(point),
+            point.timeout,
+            point.credential,
+            point.driver,
         )
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from nornir_tasks.change import AccessState, AccessTarget, Reading
 from nornir_tasks.connections.consoles import ConsoleParameters, Consoles
-from nornir_tasks.credentials import Credential, get_credential
+from nornir_tasks.credentials import Credential, bound, credential_for, get_credential
 from nornir_tasks.drivers.base import DriverParameters
 from nornir_tasks.errors import CredentialMissingError, PointUnreachableError
 from nornir_tasks.points import point_of
@@ -67,8 +67,11 @@ class NasParameters(DriverParameters):
 class DynamicAuthorization:
     """Sends requests to NASes. Holds secrets, so nothing of it is printed."""
 
-    def __init__(self, credential: Credential) -> None:
-        self._secret = credential.secret
+    def __init__(self, credential: Credential, name: str = 'of the point', driver: str = 'radius') -> None:
+        """`credential`, of that `name`, is for the NASes that have none of their own."""
+        self._credential = credential
+        self._name = name
+        self._driver = driver
         # Sessions, by `nas/session`, whose last request got no answer: how they are is not known here any more.
         self.unverified: dict[str, str] = {}
         # Acknowledged and not provable: see `NasParameters.trust_acknowledgement`.
@@ -87,7 +90,7 @@ class DynamicAuthorization:
         """Send to all NASes at once; keys of both mappings are addresses. Raises `CredentialMissingError`."""
         rules = retransmission or Retransmission()
         known = {
-            name: replace(_nas(name, nases[name], self.secret_of(nases[name])), retransmission=rules)
+            name: replace(_nas(name, nases[name], self.secret_of(name, nases[name])), retransmission=rules)
             for name in requests
         }
         return asyncio.run(_exchange_all(known, requests, stop))
@@ -111,12 +114,16 @@ class DynamicAuthorization:
             text += f'; its console could not say either: {self.seen[session].error}'
         return text
 
-    def secret_of(self, nas: NasParameters) -> bytes:
-        """The shared secret, as octets. Raises `CredentialMissingError`."""
-        secret = get_credential(nas.credential).secret if nas.credential else self._secret
+    def secret_of(self, address: str, nas: NasParameters) -> bytes:
+        """The shared secret of the NAS at that address, as octets. Raises as `credential_for` does."""
+        use = {'host': nas.coa_address or address, 'driver': self._driver}
+        if nas.credential:
+            secret = credential_for(nas.credential, **use).secret
+        else:
+            secret = bound(self._credential, self._name, **use).secret
         if secret is None:
             raise CredentialMissingError(
-                f'credential "{nas.credential or "of the point"}" has no "secret": dynamic authorization needs it'
+                f'credential "{nas.credential or self._name}" has no "secret": dynamic authorization needs it'
             )
         return secret.get_secret_value().encode()
 
@@ -143,10 +150,17 @@ async def _exchange_all(
 class RadiusSession:
     """What `radius_coa` is given: one NAS at its address."""
 
-    def __init__(self, address: str, port: int | None, credential: Credential) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int | None,
+        credential: Credential,
+        name: str = 'of the point',
+        driver: str = 'radius_coa',
+    ) -> None:
         self.address = address
         self.port = port
-        self.authorization = DynamicAuthorization(credential)
+        self.authorization = DynamicAuthorization(credential, name, driver)
         # By session key, what the NAS acknowledged where its word is taken.
         self.known: dict[str, AccessState] = {}
         # Keys of sessions whose change was refused without a reason: see `is_unexplained`.
@@ -162,7 +176,9 @@ class RadiusConnection:
     def open(self, hostname: str | None, *_: Any, extras: dict[str, Any] | None = None, **_unused: Any) -> None:
         """Raises as `get_credential` does."""
         point = point_of(hostname, extras)
-        self._session = RadiusSession(point.address, point.port, get_credential(point.credential))
+        # Each NAS is asked for as it is sent to: see `DynamicAuthorization.secret_of`.
+        credential = get_credential(point.credential)
+        self._session = RadiusSession(point.address, point.port, credential, point.credential, point.driver)
 
     def close(self) -> None:
         if self._session is not None:

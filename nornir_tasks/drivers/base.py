@@ -20,7 +20,7 @@ from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 class DriverParameters(BaseModel):
     """Base of a driver's parameter schemas: unknown names are refused, values are not changed after validation."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
+    model_config = ConfigDict(extra='forbid', frozen=True, hide_input_in_errors=True)
 
 
 class SSHOptions(DriverParameters):

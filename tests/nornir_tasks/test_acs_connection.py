@@ -63,10 +63,12 @@ def test_what_is_wrong_with_a_point_is_said_before_anything_is_contacted(monkeyp
     with pytest.raises(ConfigurationError, match='parameters are wrong: url'):
         opened(Point('p', 'acs_embedded', **here, parameters={'url': 'acs.example'}))
     with pytest.raises(ConfigurationError, match='CA file'):
-        opened(Point('p', 'acs_embedded', **here, parameters={'ca_file': str(tmp_path / 'none.pem')}))
-    (tmp_path / 'bad.yaml').write_text('name: [')
+        opened(Point('p', 'acs_embedded', **here, parameters={'ca_file': 'none.pem'}))
+    monkeypatch.setenv('DELINQUENCY_PROFILES_DIR', str(tmp_path))
+    (tmp_path / 'own').mkdir()
+    (tmp_path / 'own' / 'bad.yaml').write_text('name: [')
     with pytest.raises(ConfigurationError, match='device profile'):
-        opened(Point('p', 'genieacs', **here, parameters={'profiles_directory': str(tmp_path)}))
+        opened(Point('p', 'genieacs', **here, parameters={'profiles_directory': 'own'}))
     monkeypatch.setenv('DELINQUENCY_CREDENTIAL_THE_ACS', json.dumps({'username': 'x'}))
     with pytest.raises(CredentialMissingError, match='northbound token'):
         opened(Point('p', 'acs_embedded', **here))

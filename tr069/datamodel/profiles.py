@@ -145,7 +145,10 @@ GENERIC = DeviceProfile(name='generic', match=Match())
 
 
 def load(path: Path) -> DeviceProfile:
-    """Raises `ProfileError` naming the file and what is wrong in it."""
+    """Raises `ProfileError` naming the file and what is wrong in it; it quotes nothing of the file.
+
+    Who sees the error may not be who may read the file, and not every file is what its path says.
+    """
     try:
         return DeviceProfile.model_validate(yaml.safe_load(path.read_text('utf-8')))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:

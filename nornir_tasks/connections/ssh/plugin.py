@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from nornir_tasks.connections.ssh.session import SSHSession
-from nornir_tasks.credentials import get_credential
+from nornir_tasks.credentials import credential_for
 from nornir_tasks.drivers.base import SSHOptions
 from nornir_tasks.drivers.registry import get_driver
 from nornir_tasks.errors import ConfigurationError, PointUnreachableError
@@ -37,15 +37,15 @@ class SSHConnection:
         self._session: SSHSession | None = None
 
     def open(self, hostname: str | None, *_: Any, extras: dict[str, Any] | None = None, **_unused: Any) -> None:
-        """Log in at `extras["point"]`. Raises as `SSHSession.connect` and `get_credential` do."""
+        """Log in at `extras["point"]`. Raises as `SSHSession.connect` and `credential_for` do."""
         point = point_of(hostname, extras)
         options = _options(point)
-        credential = get_credential(point.credential)
+        credential = credential_for(point.credential, host=point.address, driver=point.driver)
         suffix = get_driver(point.driver).login_suffix
         via = None
         if options.jump_host:
             host, port = _endpoint(options.jump_host)
-            login = get_credential(options.jump_credential) if options.jump_credential else credential
+            login = credential_for(options.jump_credential or point.credential, host=host, driver=point.driver)
             via = SSHSession.connect(host, port, login, options.jump_host_key, point.timeout)
         self._session = SSHSession.connect(
             point.address,

@@ -63,7 +63,7 @@ def check_nases(
     known: dict[str, _Nas] = {}
     for address, parameters in nases.items():
         try:
-            authorization.secret_of(parameters)
+            authorization.secret_of(address, parameters)
         except CredentialMissingError as error:
             findings.append(Finding(f'credential of NAS {address}', ok=False, message=str(error)))
         else:

@@ -15,7 +15,7 @@ _DeviceIds = Annotated[list[Annotated[str, Field(max_length=512)]], Field(min_le
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra='forbid', allow_inf_nan=False)
+    model_config = ConfigDict(extra='forbid', allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Value(_Body):
@@ -69,7 +69,11 @@ class Task(_Body):
         return method
 
 
-class DeviceOut(BaseModel):
+class _Answer(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+
+class DeviceOut(_Answer):
     id: str
     manufacturer: str
     oui: str
@@ -87,14 +91,14 @@ class DeviceOut(BaseModel):
     warning: str = ''  # what is odd about it: two devices with one identity
 
 
-class DevicePage(BaseModel):
+class DevicePage(_Answer):
     """`next` is the `after` of the next page; empty on the last."""
 
     devices: list[DeviceOut]
     next: str = ''
 
 
-class StatusOut(BaseModel):
+class StatusOut(_Answer):
     device_id: str
     state: str
     profile: str = ''
@@ -105,11 +109,11 @@ class StatusOut(BaseModel):
     note: str = ''
 
 
-class StatusList(BaseModel):
+class StatusList(_Answer):
     statuses: list[StatusOut]
 
 
-class TaskOut(BaseModel):
+class TaskOut(_Answer):
     """`state`: queued, done, failed or expired. `answer` holds `error` where it failed."""
 
     id: str
@@ -118,13 +122,13 @@ class TaskOut(BaseModel):
     answer: dict[str, Any] = {}
 
 
-class ConnectionRequestsOut(BaseModel):
+class ConnectionRequestsOut(_Answer):
     """Device id → called, sent, throttled, unreachable, refused, unknown device."""
 
     connection_requests: dict[str, str]
 
 
-class LeverOut(BaseModel):
+class LeverOut(_Answer):
     kind: str
     direction: str
     path: str
@@ -141,14 +145,14 @@ class LeverOut(BaseModel):
     why: str
 
 
-class LeversOut(BaseModel):
+class LeversOut(_Answer):
     root: str
     profile: str
     levers: list[LeverOut]
     boolean_as_number: bool = True
 
 
-class QuarantineList(BaseModel):
+class QuarantineList(_Answer):
     """Model (OUI/product class/software version) → the path and its fault."""
 
     models: dict[str, str]
@@ -158,10 +162,10 @@ class Model(_Body):
     model: str
 
 
-class Health(BaseModel):
+class Health(_Answer):
     status: str
     devices: int
 
 
-class Error(BaseModel):
+class Error(_Answer):
     error: str
