@@ -583,7 +583,7 @@ class TestPure:
         named = JunosDriver(None, {'policies': {'suspenso': {'mode': 'blocked'}}, 'foreign_policies': ['suspenso']})
         assert named.reading_of(Session('ana', '1', '', ('suspenso',))).foreign == ()
 
-    def test_the_hardest_of_several_policies_counts(self):
+    def test_the_most_restrictive_of_several_policies_counts(self):
         driver = JunosDriver(None, VENDORS[2].parameters)
         policies = ('throttle(1m,512k)', 'FF-WALL', 'other')
         assert driver.reading_of(Session('ana', '1', '', policies)).live == BLOCKED

@@ -135,7 +135,7 @@ def check_recorded(name: str) -> str:
 
 
 def state_of(policies: Sequence[str], meanings: Mapping[str, PolicyMeaning], fold: Callable[[str], str]) -> AccessState:
-    """The hardest state among the policies; what no meaning is listed for is normal."""
+    """The most restrictive state among the policies; what no meaning is listed for is normal."""
     known = {fold(name): meaning.state() for name, meaning in meanings.items()}
     state = AccessState.normal()
     for name in policies:

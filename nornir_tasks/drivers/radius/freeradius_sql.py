@@ -164,7 +164,7 @@ class FreeRADIUSDriver(Driver):
         """Ask elsewhere how the sessions stand; never here, where nothing but the database is known."""
 
     def _live(self, user: User, stored: AccessState) -> AccessState | None:
-        """How the user's sessions are: as stored only where all of them are; else the hardest of the others.
+        """How the user's sessions are: as stored only where all of them are; else the most restrictive of the others.
 
         A session that we saw when we last wrote is as we left it; any other came up under the stored policy.
         """
@@ -384,7 +384,7 @@ class FreeRADIUSDriver(Driver):
 
 
 def most_restrictive_but(state: AccessState, *others: AccessState | None) -> AccessState:
-    """The hardest of `others` that is not `state`; where there is none, one that is as far from it as can be."""
+    """The most restrictive of `others` that is not `state`; where there is none, one as far from it as can be."""
     found: AccessState | None = None
     for other in others:
         if other is not None and other != state and (found is None or other.is_more_restrictive_than(found)):

@@ -11,7 +11,7 @@ from nornir_tasks.drivers.routeros.box import Profile, Rates, parse_rates
 from nornir_tasks.drivers.routeros.names import Names
 from nornir_tasks.drivers.routeros.parameters import RouterOSLine, RouterOSPoint
 
-# Of a throttled line whose rate cannot be read: the hardest, for it must not pass for anything that was asked for.
+# Of a throttled line whose rate cannot be read: it must not pass for anything that was asked for.
 SLOWEST = AccessState.throttled(1, 1)
 
 

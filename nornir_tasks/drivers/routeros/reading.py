@@ -81,9 +81,11 @@ def _read_ppp(line: Line, box: Box) -> Reading:
     live: AccessState | None = None
     states = [_session_state(line, box, address, stored) for address in addresses]
     if states:
-        detail['session'] = {'address': addresses[0], 'state': _hardest(states).as_dict()}
+        detail['session'] = {'address': addresses[0], 'state': _most_restrictive(states).as_dict()}
         by_hand = _addresses(entries, 'ip')
-        live = BLOCKED if any(normal_address(address) in by_hand for address in addresses) else _hardest(states)
+        live = (
+            BLOCKED if any(normal_address(address) in by_hand for address in addresses) else _most_restrictive(states)
+        )
         if queue and live.mode is not Mode.BLOCKED and line.rate_state(queue.rates).mode is Mode.THROTTLED:
             live = line.rate_state(queue.rates)
         if _is_half_blocked(line, live.mode is Mode.BLOCKED, entries):
@@ -141,7 +143,7 @@ def _session_state(line: Line, box: Box, address: str, stored: AccessState) -> A
     return line.session_state(queues[0].rates if queues else None, stored)
 
 
-def _hardest(states: Iterable[AccessState]) -> AccessState:
+def _most_restrictive(states: Iterable[AccessState]) -> AccessState:
     found = NORMAL
     for state in states:
         if state.is_more_restrictive_than(found):
