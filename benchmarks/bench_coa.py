@@ -30,7 +30,7 @@ DEADLINE = 15.0  # seconds; a radclient that is not done by then counts as if it
 LOSS = 0.05
 LOSSY_SESSIONS = 2000
 PASSES = 3
-BAR = 2.0
+BARS = {5_000: 1.5, 20_000: 2.0}  # times radclient's best, by sessions
 RATE = '512k/1M'
 # FreeRADIUS 3 signs a CoA-ACK in a way that its own radclient does not accept, so here its answers are not signed.
 NAME = 'unsigned'
@@ -73,7 +73,7 @@ def radclient(port: int, count: int, parallel: int, folder: Path) -> float:
     rows = folder / 'rows'
     rows.write_text('\n'.join(row.format(n) for n in range(count)))
     command = ['radclient', '-q', '-f', str(rows), '-p', str(parallel), '-r', '5', '-t', '2']
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), _children_cpu()
     try:
         done = subprocess.run(
             [*command, f'127.0.0.1:{port}', 'coa', SECRET], timeout=DEADLINE, capture_output=True, check=False
@@ -81,11 +81,18 @@ def radclient(port: int, count: int, parallel: int, folder: Path) -> float:
         failed = done.returncode != 0
     except subprocess.TimeoutExpired:
         failed = False
-    seconds = time.perf_counter() - begun
+    seconds, used = time.perf_counter() - begun, _children_cpu() - used
     mark = '<' if seconds >= DEADLINE else ' '
     note = ' (some were lost)' if failed else ''
-    print(f'  radclient -p {parallel:3}: {mark}{count / seconds:8.0f}/s{note}', flush=True)
+    cpu = f'{used / count * 1e6:.0f} us of CPU each'
+    print(f'  radclient -p {parallel:3}: {mark}{count / seconds:8.0f}/s, {cpu}{note}', flush=True)
     return count / seconds
+
+
+def _children_cpu() -> float:
+    """Seconds of CPU of the processes that have ended: radclient's, as FreeRADIUS runs on."""
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found.ru_utime + found.ru_stime
 
 
 def lossy() -> float:
@@ -145,9 +152,10 @@ def main() -> int:
     print(f'{LOSS:.0%} of all datagrams lost:', flush=True)
     resolved = lossy()
     print(f'memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB')
-    met = max(ratios) >= BAR and resolved == 100
+    wanted = [BARS.get(count, min(BARS.values())) for count in arguments.sizes]
+    met = all(ratio >= bar for ratio, bar in zip(ratios, wanted, strict=True)) and resolved == 100
     if not met:
-        print(f'missed: {BAR} times radclient at either size, and 100 % resolved')
+        print(f'missed: {", ".join(map(str, wanted))} times radclient, and 100 % resolved')
     print(f'coa: n={count} per_s={rate:.0f} vs_radclient_best={rate / best:.2f} lost_resolved={resolved:.1f}')
     return 0 if met else 1
 

@@ -70,6 +70,8 @@ class Answer:
     rejected: int = 0
 
 
+ACKNOWLEDGED = Answer(Verdict.ACK, transmissions=1)  # what nearly every request comes to
+
 Stop = Callable[[Answer], str]
 
 
@@ -312,6 +314,8 @@ class _Exchange:
 
 def _answer(answered: Answered, pending: _Pending) -> Answer:
     if answered.is_ack:
+        if pending.transmissions == 1 and not pending.rejected:
+            return ACKNOWLEDGED
         return Answer(Verdict.ACK, None, '', pending.transmissions, pending.rejected)
     text = sentence_for(answered.error_cause)
     return Answer(Verdict.NAK, answered.error_cause, text, pending.transmissions, pending.rejected)

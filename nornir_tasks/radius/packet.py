@@ -9,8 +9,10 @@ import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import md5
 from struct import Struct
+from typing import Any
 
 HEADER = Struct('!BBH')
 WORD = Struct('!I')
@@ -18,6 +20,7 @@ HEADER_LENGTH = 20
 MAX_LENGTH = 4096
 AUTHENTICATOR = slice(4, 20)
 ZEROS = bytes(16)
+BLOCK = 64  # octets that MD5 works on at a time
 
 EVENT_TIMESTAMP = 55
 MESSAGE_AUTHENTICATOR = 80
@@ -36,7 +39,7 @@ class Code(IntEnum):
 
 
 # What may answer what, acknowledgement first.
-ANSWERS = {
+ANSWERS: dict[int, tuple[Code, Code]] = {
     Code.DISCONNECT_REQUEST: (Code.DISCONNECT_ACK, Code.DISCONNECT_NAK),
     Code.COA_REQUEST: (Code.COA_ACK, Code.COA_NAK),
 }
@@ -58,6 +61,10 @@ class Answered:
         return self.code in (Code.DISCONNECT_ACK, Code.COA_ACK)
 
 
+# Answers without attributes, which most are.
+BARE: dict[int, Answered] = {code: Answered(code, None) for codes in ANSWERS.values() for code in codes}
+
+
 def build_request(
     code: Code, identifier: int, attributes: bytes, timestamp: int | None, secret: bytes, sign: bool = True
 ) -> bytes:
@@ -74,8 +81,28 @@ def build_request(
         raise PacketError(f'the request would have {length} octets, {MAX_LENGTH} is the most')
     header = HEADER.pack(code, identifier, length)
     if sign:
-        rest = UNSIGNED[:2] + hmac.digest(secret, header + ZEROS + UNSIGNED + rest, 'md5') + rest
+        rest = UNSIGNED[:2] + hmac_md5(secret, header + ZEROS + UNSIGNED + rest) + rest
     return header + md5(header + ZEROS + rest + secret, usedforsecurity=False).digest() + rest
+
+
+@lru_cache(maxsize=256)
+def _keyed(secret: bytes) -> tuple[Any, Any]:
+    """MD5 with the inner and the outer key already in it (RFC 2104); what `hmac` would make anew for each packet."""
+    key = (secret if len(secret) <= BLOCK else md5(secret, usedforsecurity=False).digest()).ljust(BLOCK, b'\0')
+    return (
+        md5(bytes(octet ^ 0x36 for octet in key), usedforsecurity=False),
+        md5(bytes(octet ^ 0x5C for octet in key), usedforsecurity=False),
+    )
+
+
+def hmac_md5(secret: bytes, data: bytes) -> bytes:
+    """HMAC-MD5, at a third of what `hmac.digest` costs: a bulk change signs tens of thousands of short packets."""
+    inner, outer = _keyed(secret)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(data)
+    outer.update(inner.digest())
+    digest: bytes = outer.digest()
+    return digest
 
 
 def verify_answer(data: bytes, request: bytes, secret: bytes, must_sign: bool = False) -> Answered:
@@ -84,12 +111,14 @@ def verify_answer(data: bytes, request: bytes, secret: bytes, must_sign: bool = 
     data = data[:length]  # octets beyond the length are padding (RFC 2865 section 3)
     if identifier != request[1]:
         raise PacketError('it answers another request')
-    if code not in ANSWERS[Code(request[0])]:
+    if code not in ANSWERS[request[0]]:
         raise PacketError(f'code {code} does not answer a request of code {request[0]}')
     sent = request[AUTHENTICATOR]
     expected = md5(data[:4] + sent + data[HEADER_LENGTH:] + secret, usedforsecurity=False).digest()
     if not hmac.compare_digest(expected, data[AUTHENTICATOR]):
         raise PacketError('its authenticator is wrong: is the shared secret the same on both sides?')
+    if length == HEADER_LENGTH and not must_sign:
+        return BARE[code]
     cause: int | None = None
     signed = False
     for position, number, value in split_attributes(data):
@@ -136,6 +165,6 @@ def _check_signature(data: bytes, position: int, value: bytes, sent: bytes, secr
     # deployed (FreeRADIUS 3 zeroes it). Freshness does not hang on this: the answer's authenticator was checked.
     rest = data[HEADER_LENGTH : position + 2] + ZEROS + data[position + 18 :]
     for authenticator in (sent, ZEROS):
-        if hmac.compare_digest(hmac.digest(secret, data[:4] + authenticator + rest, 'md5'), value):
+        if hmac.compare_digest(hmac_md5(secret, data[:4] + authenticator + rest), value):
             return
     raise PacketError('its Message-Authenticator is wrong')

@@ -191,6 +191,17 @@ def test_a_blocked_line_with_a_stale_session_is_stored_and_given_back(db, box):
     assert box.lines['ana'].address_list == ''
 
 
+def test_a_restore_needs_neither_the_plans_rates_nor_names(db, box):
+    """What the CoA would say is not known: the session ends, and comes back with what is stored."""
+    assert enforce(db, box, SLOW, 'ana', **TRUST) == {'ana': APPLIED}
+    first = box.lines['ana'].session_id
+    known = db.parameters | {'dialect': 'mikrotik', 'coa_port': box.port} | TRUST
+    work = PointWork(lambda: RadiusDriver(db.session(), known), 100, MemoryJournal())
+    work.run([AccessChange('ana', target('ana', down_kbps=None, up_kbps=None, parameters={}), NORMAL)])
+    assert [(result.outcome, result.message) for result in work.results] == [APPLIED]
+    assert (box.lines['ana'].rate, box.lines['ana'].session_id != first) == ('10000k/20000k', True)
+
+
 def test_a_timed_out_change_is_unknown_and_repeating_it_is_harmless(db, box, monkeypatch):
     monkeypatch.setattr('nornir_tasks.radius.client.Retransmission.__init__.__defaults__', (0.1, 0.2, 3, 0.5, 150.0))
     box.deaf_but_does = {'ana'}

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nornir_tasks.change import AccessState, Reply
+from nornir_tasks.change import AccessState, Mode, Reply
 from nornir_tasks.connections.radius import DynamicAuthorization, NasParameters
 from nornir_tasks.radius.attributes import Pair, encode, nas_address
 from nornir_tasks.radius.causes import Meaning, meaning_of
 from nornir_tasks.radius.client import Answer, Request, Stop, Verdict
-from nornir_tasks.radius.dialects import DialectError, get_dialect, values_for
+from nornir_tasks.radius.dialects import Dialect, DialectError, get_dialect, values_for
 from nornir_tasks.radius.packet import Code
 
 
@@ -85,18 +85,19 @@ def plan_work(
 ) -> Work:
     """What to send to bring a session to `desired`. `stored`: the stored policy already is, so a reconnect brings it.
 
-    Raises `DialectError` and `AttributeValueError` where it cannot be said; nothing is sent then.
+    Raises `DialectError` and `AttributeValueError` where it cannot be said; nothing is sent then. A restore whose
+    values are not known ends the session, where the stored policy is right.
     """
     dialect = get_dialect(parameters.dialect)
     who = identity(session, parameters)
     steps = None
     if parameters.live == 'coa':
-        names: Mapping[str, str] = {str(mode): name for mode, name in parameters.names.items()}
-        old = ''
-        if before is not None:
-            old = values_for(before, contracted, names.get(str(before.mode), '')).get('name', '')
-        values = values_for(desired, contracted, names.get(str(desired.mode), ''), old)
-        steps = dialect.requests(before, desired, values)
+        try:
+            steps = _steps(dialect, parameters, before, desired, contracted)
+        except DialectError:
+            # A restore needs no rate and no name: the session ends, and comes back with what is stored.
+            if not (stored and desired.mode is Mode.NORMAL):
+                raise
     if steps is None:
         if not stored:
             raise DialectError(
@@ -104,6 +105,21 @@ def plan_work(
             )
         return Work(key, session, (Request(Code.DISCONNECT_REQUEST, encode(who), session.key),))
     return Work(key, session, tuple(Request(Code.COA_REQUEST, encode([*who, *step]), session.key) for step in steps))
+
+
+def _steps(
+    dialect: Dialect,
+    parameters: NasParameters,
+    before: AccessState | None,
+    desired: AccessState,
+    contracted: tuple[int | None, int | None],
+) -> list[list[Pair]] | None:
+    names: Mapping[str, str] = {str(mode): name for mode, name in parameters.names.items()}
+    old = ''
+    if before is not None:
+        old = values_for(before, contracted, names.get(str(before.mode), '')).get('name', '')
+    values = values_for(desired, contracted, names.get(str(desired.mode), ''), old)
+    return dialect.requests(before, desired, values)
 
 
 def send_work(
