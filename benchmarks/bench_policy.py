@@ -23,7 +23,7 @@ LOAD = """
 TRUNCATE netbox_delinquency_contract, netbox_delinquency_accessline, netbox_delinquency_notice,
          netbox_delinquency_hold, core_objectchange RESTART IDENTITY CASCADE;
 INSERT INTO netbox_delinquency_contract (created, last_updated, custom_field_data, description, comments, external_id,
-    status, oldest_due_date, open_balance, unpaid_invoices, awaiting_clearing, standing_note, time_zone, tier, relieved,
+    status, oldest_due_date, open_balance, unpaid_invoices, awaiting_clearing, dunning_note, time_zone, tier, in_relief,
     subscriber_id, source_id, plan_id, policy_id, calendar_id)
 SELECT now(), now(), '{}', '', '', 'C-' || n, 'active', date '2026-11-18' - (n::bigint * 7919 %% 90)::int,
        (n %% 300)::numeric + 1,
@@ -140,7 +140,7 @@ def measure(n: int, given: dict, rounds: int) -> dict[str, tuple[float, float]]:
     stage = given['stage']
     for number in range(rounds):
         sql("""UPDATE netbox_delinquency_contract SET stage_id = NULL, stage_since = NULL, took_effect_at = NULL,
-               next_stage_id = NULL, next_action_on = NULL, next_action_at = NULL, relieved = false, standing_note = '',
+               next_stage_id = NULL, next_action_on = NULL, next_action_at = NULL, in_relief = false, dunning_note = '',
                oldest_due_date = date '2026-11-18' - (id * 7919 %% 90)::int""", {'n': n})  # fmt: skip
         sql("UPDATE netbox_delinquency_accessline SET intended_mode = 'normal', intended_down_kbps = NULL,"
             ' intended_up_kbps = NULL')  # fmt: skip
@@ -160,7 +160,7 @@ def measure(n: int, given: dict, rounds: int) -> dict[str, tuple[float, float]]:
                 """UPDATE netbox_delinquency_contract SET stage_id = %(stage)s, stage_since = %(now)s,
                    took_effect_at = %(now)s,
                    next_stage_id = %(stage)s, next_action_on = %(now)s::date, next_action_at = %(now)s,
-                   standing_note = 'x'""",
+                   dunning_note = 'x'""",
                 {'stage': stage, 'now': NOW},
             )
             sql("UPDATE netbox_delinquency_accessline line SET intended_mode = 'blocked', intended_down_kbps = NULL,"
@@ -191,9 +191,9 @@ def orm_loop() -> float:
             contract.stage_since = NOW if position.stage else None
             contract.next_stage_id = position.next_stage and position.next_stage.pk
             contract.next_action_on, contract.next_action_at = position.next_action_on, position.next_action_at
-            contract.standing_note, contract.relieved = position.note, position.in_relief
+            contract.dunning_note, contract.in_relief = position.note, position.in_relief
             contract.save(update_fields=[
-                'stage', 'stage_since', 'next_stage', 'next_action_on', 'next_action_at', 'standing_note', 'relieved',
+                'stage', 'stage_since', 'next_stage', 'next_action_on', 'next_action_at', 'dunning_note', 'in_relief',
             ])  # fmt: skip
 
     return timed('ORM loop', loop)[0]

@@ -8,4 +8,14 @@ class DelinquencyError(Exception):
 
 
 class RunRefusedError(DelinquencyError):
-    """A run cannot be planned, approved, started or cancelled as asked; the text says why and what to do."""
+    """A run cannot be planned, approved, started or cancelled as asked; the text says why and what to do.
+
+    Its `reason` is one of `reasons.py`, with a code for programs; the text is in the language of whoever is answered.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return getattr(self.reason, 'translated', self.reason)  # reasons are a layer above errors

@@ -194,7 +194,7 @@ class TrustUnlock(AskingAction):
 
     @classmethod
     def applies(cls, obj):
-        return bool(obj.policy and obj.policy.trust_days and obj.policy.in_force(obj.stage) and not obj.relieved)
+        return bool(obj.policy and obj.policy.trust_days and obj.policy.in_force(obj.stage) and not obj.in_relief)
 
 
 class RequestReview(AskingAction):

@@ -24,6 +24,7 @@ from rest_framework.status import HTTP_202_ACCEPTED, HTTP_409_CONFLICT
 from ..errors import RunRefusedError
 from ..filtersets import AccessLineFilterSet
 from ..models import AccessLine
+from ..reasons import stored, translated
 
 __all__ = (
     'PLAN',
@@ -47,7 +48,14 @@ PLAN = permission_on(AccessLine, 'enforce')
 
 
 class Refused(APIException):
+    """Why it is not done: `detail` is the sentence, `code` the reason for programs, with its `params`."""
+
     status_code = HTTP_409_CONFLICT
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        code, params = stored(reason)
+        self.detail = {'detail': translated(reason), **({'code': code, 'params': params} if code else {})}
 
 
 @contextmanager
@@ -56,7 +64,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except RunRefusedError as error:
-        raise Refused(str(error)) from error
+        raise Refused(error.reason) from error
     except DjangoValidationError as error:
         raise Refused(' '.join(error.messages)) from error
 

@@ -13,8 +13,8 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED
 
+from ..contract_actions import decide_plan_change, end_hold, give_trust_unlock, set_review
 from ..models import Contract, Hold, PlanChangeOrder
-from ..policy.contract_actions import decide_plan_change, end_hold, give_trust_unlock, set_review
 from ..policy.explain import explain
 from ..policy.facts import facts_of
 from ..policy.simulate import SimulationError, simulate
@@ -48,7 +48,7 @@ class ExplainAnswer(serializers.Serializer):
     next_stage = serializers.IntegerField(allow_null=True)
     next_action_on = serializers.DateField(allow_null=True)
     next_action_at = serializers.DateTimeField(allow_null=True)
-    relieved = serializers.BooleanField()
+    in_relief = serializers.BooleanField()
     note = serializers.CharField()
     preset = serializers.CharField()
     verdicts = VerdictAnswer(many=True)
@@ -72,7 +72,7 @@ def explanation_of(contract: Contract, now) -> dict:
         'next_stage': position.next_stage and position.next_stage.pk,
         'next_action_on': position.next_action_on,
         'next_action_at': position.next_action_at,
-        'relieved': position.in_relief,
+        'in_relief': position.in_relief,
         'note': position.note,
         'preset': f'{policy.preset} {policy.preset_version or ""}'.strip() if policy else '',
         'verdicts': [asdict(verdict) for verdict in explanation.verdicts],

@@ -98,6 +98,7 @@ class ProgressAnswer(serializers.Serializer):
     rate_per_s = serializers.FloatField(allow_null=True)
     eta_s = serializers.IntegerField(allow_null=True)
     stop_reason = serializers.CharField(allow_blank=True)
+    stop_code = serializers.CharField(allow_blank=True)
     soak_seconds = serializers.IntegerField()
 
 

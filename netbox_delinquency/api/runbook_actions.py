@@ -87,9 +87,9 @@ class RunbookActionsMixin(RunAnswerMixin):
     @action(detail=True, methods=['post'])
     def finished(self, request, pk):
         """Close rows with what came of them."""
-        body = self.body(FinishedRequest)
-        results = [ChangeResult(**{**row, 'outcome': Outcome(row['outcome'])}) for row in body['results']]
         journal = self._journal(pk)
+        rows = self.body(FinishedRequest)['results']
+        results = [ChangeResult(**{**row, 'outcome': Outcome(row['outcome'])}) for row in rows]
         with refusals():
             journal.finished(results)
         return self.answer(journal.run)
@@ -106,10 +106,10 @@ class RunbookActionsMixin(RunAnswerMixin):
     @action(detail=True, methods=['post'])
     def health(self, request, pk):
         """How a point is: before its first row, and after each batch."""
-        body = self.body(HealthRequest)
+        journal, body = self._journal(pk), self.body(HealthRequest)
         get_object_or_404(EnforcementPoint, name=body['point'])
         with refusals():
-            self._journal(pk).health(body['point'], Health(body['sessions'], body['latency_s']))
+            journal.health(body['point'], Health(body['sessions'], body['latency_s']))
         return Response({})
 
     @document(FinishRequest, EnforcementRunSerializer)

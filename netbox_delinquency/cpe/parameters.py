@@ -11,7 +11,6 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext as _
 
 from nornir_tasks.change import CpeValue
 from nornir_tasks.drivers import available_drivers, get_driver
@@ -19,6 +18,7 @@ from nornir_tasks.drivers import available_drivers, get_driver
 from ..choices import LineChannelChoices, LineStatusChoices, RunKindChoices
 from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun
+from ..reasons import Reason, ReasonCode
 from ..runs.plan import make_run
 
 __all__ = ('acs_drivers', 'plan_profile', 'reachable_lines')
@@ -49,8 +49,6 @@ def plan_profile(
         for line in reachable_lines(lines).select_related('acs').order_by('pk')
     ]
     if not rows:
-        raise RunRefusedError(
-            _('None of these lines has a CPE that an ACS reaches: an active line, with an ACS and a CWMP ID.')
-        )
+        raise RunRefusedError(Reason.of(ReasonCode.NO_REACHABLE_CPE))
     title = name or f'{RunKindChoices.PROFILE} {now:%Y-%m-%d %H:%M}'
     return make_run(rows, RunKindChoices.PROFILE, title, author=author)

@@ -54,9 +54,9 @@ class ContractFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
             'took_effect_at',
             'next_action_on',
             'next_action_at',
-            'relieved',
+            'in_relief',
             'review_requested_at',
-            'standing_note',
+            'dunning_note',
             'description',
         )
 

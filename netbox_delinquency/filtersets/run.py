@@ -42,6 +42,7 @@ class EnforcementRunFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
             'wave',
             'wave_done_at',
             'stop_reason',
+            'stop_code',
             'description',
         )
 
@@ -79,4 +80,5 @@ class EnforcementChangeFilterSet(StrictMixin, SearchMixin, NetBoxModelFilterSet)
             'finished_at',
             'refused',
             'message',
+            'message_code',
         )

@@ -84,7 +84,7 @@ class ContractFilterForm(PrimaryModelFilterSetForm):
             'status', 'source_id', 'subscriber_id', 'plan_id', 'policy_id', 'calendar_id', 'tier', name=_('Contract')
         ),
         FieldSet('is_overdue', 'oldest_due_date', 'awaiting_clearing', name=_('Billing')),
-        FieldSet('has_stage', 'stage_id', 'stage_action', 'next_action_on', 'relieved', name=_('Dunning position')),
+        FieldSet('has_stage', 'stage_id', 'stage_action', 'next_action_on', 'in_relief', name=_('Dunning position')),
         OWNERSHIP,
     )
 
@@ -95,7 +95,7 @@ class ContractFilterForm(PrimaryModelFilterSetForm):
     policy_id = filter_by(Contract, 'policy')
     calendar_id = filter_by(Contract, 'calendar')
     tier = filter_by(Contract, 'tier')
-    relieved = filter_by(Contract, 'relieved')
+    in_relief = filter_by(Contract, 'in_relief')
     is_overdue = yes_or_no(_('Has an open due date'))
     oldest_due_date = filter_by(Contract, 'oldest_due_date')
     awaiting_clearing = filter_by(Contract, 'awaiting_clearing')

@@ -163,9 +163,9 @@ class ContractFilter(PrimaryModelFilter):
     next_stage_id: ID | None = filter_field()
     next_action_on: DateFilterLookup | None = filter_field()
     next_action_at: DatetimeFilterLookup | None = filter_field()
-    relieved: FilterLookup[bool] | None = filter_field()
+    in_relief: FilterLookup[bool] | None = filter_field()
     review_requested_at: DatetimeFilterLookup | None = filter_field()
-    standing_note: StrFilterLookup | None = filter_field()
+    dunning_note: StrFilterLookup | None = filter_field()
 
 
 @model_filter(models.EnforcementPoint)
@@ -246,6 +246,7 @@ class EnforcementRunFilter(PrimaryModelFilter):
     wave: IntegerLookup | None = filter_field()
     wave_done_at: DatetimeFilterLookup | None = filter_field()
     stop_reason: StrFilterLookup | None = filter_field()
+    stop_code: StrFilterLookup | None = filter_field()
     reverts_id: ID | None = filter_field()
 
 

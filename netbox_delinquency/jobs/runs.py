@@ -16,6 +16,7 @@ from netbox.jobs import JobRunner
 from ..choices import OutcomeChoices, RunStatusChoices
 from ..errors import RunRefusedError
 from ..models import EnforcementPoint, EnforcementRun
+from ..reasons import Reason, ReasonCode
 from ..runs import lifecycle
 from ..runs.lifecycle import begin_run, waiting_points, waiting_runs
 from ..runs.locks import kinds_in_queue, queue_of_kind
@@ -199,7 +200,7 @@ def enqueue_run(run: EnforcementRun, user: User | None = None) -> Job:
     Raises `RunRefusedError` for any other.
     """
     if run.status not in (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING):
-        raise RunRefusedError(f'run "{run}" is {run.status}: only an approved one can be started')
+        raise RunRefusedError(Reason.of(ReasonCode.NOT_APPROVED, run=run, status=run.status))
     return ExecuteRun.enqueue(
         instance=run,
         user=user,

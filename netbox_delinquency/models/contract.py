@@ -109,15 +109,15 @@ class Contract(LifecycleModel, PrimaryModel):
         verbose_name=_('next action at'), blank=True, null=True, editable=False,
         help_text=_('The earliest lawful moment of the next stage; empty where it waits for something else'),
     )  # fmt: skip
-    relieved = models.BooleanField(
-        verbose_name=_('relieved'), default=False, editable=False,
+    in_relief = models.BooleanField(
+        verbose_name=_('in relief'), default=False, editable=False,
         help_text=_('A hold gives access back while the stage stays'),
     )  # fmt: skip
     review_requested_at = models.DateTimeField(
         verbose_name=_('review requested'), blank=True, null=True, editable=False,
         help_text=_('A person is to look at the automatic decision; until then it goes no further'),
     )  # fmt: skip
-    standing_note = models.CharField(
+    dunning_note = models.CharField(
         verbose_name=_('dunning note'), max_length=200, blank=True, editable=False,
         help_text=_('Why the next stage waits, where it does'),
     )  # fmt: skip
@@ -128,7 +128,7 @@ class Contract(LifecycleModel, PrimaryModel):
         'oldest_due_date', 'open_balance', 'unpaid_invoices', 'awaiting_clearing', 'notices_from', 'facts_at', 'stage',
         'stage_since',
         'took_effect_at',
-        'next_stage', 'next_action_on', 'next_action_at', 'relieved', 'review_requested_at', 'standing_note',
+        'next_stage', 'next_action_on', 'next_action_at', 'in_relief', 'review_requested_at', 'dunning_note',
     )  # fmt: skip
     clone_fields = ('subscriber', 'source', 'plan', 'policy', 'status', 'calendar', 'time_zone', 'tier')
 
@@ -163,8 +163,8 @@ class Contract(LifecycleModel, PrimaryModel):
 
     @property
     def note(self) -> str:
-        """The dunning note in the reader's language; `standing_note` is the same to every program."""
-        return gettext(self.standing_note) if self.standing_note else ''
+        """The dunning note in the reader's language; `dunning_note` is the same to every program."""
+        return gettext(self.dunning_note) if self.dunning_note else ''
 
     def serialize_object(self, exclude: list[str] | None = None) -> dict[str, Any]:
         """What the change log keeps: without the balance, whose readers are fewer than the log's."""

@@ -15,6 +15,7 @@ from utilities.exceptions import AbortRequest
 from nornir_tasks.change import AccessChange, AccessState, CpeValue, ValueSet
 
 from ..choices import AccessModeChoices, LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
+from ..reasons import Reason, ReasonCode, restored, translated
 from .lifecycle import LifecycleModel
 from .state import get_state, set_state, state_constraint
 
@@ -64,6 +65,11 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
         help_text=_('Its last row is closed; it is watched for a while before the next wave begins'),
     )  # fmt: skip
     stop_reason = models.CharField(verbose_name=_('why it waits'), max_length=500, blank=True, editable=False)
+    stop_code = models.CharField(
+        verbose_name=_('why it waits (code)'), max_length=40, blank=True, editable=False,
+        help_text=_('The same for programs; empty where a person gave words of their own'),
+    )  # fmt: skip
+    stop_params = models.JSONField(verbose_name=_('why it waits (parameters)'), blank=True, null=True, editable=False)
     reverts = models.ForeignKey(
         'self', on_delete=models.PROTECT, related_name='reverted_by', blank=True, null=True, editable=False,
         verbose_name=_('reverts'), help_text=_('The run whose lines this one puts back as they were'),
@@ -71,7 +77,8 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
 
     lifecycle_fields = (
         'kind', 'status', 'executor', 'resumed_at', 'plan_hash', 'author', 'approver', 'approved_hash', 'approved_at',
-        'started_at', 'heartbeat_at', 'finished_at', 'wave', 'wave_done_at', 'stop_reason', 'reverts',
+        'started_at', 'heartbeat_at', 'finished_at', 'wave', 'wave_done_at', 'stop_reason', 'stop_code',
+        'stop_params', 'reverts',
     )  # fmt: skip
     clone_fields = ()
 
@@ -112,10 +119,19 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
         return RunKindChoices.colors.get(self.kind)
 
     @property
-    def being_worked_on(self) -> str:
-        """The sentence for whoever wants a run that another has."""
-        by = self.executor or "NetBox's workers"
-        return f'run "{self}" is being worked on by {by}'
+    def being_worked_on(self) -> Reason:
+        """Why whoever wants a run that another has is refused."""
+        return Reason.of(ReasonCode.TAKEN_OVER, run=self, executor=self.executor)
+
+    @property
+    def stopped_because(self) -> str:
+        """Why it waits, as a reason where it has a code."""
+        return restored(self.stop_reason, self.stop_code, self.stop_params)
+
+    @property
+    def stop_sentence(self) -> str:
+        """Why it waits, in the reader's language."""
+        return translated(self.stopped_because)
 
     def outcomes(self) -> dict[str, int]:
         """Rows by outcome; the key `''` counts those not closed yet."""
@@ -178,10 +194,26 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
         help_text=_('The point answered, and said no; the breaker counts these'),
     )  # fmt: skip
     message = models.TextField(verbose_name=_('message'), blank=True, editable=False)
+    message_code = models.CharField(
+        verbose_name=_('message (code)'), max_length=40, blank=True, editable=False,
+        help_text=_('Why it was not sent, for programs; empty where a driver says it in words of its own'),
+    )  # fmt: skip
+    message_params = models.JSONField(verbose_name=_('message (parameters)'), blank=True, null=True, editable=False)
     before = models.JSONField(verbose_name=_('before'), blank=True, null=True, editable=False)
     after = models.JSONField(verbose_name=_('after'), blank=True, null=True, editable=False)
 
-    lifecycle_fields = ('claimed_at', 'sent_at', 'finished_at', 'outcome', 'refused', 'message', 'before', 'after')
+    lifecycle_fields = (
+        'claimed_at',
+        'sent_at',
+        'finished_at',
+        'outcome',
+        'refused',
+        'message',
+        'message_code',
+        'message_params',
+        'before',
+        'after',
+    )
     clone_fields = ('run', 'desired_mode', 'desired_down_kbps', 'desired_up_kbps')
 
     class Meta:
@@ -219,6 +251,11 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
             models.Index(fields=('run', 'wave', 'outcome'), name='nbd_change_run_wave'),
             models.Index(fields=('point', 'sent_at'), name='nbd_change_point_sent'),
         ]
+
+    @property
+    def sentence(self) -> str:
+        """The message, in the reader's language."""
+        return translated(restored(self.message, self.message_code, self.message_params))
 
     def __str__(self):
         return f'{self.run} / {self.line}'

@@ -104,7 +104,7 @@ def evaluate(now: datetime, contracts: Collection[int] | None = None) -> Evaluat
 def _take_effect(now: datetime, contracts: Collection[int] | None) -> None:
     """A stage has taken effect once no line of its contract is otherwise: nobody is blocked because a throttle that
     was never approved, or never reached its router, is said to have lasted long enough."""
-    waiting = Contract.objects.filter(stage__isnull=False, took_effect_at=None, relieved=False)
+    waiting = Contract.objects.filter(stage__isnull=False, took_effect_at=None, in_relief=False)
     if contracts is not None:
         waiting = waiting.filter(pk__in=contracts)
     drifting = AccessLine.objects.drifting().filter(contract=OuterRef('pk')).order_by()

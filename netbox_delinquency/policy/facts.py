@@ -87,7 +87,7 @@ def facts_from(contract: Contract, now: datetime) -> tuple[ContractFacts, Rules]
         stage=next((stage for stage in stages if stage.pk == contract.stage_id), None),
         stage_since=contract.stage_since,
         took_effect_at=contract.took_effect_at,
-        in_relief=contract.relieved,
+        in_relief=contract.in_relief,
         open_balance=contract.open_balance,
         unpaid_invoices=contract.unpaid_invoices,
         notice_at=notice,

@@ -14,6 +14,7 @@ from django.db.models import F, Q
 from ..choices import AccessModeChoices, RunStatusChoices
 from ..errors import RunRefusedError
 from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
+from ..reasons import Reason, ReasonCode, stop_columns
 from .caps import caps_exceeded, is_bound
 
 __all__ = ('RESTRICTING', 'approve_run', 'plan_hash')
@@ -70,25 +71,23 @@ def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver
     """
     locked = EnforcementRun.objects.select_for_update().get(pk=run.pk)
     if locked.status != RunStatusChoices.PLANNED:
-        raise RunRefusedError(f'run "{run}" is {locked.status}, only a planned one can be approved')
+        raise RunRefusedError(Reason.of(ReasonCode.NOT_PLANNED, run=run, status=locked.status))
     present = plan_hash(locked)
     if approved_hash != present:
-        raise RunRefusedError(
-            f'the rows of run "{run}" are not those of the plan you saw (now {present[:12]}): review them again'
-        )
+        raise RunRefusedError(Reason.of(ReasonCode.ROWS_NOT_REVIEWED, run=run, hash=present[:12]))
     if not locked.changes.exists():
-        raise RunRefusedError(f'run "{run}" has no rows')
+        raise RunRefusedError(Reason.of(ReasonCode.NO_ROWS, run=run))
     # A restore is bound by nothing: so it must be one, in each of the rows that a person may have added to its plan.
     if not is_bound(locked) and (takes := locked.changes.filter(RESTRICTING).count()):
-        raise RunRefusedError(f'run "{run}" gives access back, and {takes} of its rows take it: plan those apart')
+        raise RunRefusedError(Reason.of(ReasonCode.RESTORE_RESTRICTS, run=run, rows=takes))
     settings = EnforcementSettings.load()
     if is_bound(locked) and settings.four_eyes and approver is not None and _has_written(locked, approver):
-        raise RunRefusedError(f'run "{run}" was planned by {approver}: by four eyes somebody else approves it')
+        raise RunRefusedError(Reason.of(ReasonCode.FOUR_EYES, run=run, approver=approver))
     if reasons := caps_exceeded(locked, settings):
-        raise RunRefusedError(f'run "{run}" cannot be approved: {"; ".join(reasons)}')
+        raise RunRefusedError(Reason.of(ReasonCode.CAPS_EXCEEDED, run=run, reasons=reasons))
     run.advance(
         status=RunStatusChoices.APPROVED,
-        stop_reason='',
+        **stop_columns(''),
         plan_hash=present,
         approved_hash=present,
         approved_at=now,

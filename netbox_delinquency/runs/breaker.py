@@ -8,6 +8,7 @@ from nornir_tasks.engine.breaker import WRONG, BreakerLimits, Health, PointHealt
 
 from ..choices import OutcomeChoices
 from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
+from ..reasons import Reason, ReasonCode
 from .locks import RESTORE, queue_of_kind
 
 __all__ = ('breaker_verdict',)
@@ -29,7 +30,8 @@ def breaker_verdict(run: EnforcementRun, settings: EnforcementSettings) -> str:
     )
     first = run.changes.filter(wave=1)
     first_wave = _tally(run, wave=1) if not first.filter(outcome='').exists() else None
-    return verdict(limits, _tally(run), _health(run), first_wave, total=run.changes.count())
+    found = verdict(limits, _tally(run), _health(run), first_wave, total=run.changes.count())
+    return Reason.of(ReasonCode(found.code), **found.figures) if found else ''
 
 
 def _tally(run: EnforcementRun, **filters) -> Tally:

@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 from django.db.models import Count, Q
-from django.utils.formats import number_format
-from django.utils.translation import gettext as _
 
 from ..choices import AccessModeChoices, LineStatusChoices, RunKindChoices, RunStatusChoices
 from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
+from ..reasons import Reason, ReasonCode
 from .locks import ENFORCE, kinds_in_queue
 
 __all__ = ('HOUR', 'PointPart', 'budget', 'caps_exceeded', 'is_bound', 'parts_of', 'refusals_of')
@@ -73,18 +72,16 @@ def caps_exceeded(run: EnforcementRun, settings: EnforcementSettings) -> list[st
 
 def refusals_of(parts: Sequence[PointPart], settings: EnforcementSettings) -> list[str]:
     """The caps that these rows exceed and the switch, as sentences."""
-    reasons = []
+    reasons: list[Reason] = []
     if settings.stopped:
-        reasons.append(_('enforcement is stopped: {reason}').format(reason=settings.stop_reason))
+        reasons.append(Reason.of(ReasonCode.KILL_SWITCH, why=settings.stop_reason))
     rows = sum(part.rows for part in parts)
     if settings.max_rows_per_run is not None and rows > settings.max_rows_per_run:
-        text = _('it has {rows} rows, and a run may have {cap}: plan fewer lines, or raise the cap')
-        reasons.append(text.format(rows=rows, cap=settings.max_rows_per_run))
+        reasons.append(Reason.of(ReasonCode.RUN_TOO_LARGE, rows=rows, cap=settings.max_rows_per_run))
     for part in parts:
         if part.exceeds_share:
-            text = _('it changes {share} % of the {lines} lines of {point}, and may change {cap} %')
-            share = number_format(part.share, 1)
-            reasons.append(text.format(share=share, lines=part.lines, point=part.name, cap=part.max_share_percent))
+            share = {'share': round(part.share, 1), 'lines': part.lines, 'cap': part.max_share_percent}
+            reasons.append(Reason.of(ReasonCode.SHARE_TOO_LARGE, point=part.name, **share))
     return reasons
 
 
@@ -142,10 +139,10 @@ def budget(settings: EnforcementSettings, point: EnforcementPoint, now: datetime
     if cap := settings.max_rows_per_hour:
         # By point, since the index is: the log of five years is not read for the last hour of it.
         points = list(EnforcementPoint.objects.order_by().values_list('pk', flat=True))
-        sentence = f'the cap of {cap} rows an hour is reached: it goes on as the hour moves on'
+        sentence = Reason.of(ReasonCode.CAP_PER_HOUR, cap=cap)
         caps.append((max(0, cap - _rows_since(points, now)), sentence))
     if cap := point.max_rows_per_hour:
-        sentence = f'the cap of {point} of {cap} rows an hour is reached: it goes on as the hour moves on'
+        sentence = Reason.of(ReasonCode.POINT_CAP_PER_HOUR, point=point, cap=cap)
         caps.append((max(0, cap - _rows_since([point.pk], now)), sentence))
     return min(caps, default=(None, ''))
 

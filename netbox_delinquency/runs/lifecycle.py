@@ -21,6 +21,7 @@ from ..choices import OutcomeChoices, RunStatusChoices
 from ..errors import RunRefusedError
 from ..events import RUN_COMPLETED, RUN_PAUSED, RUN_STARTED, send_run_event
 from ..models import EnforcementRun, EnforcementSettings, RunPoint
+from ..reasons import Reason, ReasonCode, message_columns, stop_columns
 from .approval import plan_hash
 from .breaker import breaker_verdict
 from .locks import RESTORE, held_points, queue_of_kind
@@ -64,11 +65,11 @@ def begin_run(pk: int, now: datetime, executor: str = '') -> EnforcementRun:
     """
     run = EnforcementRun.objects.select_for_update().get(pk=pk)
     if run.status not in (RunStatusChoices.APPROVED, RunStatusChoices.RUNNING):
-        raise RunRefusedError(f'run "{run}" is {run.status}: only an approved one can be started')
+        raise RunRefusedError(Reason.of(ReasonCode.NOT_APPROVED, run=run, status=run.status))
     if run.status == RunStatusChoices.RUNNING and not is_abandoned(run, now):
         raise RunRefusedError(run.being_worked_on)
     if plan_hash(run) != run.approved_hash:
-        raise RunRefusedError(f'the rows of run "{run}" are not those that were approved: cancel it and plan anew')
+        raise RunRefusedError(Reason.of(ReasonCode.ROWS_CHANGED, run=run))
     begins = run.status == RunStatusChoices.APPROVED
     run.advance(
         status=RunStatusChoices.RUNNING,
@@ -76,7 +77,7 @@ def begin_run(pk: int, now: datetime, executor: str = '') -> EnforcementRun:
         resumed_at=now if begins else run.resumed_at,
         started_at=run.started_at or now,
         heartbeat_at=now,
-        stop_reason='',
+        **stop_columns(''),
     )
     if begins:
         send_run_event(run, RUN_STARTED)
@@ -100,8 +101,8 @@ def pause_run(run: EnforcementRun, reason: str, now: datetime) -> None:
     if locked.status == RunStatusChoices.PAUSED:
         return
     if locked.status != RunStatusChoices.RUNNING:
-        raise RunRefusedError(f'run "{run}" is {locked.status}: only a running one can be paused')
-    locked.advance(status=RunStatusChoices.PAUSED, stop_reason=reason[:500])
+        raise RunRefusedError(Reason.of(ReasonCode.NOT_RUNNING, run=run, status=locked.status))
+    locked.advance(status=RunStatusChoices.PAUSED, **stop_columns(reason))
     send_run_event(locked, RUN_PAUSED)
     _notify_starter(locked, RUN_PAUSED)
 
@@ -115,17 +116,19 @@ def resume_run(run: EnforcementRun, now: datetime, executor: str = '') -> Enforc
     """
     locked = EnforcementRun.objects.select_for_update().get(pk=run.pk)
     if locked.status != RunStatusChoices.PAUSED:
-        raise RunRefusedError(f'run "{run}" is {locked.status}: only a paused one can be resumed')
+        raise RunRefusedError(Reason.of(ReasonCode.NOT_PAUSED, run=run, status=locked.status))
     if executor:
         # Workers continue rows where they stand; a runbook would send those that one has in hand once more.
         in_hand = locked.changes.filter(outcome='', claimed_at__isnull=False)
         busy = in_hand.filter(point__in=held_points(queue_of_kind(run.kind))).values_list('point__name', flat=True)
         if points := ', '.join(sorted(set(busy))):
-            raise RunRefusedError(f'a worker is still at {points}: try again in a moment')
+            raise RunRefusedError(Reason.of(ReasonCode.WORKERS_BUSY, points=points))
     elif is_alive(locked, now) and locked.changes.filter(outcome='', claimed_at__isnull=False).exists():
-        raise RunRefusedError(f'{locked.executor} still has rows in hand: try again in a moment')
+        raise RunRefusedError(Reason.of(ReasonCode.RUNBOOK_BUSY, executor=locked.executor))
     locked.points.update(sessions_before=None, latency_before_s=None, sessions_now=None, latency_now_s=None)
-    locked.advance(status=RunStatusChoices.RUNNING, executor=executor, resumed_at=now, heartbeat_at=now, stop_reason='')
+    locked.advance(
+        status=RunStatusChoices.RUNNING, executor=executor, resumed_at=now, heartbeat_at=now, **stop_columns('')
+    )
     return locked
 
 
@@ -138,12 +141,12 @@ def cancel_run(run: EnforcementRun, now: datetime) -> None:
     """
     locked = EnforcementRun.objects.select_for_update().get(pk=run.pk)
     if locked.status not in RunStatusChoices.OPEN:
-        raise RunRefusedError(f'run "{run}" is {locked.status}: it can no longer be cancelled')
+        raise RunRefusedError(Reason.of(ReasonCode.ENDED, run=run, status=locked.status))
     if locked.started_at:
         locked.changes.filter(outcome='', sent_at__isnull=True).update(
-            outcome=OutcomeChoices.SKIPPED, message='cancelled', finished_at=now
+            outcome=OutcomeChoices.SKIPPED, **message_columns(Reason.of(ReasonCode.CANCELLED)), finished_at=now
         )
-    run.advance(status=RunStatusChoices.CANCELLED, finished_at=now, stop_reason='')
+    run.advance(status=RunStatusChoices.CANCELLED, finished_at=now, **stop_columns(''))
     if locked.started_at:
         send_run_event(run, RUN_COMPLETED)
 
@@ -178,7 +181,7 @@ def advance_run(pk: int, now: datetime, probed: bool = False) -> NextSteps:
     if stop_reason := stop_reason_of(run, settings):
         note_stop_reason(run, stop_reason)
         return NextSteps()
-    run.advance(wave=following, wave_done_at=None, stop_reason='')
+    run.advance(wave=following, wave_done_at=None, **stop_columns(''))
     return NextSteps(tuple(still_open.filter(wave=following).order_by().values_list('point', flat=True).distinct()))
 
 
@@ -229,7 +232,7 @@ def release_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementR
     elif queue_of_kind(run.kind) == RESTORE:
         run.advance(executor='')
     else:
-        pause_run(run, f'{run.executor} left it: {reason}', now)
+        pause_run(run, Reason.of(ReasonCode.RELEASED, executor=run.executor, why=reason), now)
         run.refresh_from_db()
     return run
 
@@ -237,7 +240,7 @@ def release_run(run: EnforcementRun, reason: str, now: datetime) -> EnforcementR
 def _end(run: EnforcementRun, now: datetime) -> None:
     wrong = set(run.outcomes()) - set(OutcomeChoices.SUCCESS) - {OutcomeChoices.SKIPPED}
     status = RunStatusChoices.FAILED if wrong else RunStatusChoices.COMPLETED
-    run.advance(status=status, finished_at=now, stop_reason='')
+    run.advance(status=status, finished_at=now, **stop_columns(''))
     send_run_event(run, RUN_COMPLETED)
     if wrong:
         _notify_starter(run, RUN_COMPLETED)

@@ -23,6 +23,7 @@ from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
 from ..models.access import is_covered, is_right
 from ..models.state import is_state, set_state
+from ..reasons import stop_columns
 from .approval import RESTRICTING, approve_run, plan_hash
 
 __all__ = ('make_run', 'plan_row', 'plan_runs', 'unplanned_lines')
@@ -121,7 +122,7 @@ def _approve_by_policy(run: EnforcementRun, now: datetime) -> None:
     try:
         approve_run(run, run.plan_hash, now)
     except RunRefusedError as error:
-        run.advance(stop_reason=str(error)[:500])
+        run.advance(**stop_columns(error.reason))
 
 
 def plan_row(line: AccessLine, side: str, desired: AccessState, reason: str) -> EnforcementChange:

@@ -40,6 +40,7 @@ class Progress:
     rate_per_s: float | None
     eta_s: int | None
     stop_reason: str
+    stop_code: str
     soak_seconds: int
 
 
@@ -64,6 +65,7 @@ def progress(run: EnforcementRun, now: datetime) -> Progress:
         rate_per_s=rate,
         eta_s=round((total - done) / rate) if rate else None,
         stop_reason=run.stop_reason,
+        stop_code=run.stop_code,
         soak_seconds=0 if queue_of_kind(run.kind) == RESTORE else EnforcementSettings.load().soak_seconds,
     )
 

@@ -25,6 +25,7 @@ from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementPoint
 from ..models.access import BASELINE, OBSERVED, POINT, UNVERIFIED, is_covered
 from ..models.state import state_fields
+from ..reasons import Reason, ReasonCode
 from .plan import plan_runs, unplanned_lines
 
 __all__ = ('Report', 'lines_to_read', 'points_to_read', 'reconcile_point')
@@ -92,7 +93,7 @@ def reconcile_point(
     itself where the policy repairs drift, else for a person. Raises `RunRefusedError` for a point that is not active.
     """
     if point.status != PointStatusChoices.ACTIVE:
-        raise RunRefusedError(f'{point} is in {point.get_status_display().lower()}: its lines are not read')
+        raise RunRefusedError(Reason.of(ReasonCode.POINT_NOT_READ, point=point, point_status=point.status))
     report, seen = Report(), []
     for side in LineChannelChoices.SIDES:
         wanted = lines_to_read(point, side)

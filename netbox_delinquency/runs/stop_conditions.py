@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from ..choices import RunStatusChoices
 from ..models import EnforcementPoint, EnforcementRun, EnforcementSettings
+from ..reasons import Reason, ReasonCode, stop_columns
 from .caps import budget
 from .locks import ENFORCE, RESTORE, queue_of_kind
 
@@ -20,11 +21,11 @@ __all__ = ('clear_stop_reason', 'deadline_passed', 'note_stop_reason', 'stop_rea
 def stop_reason_of(run: EnforcementRun, settings: EnforcementSettings) -> str:
     """Why nothing of this run may be sent at the moment; empty where it may."""
     if run.status == RunStatusChoices.PAUSED:
-        return f'paused: {run.stop_reason}'
+        return Reason.of(ReasonCode.PAUSED, why=run.stopped_because)
     if run.status == RunStatusChoices.CANCELLED:
-        return 'cancelled'
+        return Reason.of(ReasonCode.CANCELLED)
     if queue_of_kind(run.kind) == ENFORCE and settings.stopped:
-        return f'enforcement is stopped: {settings.stop_reason}'
+        return Reason.of(ReasonCode.KILL_SWITCH, why=settings.stop_reason)
     return ''
 
 
@@ -34,7 +35,7 @@ def deadline_passed(run: EnforcementRun, settings: EnforcementSettings, now: dat
     minutes = settings.deadline_minutes
     if queue_of_kind(run.kind) == RESTORE or not minutes or since is None or now < since + timedelta(minutes=minutes):
         return ''
-    return f'it has taken longer than its deadline of {minutes} minutes'
+    return Reason.of(ReasonCode.DEADLINE, minutes=minutes)
 
 
 def stop_reason_at(run: EnforcementRun, point: int) -> str:
@@ -51,9 +52,9 @@ def stop_reason_at(run: EnforcementRun, point: int) -> str:
 def note_stop_reason(run: EnforcementRun, reason: str) -> None:
     """Show at a running run why nothing is sent."""
     running = EnforcementRun.objects.filter(pk=run.pk, status=RunStatusChoices.RUNNING)
-    running.exclude(stop_reason=reason).update(stop_reason=reason)
+    running.exclude(stop_reason=reason).update(**stop_columns(reason))
 
 
 def clear_stop_reason(run: EnforcementRun, reason: str) -> None:
     """Take back what was noted, where it is still what is shown."""
-    EnforcementRun.objects.filter(pk=run.pk, stop_reason=reason).update(stop_reason='')
+    EnforcementRun.objects.filter(pk=run.pk, stop_reason=reason).update(**stop_columns(''))

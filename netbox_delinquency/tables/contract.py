@@ -18,11 +18,11 @@ class ContractTable(PrimaryModelTable):
     # The list view's annotation, empty where the user may not see it: ordering by the field itself would reveal it.
     open_balance = tables.Column(accessor='visible_balance', verbose_name=_('Open balance'))
     calendar = tables.Column(linkify=True)
-    relieved = columns.BooleanColumn()
+    in_relief = columns.BooleanColumn()
     awaiting_clearing = columns.BooleanColumn()
     stage = tables.Column(linkify=True)
     next_stage = tables.Column(linkify=True)
-    standing_note = tables.Column(accessor='note', order_by=('standing_note',))
+    dunning_note = tables.Column(accessor='note', order_by=('dunning_note',))
     line_count = counted(AccessLine, _('Lines'), contract_id='pk')
     tags = tags(Contract)
 
@@ -52,9 +52,9 @@ class ContractTable(PrimaryModelTable):
             'next_stage',
             'next_action_on',
             'next_action_at',
-            'relieved',
+            'in_relief',
             'review_requested_at',
-            'standing_note',
+            'dunning_note',
             'line_count',
             'description',
             'owner_group',

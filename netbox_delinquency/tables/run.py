@@ -13,6 +13,7 @@ class EnforcementRunTable(PrimaryModelTable):
     kind = columns.ChoiceFieldColumn()
     status = columns.ChoiceFieldColumn()
     reverts = tables.Column(linkify=True)
+    stop_reason = tables.Column(accessor='stop_sentence', order_by=('stop_reason',))
     change_count = counted(EnforcementChange, _('Rows'), run_id='pk')
     tags = tags(EnforcementRun)
 
@@ -38,6 +39,7 @@ class EnforcementRunTable(PrimaryModelTable):
             'wave',
             'wave_done_at',
             'stop_reason',
+            'stop_code',
             'reverts',
             'description',
             'owner_group',
@@ -72,6 +74,7 @@ class EnforcementChangeTable(NetBoxTable):
     channel = columns.ChoiceFieldColumn()
     outcome = columns.ChoiceFieldColumn()
     refused = columns.BooleanColumn()
+    message = tables.Column(accessor='sentence', order_by=('message',))
     tags = tags(EnforcementChange)
 
     class Meta(NetBoxTable.Meta):
@@ -95,6 +98,7 @@ class EnforcementChangeTable(NetBoxTable):
             'outcome',
             'refused',
             'message',
+            'message_code',
             'claimed_at',
             'sent_at',
             'finished_at',

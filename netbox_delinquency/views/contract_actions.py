@@ -10,8 +10,8 @@ from netbox.views.generic.base import BaseObjectView
 from utilities.permissions import get_permission_for_model
 from utilities.views import register_model_view
 
+from ..contract_actions import end_hold, give_trust_unlock, set_review
 from ..models import Contract, Hold
-from ..policy.contract_actions import end_hold, give_trust_unlock, set_review
 
 __all__ = ('ContractReviewView', 'ContractTrustUnlockView', 'HoldEndView')
 

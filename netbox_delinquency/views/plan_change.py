@@ -4,9 +4,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from utilities.views import register_model_view
 
+from ..contract_actions import decide_plan_change
 from ..models import PlanChangeOrder
 from ..object_actions import AcceptOrder, DeclineOrder
-from ..policy.contract_actions import decide_plan_change
 from ..ui import panels
 from ..ui.base import page
 from .base import DetailView, register_crud

@@ -172,8 +172,8 @@ def name_of(target: AccessTarget) -> str:
 
 def show_plan(netbox: NetBox, run: Mapping[str, Any]) -> None:
     """A run that was planned: its hash, and what it would do where."""
-    status = f'{run["kind"]["value"]}, {run["status"]["value"]}'
-    console.print(f'run {run["id"]} [bold]{escape(run["name"])}[/bold]: {status}, hash {run["plan_hash"]}')
+    summary = f'{run["kind"]["value"]}, {run["status"]["value"]}'
+    console.print(f'run {run["id"]} [bold]{escape(run["name"])}[/bold]: {summary}, hash {run["plan_hash"]}')
     changes = netbox.open_changes(run['id'])
     table = Table('point', 'desired', 'lines')
     for point, rows in sorted(changes.items()):

@@ -75,6 +75,21 @@ class PointHealth:
     ended: int = 0
 
 
+class Verdict(str):
+    """Why the run must not go on: a sentence, with a `code` and its `figures` for programs. Empty where it may."""
+
+    __slots__ = ('code', 'figures')
+
+    code: str
+    figures: dict[str, str | int]
+
+    @classmethod
+    def of(cls, code: str, text: str, **figures: str | int) -> Verdict:
+        verdict = cls(text)
+        verdict.code, verdict.figures = code, figures
+        return verdict
+
+
 def may_have_ended(before: Reading | None, after: Reading | None) -> bool:
     """True where a row that was sent may have cost its line the session that it had: gone, or not read since."""
     return before is not None and before.live is not None and (after is None or after.live is None)
@@ -88,8 +103,8 @@ def verdict(
     *,
     total: int = 0,
     unit: str = 'rows',
-) -> str:
-    """Why the run must not go on, or '' where it may.
+) -> Verdict:
+    """Why the run must not go on; empty where it may.
 
     `tally` is over all closed rows of the run; `first_wave` over those of its first wave, given once all are closed.
     `total` is how many rows the run has. With it, rows that were not touched count by themselves, as a share of all:
@@ -97,40 +112,56 @@ def verdict(
     `unit` is what is counted, for the sentence.
     """
     if first_wave and 0 < first_wave.tried == first_wave.wrong:
-        return f'the whole first wave went wrong: {first_wave.wrong} of {first_wave.tried} {unit}'
+        text = f'the whole first wave went wrong: {first_wave.wrong} of {first_wave.tried} {unit}'
+        return Verdict.of('first_wave_wrong', text, part=first_wave.wrong, whole=first_wave.tried, unit=unit)
     untouched = tally.untouched if total else 0
     if tally.tried - untouched >= limits.min_rows:
         if _exceeds(tally.wrong - untouched, tally.tried - untouched, limits.max_failed_percent):
-            figures = _share(tally.wrong - untouched, tally.tried - untouched, limits.max_failed_percent)
-            return f'too many {unit} went wrong: {figures}'
+            share = Share(tally.wrong - untouched, tally.tried - untouched, limits.max_failed_percent)
+            return share.verdict('too_many_wrong', f'too many {unit} went wrong', unit=unit)
         if _exceeds(tally.refused, tally.tried, limits.max_refused_percent):
-            figures = _share(tally.refused, tally.tried, limits.max_refused_percent)
-            return f'too many {unit} were refused by their points: {figures}'
+            share = Share(tally.refused, tally.tried, limits.max_refused_percent)
+            return share.verdict('too_many_refused', f'too many {unit} were refused by their points', unit=unit)
     if untouched and tally.tried >= limits.min_rows and _exceeds(untouched, total, limits.max_failed_percent):
-        return f'too many {unit} could not be tried: {_share(untouched, total, limits.max_failed_percent)}'
-    return next(filter(None, (_collateral(limits, health) for health in points)), '')
+        share = Share(untouched, total, limits.max_failed_percent)
+        return share.verdict('too_many_untried', f'too many {unit} could not be tried', unit=unit)
+    return next(filter(None, (_collateral(limits, health) for health in points)), Verdict())
 
 
-def _collateral(limits: BreakerLimits, health: PointHealth) -> str:
+def _collateral(limits: BreakerLimits, health: PointHealth) -> Verdict:
     before, now = health.before, health.now
     if before.sessions is not None and now.sessions is not None:
         lost = before.sessions - now.sessions - health.ended
         if lost >= limits.min_session_drop and _exceeds(lost, before.sessions, limits.max_session_drop_percent):
-            figures = _share(lost, before.sessions, limits.max_session_drop_percent)
-            return f'{health.point} lost sessions that the run did not end: {figures}'
+            share = Share(lost, before.sessions, limits.max_session_drop_percent)
+            text = f'{health.point} lost sessions that the run did not end'
+            return share.verdict('sessions_lost', text, point=health.point)
     if before.latency_s is not None and now.latency_s is not None:
         limit = max(before.latency_s * limits.max_latency_factor, limits.min_latency_s)
         if now.latency_s > limit:
-            return (
+            text = (
                 f'{health.point} has become slow: it answers in {now.latency_s:.1f} s, in {before.latency_s:.1f} s '
                 f'before the run; at most {limit:.1f} s'
             )
-    return ''
+            figures = {'now': f'{now.latency_s:.1f}', 'before': f'{before.latency_s:.1f}', 'limit': f'{limit:.1f}'}
+            return Verdict.of('point_slow', text, point=health.point, **figures)
+    return Verdict()
 
 
 def _exceeds(part: int, whole: int, percent: float) -> bool:
     return part * 100 > whole * percent
 
 
-def _share(part: int, whole: int, limit: float) -> str:
-    return f'{part} of {whole}, {part * 100 / whole:.1f} %; at most {limit:g} %'
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many of so many, and the percentage that is too many."""
+
+    part: int
+    whole: int
+    limit: float
+
+    def verdict(self, code: str, what: str, **figures: str) -> Verdict:
+        percent = f'{self.part * 100 / self.whole:.1f}'
+        text = f'{what}: {self.part} of {self.whole}, {percent} %; at most {self.limit:g} %'
+        limit = f'{self.limit:g}'
+        return Verdict.of(code, text, part=self.part, whole=self.whole, percent=percent, limit=limit, **figures)

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from netbox_delinquency.billing.ingest import lapse_clearing, process_event
+from netbox_delinquency.contract_actions import give_trust_unlock
 from netbox_delinquency.forms import NoticeImportForm
 from netbox_delinquency.jobs.retention import purge
 from netbox_delinquency.jobs.system import RenewCalendars
@@ -28,7 +29,6 @@ from netbox_delinquency.models import (
     PolicyStage,
     StartDay,
 )
-from netbox_delinquency.policy.contract_actions import give_trust_unlock
 from netbox_delinquency.policy.days import ensure_start_days
 from netbox_delinquency.policy.evaluate import evaluate, frozen
 from netbox_delinquency.policy.facts import earliest_suspension
@@ -243,7 +243,7 @@ class NeverTest(CareTestCase):
     def test_a_late_feed_freezes_the_step_up_is_seen_everywhere_and_lets_the_easier_one_go_on(self):
         BillingSource.objects.update(heartbeat_minutes=5, last_event_at=timezone.now() - timedelta(minutes=6))
         self.owe(40)
-        assert (self.mode(), self.contract.standing_note) == ('throttled', FEED_IS_LATE)
+        assert (self.mode(), self.contract.dunning_note) == ('throttled', FEED_IS_LATE)
         for name in ('view_contract', 'view_billingsource'):
             self.may(name)
         source = reverse(f'plugins-api:{APP}-api:billingsource-detail', args=[self.contract.source_id])
@@ -264,7 +264,7 @@ class NeverTest(CareTestCase):
         self.hold()
         self.owe(40)
         self.contract.refresh_from_db()
-        assert self.contract.standing_note == ON_HOLD
+        assert self.contract.dunning_note == ON_HOLD
         with override('pt-br'):
             assert self.contract.note != ON_HOLD
         assert self.contract.note == ON_HOLD

@@ -41,7 +41,7 @@ moments = st.integers(0, 172 * 86_400).map(
     ]
 )
 ARRANGED = (
-    'policy', 'stage', 'source', 'oldest_due_date', 'awaiting_clearing', 'stage_since', 'took_effect_at', 'relieved',
+    'policy', 'stage', 'source', 'oldest_due_date', 'awaiting_clearing', 'stage_since', 'took_effect_at', 'in_relief',
     'open_balance', 'unpaid_invoices', 'time_zone', 'tier', 'calendar', 'review_requested_at', 'notices_from',
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ contracts = st.fixed_dictionaries(
         'stage': st.none() | st.integers(0, 5),
         'since': st.integers(0, 40 * 24),
         'in_effect': st.booleans(),
-        'relieved': st.booleans(),
+        'in_relief': st.booleans(),
         'source': st.sampled_from([0, 0, 0, 1, 2, 3]),
         'balance': st.none() | st.sampled_from([Decimal('9.99'), Decimal(10), Decimal(50), Decimal(200)]),
         'invoices': st.integers(0, 3),
@@ -172,7 +172,7 @@ class EqualityTestCase(TestCase):
             contract.awaiting_clearing = facts['clearing']
             contract.stage_since = now - in_hours(facts['since']) if present else None
             contract.took_effect_at = contract.stage_since if facts['in_effect'] else None
-            contract.relieved = facts['relieved'] and present is not None
+            contract.in_relief = facts['in_relief'] and present is not None
             contract.open_balance, contract.unpaid_invoices = facts['balance'], facts['invoices']
             contract.time_zone, contract.tier = facts['zone'], facts['tier']
             contract.calendar = None if facts['calendar'] is None else self.calendars[facts['calendar']]
@@ -204,7 +204,7 @@ class EqualityTestCase(TestCase):
         ensure_start_days(timezone.localdate(now))  # of the calendars that this world uses
         found = with_facts(Contract.objects.filter(pk__in=[contract.pk for contract in contracts]))
         expected = {contract.pk: dunning_position(*facts_from(contract, now), now) for contract in found}
-        before = {contract.pk: contract.relieved for contract in found}
+        before = {contract.pk: contract.in_relief for contract in found}
         evaluate(now)
         unlocked = 0
         for contract in self.read(contracts):
@@ -212,12 +212,12 @@ class EqualityTestCase(TestCase):
             stage, following = position.stage, position.next_stage
             self.assertEqual(
                 (contract.stage_id, contract.next_stage_id, contract.next_action_on, contract.next_action_at,
-                 contract.standing_note, contract.relieved),
+                 contract.dunning_note, contract.in_relief),
                 (stage and stage.pk, following and following.pk, position.next_action_on, position.next_action_at,
                  position.note, position.in_relief),
             )  # fmt: skip
             self.check_line(contract, position)
-            unlocked += before[contract.pk] and not contract.relieved
+            unlocked += before[contract.pk] and not contract.in_relief
         # After a relief the contract is first where it was, and is escalated only then.
         if twice and not unlocked:
             self.assertEqual(evaluate(now), Evaluation(0, 0))
@@ -330,7 +330,7 @@ class EvaluateTestCase(TestCase):
             evaluate(NOW + timedelta(days=days))
             contract.refresh_from_db()
             line.refresh_from_db()
-            seen.append((contract.stage.action, contract.relieved, line.intended_mode))
+            seen.append((contract.stage.action, contract.in_relief, line.intended_mode))
         throttled = ('throttle', True, 'normal')
         self.assertEqual(
             seen, [throttled, throttled, throttled, ('throttle', False, 'throttled'), ('block', False, 'blocked')]
@@ -373,7 +373,7 @@ class EvaluateTestCase(TestCase):
         Hold.objects.bulk_create([hold])
         evaluate(NOW)
         contract.refresh_from_db()
-        self.assertEqual((contract.stage, contract.standing_note, contract.next_action_at), (None, ON_HOLD, ends))
+        self.assertEqual((contract.stage, contract.dunning_note, contract.next_action_at), (None, ON_HOLD, ends))
 
     def test_the_table_of_days_is_filled_once_and_anew_where_a_calendar_changes(self):
         calendar = Calendar.objects.create(name='SP', country='BR', subdivision='SP', time_zone='America/Sao_Paulo')

@@ -25,7 +25,7 @@ PLACEHOLDER = re.compile(r'%\(\w+\)[a-z]|%[sd]|\{\w*\}')
 # Brazilian operators say these as the English do.
 SAME_IN_ENGLISH = {
     'ACS', 'BRAS', 'CPE', 'ACS (ID)', 'BRAS (ID)', 'CPE (ID)', 'Driver', 'E-mail', 'Host', 'ID', 'Normal', 'Offline',
-    'Portal', 'SMS', 'download (kbit/s)', 'driver', 'executor', 'slug', 'status', 'upload (kbit/s)',
+    'Portal', 'SMS', 'normal', 'download (kbit/s)', 'driver', 'executor', 'slug', 'status', 'upload (kbit/s)',
     '{seconds} s', '{minutes} min {seconds} s', '{hours} h {minutes} min',
 }  # fmt: skip
 

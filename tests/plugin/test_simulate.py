@@ -61,7 +61,7 @@ class SimulationTest(TestCase):
     def states(self):
         found = {}
         for contract in Contract.objects.select_related('policy', 'stage').prefetch_related('policy__stages'):
-            force = None if contract.relieved else contract.policy.in_force(contract.stage)
+            force = None if contract.in_relief else contract.policy.in_force(contract.stage)
             found[contract.pk] = {'throttle': 'throttled', 'block': 'blocked'}.get(force and force.action, 'restored')
         return found
 

@@ -31,7 +31,7 @@ class ContractSerializer(PrimaryModelSerializer):
             'id', 'url', 'display_url', 'display', 'subscriber', 'source', 'external_id', 'plan', 'policy', 'status',
             'calendar', 'time_zone', 'tier', 'oldest_due_date', 'open_balance', 'unpaid_invoices', 'awaiting_clearing',
             'notices_from', 'facts_at', 'stage', 'stage_since', 'took_effect_at', 'next_stage', 'next_action_on',
-            'next_action_at', 'relieved', 'review_requested_at', 'standing_note', 'description', 'owner', 'comments',
+            'next_action_at', 'in_relief', 'review_requested_at', 'dunning_note', 'description', 'owner', 'comments',
             'tags', 'custom_fields', 'created', 'last_updated', 'line_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'external_id', 'subscriber', 'plan', 'status', 'description')

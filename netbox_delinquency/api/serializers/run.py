@@ -23,8 +23,8 @@ class EnforcementRunSerializer(PrimaryModelSerializer):
         fields = (
             'id', 'url', 'display_url', 'display', 'name', 'kind', 'status', 'executor', 'plan_hash', 'author',
             'approver', 'approved_hash', 'approved_at', 'started_at', 'resumed_at', 'heartbeat_at', 'finished_at',
-            'wave', 'wave_done_at', 'stop_reason', 'reverts', 'description', 'owner', 'comments', 'tags',
-            'custom_fields', 'created', 'last_updated', 'change_count',
+            'wave', 'wave_done_at', 'stop_reason', 'stop_code', 'stop_params', 'reverts', 'description',
+            'owner', 'comments', 'tags', 'custom_fields', 'created', 'last_updated', 'change_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'name', 'kind', 'status', 'description')
 
@@ -47,6 +47,7 @@ class EnforcementChangeSerializer(NetBoxModelSerializer):
         fields = (
             'id', 'url', 'display_url', 'display', 'run', 'line', 'point', 'channel', 'wave', 'expected', 'desired',
             'values', 'exact', 'reason', 'target', 'claimed_at', 'sent_at', 'finished_at', 'outcome',
-            'refused', 'message', 'before', 'after', 'tags', 'custom_fields', 'created', 'last_updated',
+            'refused', 'message', 'message_code', 'message_params', 'before', 'after', 'tags',
+            'custom_fields', 'created', 'last_updated',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'desired', 'outcome')

@@ -49,7 +49,7 @@ SELECT contract_id,
 -- Each contract with its policy, its calendar and the clock on its wall.
 SELECT contract.id, contract.xmin AS seen, contract.policy_id, contract.oldest_due_date, contract.unpaid_invoices,
        coalesce(contract.open_balance, 0) AS balance, contract.stage_id, contract.took_effect_at,
-       contract.relieved AS in_relief, contract.external_id, contract.awaiting_clearing, contract.notices_from,
+       contract.in_relief, contract.external_id, contract.awaiting_clearing, contract.notices_from,
        contract.review_requested_at IS NOT NULL AS in_review, feed.late,
        policy.no_start_days, policy.no_contact_days, policy.min_arrears, policy.min_invoices,
        coalesce(contract.calendar_id, policy.calendar_id) AS calendar_id,

@@ -14,7 +14,7 @@ SELECT contract.id,
        coalesce(force.channel, 'any') AS wanted
   FROM netbox_delinquency_contract contract
   JOIN netbox_delinquency_serviceplan plan ON plan.id = contract.plan_id
-  LEFT JOIN ranked_stage ON ranked_stage.id = contract.stage_id AND NOT contract.relieved
+  LEFT JOIN ranked_stage ON ranked_stage.id = contract.stage_id AND NOT contract.in_relief
   LEFT JOIN netbox_delinquency_policystage force
     ON force.policy_id = ranked_stage.policy_id AND force.position = ranked_stage.force
   LEFT JOIN stage_action ON stage_action.action = force.action

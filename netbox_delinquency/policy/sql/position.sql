@@ -118,12 +118,12 @@ UPDATE {contract} contract
    SET stage_id = target.stage_id,
        stage_since = CASE WHEN target.stage_id IS NULL THEN NULL
                           WHEN target.stage_id IS DISTINCT FROM contract.stage_id THEN %(now)s
-                          WHEN contract.relieved AND NOT target.in_relief THEN %(now)s
+                          WHEN contract.in_relief AND NOT target.in_relief THEN %(now)s
                           ELSE contract.stage_since END,
        took_effect_at =
            CASE WHEN target.stage_id IS NULL THEN NULL
                 WHEN target.stage_id IS DISTINCT FROM contract.stage_id
-                     OR contract.relieved AND NOT target.in_relief
+                     OR contract.in_relief AND NOT target.in_relief
                 THEN CASE WHEN target.new_action IS NOT DISTINCT FROM target.old_action
                                AND (contract.stage_id IS NULL OR contract.took_effect_at IS NOT NULL)
                           THEN %(now)s ELSE %(effect)s END::timestamptz
@@ -131,13 +131,13 @@ UPDATE {contract} contract
        next_stage_id = target.next_stage_id,
        next_action_on = target.next_action_on,
        next_action_at = target.next_action_at,
-       relieved = target.in_relief,
-       standing_note = target.note
+       in_relief = target.in_relief,
+       dunning_note = target.note
   FROM dunning_position target
  -- A payment, or a hold, that was written while this ran has put its contract where it belongs already.
  WHERE contract.id = target.id AND contract.xmin = target.seen
    AND (contract.stage_id, contract.next_stage_id, contract.next_action_on, contract.next_action_at,
-        contract.relieved, contract.standing_note)
+        contract.in_relief, contract.dunning_note)
        IS DISTINCT FROM (target.stage_id, target.next_stage_id, target.next_action_on,
                          target.next_action_at, target.in_relief, target.note)
 RETURNING contract.id, contract.external_id, contract.stage_id, target.old_action, target.new_action

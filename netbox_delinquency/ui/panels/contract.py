@@ -58,6 +58,6 @@ class ContractStandingPanel(ModelPanel):
     next_stage = attrs.RelatedObjectAttr('next_stage', linkify=True)
     next_action_on = attrs.DateTimeAttr('next_action_on', spec='date')
     next_action_at = attrs.DateTimeAttr('next_action_at')
-    relieved = attrs.BooleanAttr('relieved')
+    in_relief = attrs.BooleanAttr('in_relief')
     review_requested_at = attrs.DateTimeAttr('review_requested_at')
     note = attrs.TextAttr('note', label=_('Dunning note'))

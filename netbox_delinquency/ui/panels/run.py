@@ -28,7 +28,7 @@ class RunPanel(ModelPanel):
     name = attrs.TextAttr('name')
     kind = attrs.ChoiceAttr('kind')
     status = attrs.ChoiceAttr('status')
-    stop_reason = attrs.TextAttr('stop_reason')
+    stop_reason = attrs.TextAttr('stop_sentence', label=_('Why it waits'))
     reverts = attrs.RelatedObjectAttr('reverts', linkify=True)
     author = attrs.RelatedObjectAttr('author')
     executor = attrs.TextAttr('executor')
@@ -96,7 +96,7 @@ class ChangeResultPanel(ModelPanel):
     model = EnforcementChange
     title = _('Outcome')
     outcome = attrs.ChoiceAttr('outcome')
-    message = attrs.TextAttr('message')
+    message = attrs.TextAttr('sentence', label=_('Message'))
     claimed_at = attrs.DateTimeAttr('claimed_at')
     sent_at = attrs.DateTimeAttr('sent_at')
     finished_at = attrs.DateTimeAttr('finished_at')

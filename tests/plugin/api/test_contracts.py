@@ -1,4 +1,4 @@
-"""Contracts: facts and standing are shown and not written, and the balance is for few eyes."""
+"""Contracts: facts and dunning position are shown and not written, and the balance is for few eyes."""
 
 from decimal import Decimal
 
@@ -23,7 +23,7 @@ def make_overdue_contract(**values):
         'stage_since': '2026-09-16T03:00:00Z',
         'next_stage': block,
         'next_action_on': '2026-10-01',
-        'standing_note': 'The feed is late',
+        'dunning_note': 'The feed is late',
     }
     return make_contract(**{**facts, **values})
 

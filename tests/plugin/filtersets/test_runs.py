@@ -5,6 +5,7 @@ from users.models import User
 from netbox_delinquency.choices import OutcomeChoices, RunKindChoices, RunStatusChoices
 from netbox_delinquency.filtersets import EnforcementChangeFilterSet, EnforcementRunFilterSet
 from netbox_delinquency.models import EnforcementChange, EnforcementRun
+from netbox_delinquency.reasons import Reason, ReasonCode, message_columns, stop_columns
 from tests.plugin.base import FilterSetTestCase
 from tests.plugin.factories import make_change, make_run
 
@@ -30,6 +31,7 @@ def make_runs(cls):
 class EnforcementRunFilterSetTest(FilterSetTestCase):
     queryset = EnforcementRun.objects.all()
     filterset = EnforcementRunFilterSet
+    ignore_fields = ('stop_params',)
 
     @classmethod
     def setUpTestData(cls):
@@ -40,6 +42,11 @@ class EnforcementRunFilterSetTest(FilterSetTestCase):
         self.assertEqual(self.found(kind='restore'), [self.ended])
         self.assertEqual(self.found(finished_at__lte='2025-04-01T00:00:00Z'), [self.ended])
         self.assertEqual(self.found(plan_hash='abc'), [self.ended])
+
+    def test_by_the_code_of_why_it_waits(self):
+        reason = Reason.of(ReasonCode.DEADLINE, minutes=30)
+        EnforcementRun.objects.filter(pk=self.empty.pk).update(**stop_columns(reason))
+        self.assertEqual(self.found(stop_code=['deadline']), [self.empty])
 
     def test_by_who(self):
         self.assertEqual(self.found(author_id=self.author.pk), [self.planned])
@@ -59,7 +66,7 @@ class EnforcementRunFilterSetTest(FilterSetTestCase):
 class EnforcementChangeFilterSetTest(FilterSetTestCase):
     queryset = EnforcementChange.objects.all()
     filterset = EnforcementChangeFilterSet
-    ignore_fields = ('before', 'after', 'exact', 'values')
+    ignore_fields = ('before', 'after', 'exact', 'values', 'message_params')
 
     @classmethod
     def setUpTestData(cls):
@@ -78,6 +85,11 @@ class EnforcementChangeFilterSetTest(FilterSetTestCase):
         self.assertEqual(self.found(is_closed='false'), [self.first, self.second])
         self.assertEqual(self.found(is_closed='true'), [self.applied])
         self.assertEqual(self.found(desired_mode='blocked'), [self.first, self.second])
+
+    def test_by_the_code_of_what_came_of_it(self):
+        reason = Reason.of(ReasonCode.NOTHING_OWED)
+        EnforcementChange.objects.filter(pk=self.applied.pk).update(**message_columns(reason))
+        self.assertEqual(self.found(message_code=['nothing_owed', 'moved']), [self.applied])
 
     def test_search(self):
         self.assertEqual(self.found(q='stage 1'), [self.first])

@@ -70,7 +70,7 @@ class PagesTest(RunPagesTestCase):
         EnforcementSettings(max_rows_per_run=3).save()
         self.assertIn('Cannot be approved: it has 4 rows, and a run may have 3', ' '.join(self.page(run).split()))
         AccessLine.objects.update(unverified=True)
-        self.assertIn('4 lines are in doubt', self.page(run))
+        self.assertIn('4 lines are unverified', self.page(run))
 
     def test_an_empty_run_has_a_page(self):
         page = self.page(make_run())
@@ -252,7 +252,7 @@ class LinesTest(RunPagesTestCase):
         self.add_permissions('netbox_delinquency.view_enforcementpoint', 'netbox_delinquency.view_accessline')
         url = reverse('plugins:netbox_delinquency:enforcementpoint_reconcile', args=[self.point.pk])
         page = self.client.get(self.point.get_absolute_url())
-        self.assertContains(page, 'Came loose')
+        self.assertContains(page, 'Under-enforced')
         self.assertNotContains(page, url)
         self.assertHttpStatus(self.client.post(url), 403)
         self.add_permissions('netbox_delinquency.reconcile_enforcementpoint')

@@ -10,9 +10,9 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..choices import HoldKindChoices, PlanChangeStatusChoices
-from ..models import Contract, Hold, PlanChangeOrder
-from ..workflow import reevaluate
+from .choices import HoldKindChoices, PlanChangeStatusChoices
+from .models import Contract, Hold, PlanChangeOrder
+from .workflow import reevaluate
 
 if TYPE_CHECKING:
     from users.models import User
