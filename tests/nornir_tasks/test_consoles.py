@@ -518,6 +518,20 @@ class TestHuawei:
             assert result['ana@isp'].outcome is Outcome.FAILED
             assert all(name in result['ana@isp'].message for name in ('"ug-wall"', '"corte"', '"ug-slow"'))
 
+    def test_two_sessions_of_a_local_user_forbid_to_restrict_and_nothing_else(self):
+        groups = {'ana@isp': 'ug-home'}
+        profiles = {'ug-home', 'ug-slow', 'ug-wall'}
+        with console(HUAWEI, (), 5, LOCAL, local_groups=groups, profiles=profiles) as bench:
+            baseline = bench.read('ana@isp').detail
+            bench.enforce(BLOCKED, 'ana@isp')
+            bench.box.dial('ana@isp')
+            result = bench.enforce(SLOW, 'ana@isp')['ana@isp']
+            assert (result.outcome, '2 sessions' in result.message) == (Outcome.FAILED, True)
+            assert bench.box.local_groups == {'ana@isp': 'ug-wall'}
+            assert bench.enforce(NORMAL, 'ana@isp', baseline=baseline)['ana@isp'].outcome is Outcome.APPLIED
+            assert bench.box.local_groups == groups
+            assert bench.got('ana@isp') == [('ug-home',)] * 2
+
     def test_a_local_user_that_is_gone_is_told_from_a_failure(self):
         with console(HUAWEI, (), 5, LOCAL, local_groups={'ana@isp': ''}, profiles={'ug-slow', 'ug-wall'}) as bench:
             assert bench.read('nobody@isp').absent

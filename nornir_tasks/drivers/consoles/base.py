@@ -108,7 +108,7 @@ class ConsoleDriver(Driver):
         # A box may match by prefix, or without regard to case; the line is the one whose very name it is.
         own = [session for session in sessions if self.is_user(session.username, target.username)]
         if len(own) > 1:
-            return Reading(error=f'{len(own)} sessions are called "{target.username}"; exactly one is needed')
+            return self.several(own, target)
         if not own and sessions:
             shown = ', '.join(session.username for session in sessions[:3])
             return Reading(
@@ -117,6 +117,10 @@ class ConsoleDriver(Driver):
         if not own:
             return Reading(detail={'session': None})
         return self.reading_of(own[0], target.restricted)
+
+    def several(self, own: Sequence[Session], target: AccessTarget) -> Reading:
+        """What it is where more than one session has the line's name."""
+        return Reading(error=f'{len(own)} sessions are called "{target.username}"; exactly one is needed')
 
     def is_user(self, shown: str, wanted: str) -> bool:
         """Whether the name that a box shows is the line's."""

@@ -180,6 +180,18 @@ class HuaweiVRPDriver(ConsoleDriver):
         foreign = tuple(dict.fromkeys((*self.foreign(names, restricted), *reading.foreign)))
         return replace(reading, stored=stored, detail={**reading.detail, 'group': group}, foreign=foreign)
 
+    def several(self, own: Sequence[Session], target: AccessTarget) -> Reading:
+        """A local user's group is theirs whatever sessions they have: several forbid to restrict, and nothing else."""
+        found = super().several(own, target)
+        if self.vrp.users == 'radius':
+            return found
+        readings = [self.reading_of(session, target.restricted) for session in own]
+        worst = readings[0]
+        for reading in readings[1:]:
+            if reading.live and worst.live and reading.live.is_more_restrictive_than(worst.live):
+                worst = reading
+        return replace(worst, detail={**worst.detail, 'obstacle': found.error})
+
     # --- changing ---
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
@@ -276,6 +288,8 @@ class HuaweiVRPDriver(ConsoleDriver):
             if change.desired.mode is not Mode.NORMAL and not self._policies_for(change.desired):
                 raise NotSentError(f'no name in "policies" of this point means "{change.desired}"')
             return super().commands_for(change, before)
+        if change.desired.mode is not Mode.NORMAL and (obstacle := before.detail.get('obstacle')):
+            raise NotSentError(str(obstacle))
         user = check_username(change.target.username)
         group = self._wanted_group(change, before)
         commands: list[str] = []
