@@ -1,4 +1,4 @@
-"""How much the embedded ACS carries on one core, beside what one core can do at all.
+"""What load the embedded ACS bears on one core, beside what one core can do at all.
 
 The server runs pinned to one core, the CPEs on the other. The same sessions (digest on a new connection, Inform, empty
 POST, end) go to a bare asyncio + httptools server and a bare aiohttp server that answer canned bytes, and to the ACS

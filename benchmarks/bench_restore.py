@@ -25,11 +25,11 @@ import requests
 
 from dev.demo import state_of
 from dev.services import ROOT
-from dev.stack import GUNICORN, LANES, Stack, stack, wait_until
+from dev.stack import GUNICORN, QUEUES, Stack, stack, wait_until
 
 ROUTERS = tuple(f'bras-{number:02}' for number in range(1, 21))
 BARS = {'idle': 2.0, 'busy': 5.0}
-RESTORE_LANE = LANES[0]
+RESTORE_QUEUE = QUEUES[0]
 DATABASE = 'netbox_bench_restore'
 LATENCY_S = 0.02
 POLL_S = 0.01
@@ -169,7 +169,7 @@ def main() -> int:
         DATABASE, with_lab=False, routers=ROUTERS, lines=options.lines, latency=LATENCY_S, web=GUNICORN
     ) as running:
         for _ in range(options.workers - 1):
-            running.start_worker(RESTORE_LANE)
+            running.start_worker(RESTORE_QUEUE)
         idle, busy = Bench(running, options.lines, options.samples, options.pause).run()
     missed = [*idle.wrong, *busy.wrong]
     for name, samples in (('idle', idle), ('busy', busy)):

@@ -1,6 +1,6 @@
 """The main job, end to end on real programs: overdue notices throttle and block real lines, payments restore them.
 
-Billing posts signed webhooks, policy makes intended states, runs are planned, approved and worked off by real
+Billing posts signed webhooks, policy makes intended states, runs are planned, approved and processed by real
 workers. What is printed is measured: Mbit/s by iperf3 in the homes, states read from the simulated routers themselves.
 """
 

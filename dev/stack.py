@@ -67,7 +67,7 @@ GUNICORN = (
 )
 # Django's checks read every view there is, which a worker never needs: half of what it takes to begin.
 WORKER = (str(BIN / 'netbox'), 'rqworker', '--skip-checks')
-LANES = ('netbox_delinquency.restore', 'netbox_delinquency.enforce')
+QUEUES = ('netbox_delinquency.restore', 'netbox_delinquency.enforce')
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Stack:
     worker_command: Sequence[str]
     postgres: Postgres | None  # one that may be restarted
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
-    lanes: dict[int, tuple[str, ...]] = field(default_factory=dict)  # queues of each worker, by process id
+    queues: dict[int, tuple[str, ...]] = field(default_factory=dict)  # queues of each worker, by process id
 
     @property
     def netbox(self) -> NetBox:
@@ -141,7 +141,7 @@ class Stack:
         self.wait_for_inbox()
 
     def wait_for_inbox(self) -> None:
-        wait_until('events are worked off', lambda: not self.get('billing-events', status='received'), 120, 0.5)
+        wait_until('events are processed', lambda: not self.get('billing-events', status='received'), 120, 0.5)
 
     def plan(self, name: str) -> tuple[int, str]:
         """Plan as an engineer would, by the command line; returns the run's number and hash."""
@@ -176,7 +176,7 @@ class Stack:
         command = [*self.worker_command, *queues]
         started = self.open_.enter_context(process(command, self.env, stdout=self.log_file, stderr=self.log_file))
         self.workers.append(started)
-        self.lanes[started.pid] = queues
+        self.queues[started.pid] = queues
         return started
 
     def kill(self, worker: subprocess.Popen[str]) -> None:
@@ -190,7 +190,7 @@ class Stack:
         for worker in [worker for worker in self.workers if worker.poll() is not None]:
             end_group(worker)
             self.workers.remove(worker)
-            self.start_worker(*self.lanes[worker.pid])
+            self.start_worker(*self.queues[worker.pid])
 
     def restart_postgres(self) -> None:
         """Restart it; one that others use only loses all its sessions with this database."""
@@ -297,14 +297,14 @@ def stack(
         seed = _seed_file(Path(folder), lab, simulator['routers'], running.password)
         say('filling NetBox with the demo network')
         if warm:
-            command = [sys.executable, '-m', 'dev.warm', str(seed), f'127.0.0.1:{port}', *LANES]
+            command = [sys.executable, '-m', 'dev.warm', str(seed), f'127.0.0.1:{port}', *QUEUES]
             started = open_.enter_context(process(command, env, stdout=log, stderr=log))
             wait_until('NetBox is filled', lambda: _token(seed) or started.poll() is not None, 300)
         else:
             program, *arguments = (word.format(host='127.0.0.1', port=port) for word in web)
             # Each of these reads NetBox's code for many seconds before it does anything: they do so side by side.
             open_.enter_context(process([str(BIN / program), *arguments], env, stdout=log, stderr=log))
-            for queue in LANES:
+            for queue in QUEUES:
                 running.start_worker(queue)
             subprocess.run([sys.executable, '-m', 'dev.seed', str(seed)], env=env, cwd=ROOT, check=False)
         running.token = _token(seed)

@@ -105,7 +105,7 @@ class ContractActionsMixin(ActionsMixin):
     @extend_schema(request=ReviewRequest, responses=ExplainAnswer)
     @action(detail=True, methods=['post'])
     def review(self, request, pk):
-        """Send the automatic decision to a person; until the review is ended nothing gets harder."""
+        """Send the automatic decision to a person; until the review is ended there is no escalation."""
         contract = self.acted_on(pk)
         set_review(contract, self.body(ReviewRequest)['requested'], timezone.now())
         return Response(explanation_of(contract, timezone.now()))

@@ -56,7 +56,7 @@ class DelinquencyPolicy(PrimaryModel):
     repair_drift = models.BooleanField(
         verbose_name=_('repair drift'),
         default=False,
-        help_text=_('A line that came loose from what was once approved is put right without a new approval'),
+        help_text=_('A line that drifts from what was once approved is put right without a new approval'),
     )
     # The law
     preset = models.CharField(

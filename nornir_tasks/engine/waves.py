@@ -75,7 +75,7 @@ def assign_waves[Key: Hashable](rows_by_point: Mapping[str, Sequence[Key]], wave
 
     Rows are dealt from the points in turn, by point name and in each point's own order, and the deal goes on from wave
     to wave: within a wave two points differ by one row at most for as long as both have any. So no point carries a
-    wave alone while others have rows, and none is pressed harder than it must be. Waves for which no row is left do
+    wave alone while others have rows, and none is loaded more than it must be. Waves for which no row is left do
     not exist. The same rows are always dealt the same way.
     """
     dealt = list(_in_turn([rows_by_point[name] for name in sorted(rows_by_point)]))

@@ -15,7 +15,7 @@ import requests
 from dev.demo import state_of
 from dev.lab import Lab
 from dev.services import free_port, program
-from dev.stack import LANES, wait_until
+from dev.stack import QUEUES, wait_until
 from tests.e2e.dying_worker import STEPS
 
 ROUTERS = ('bras-1', 'bras-2', 'bras-3', 'bras-4')
@@ -266,7 +266,7 @@ def test_the_line_of_a_killed_worker_is_restored_within_seconds(net):
 def test_four_workers_of_which_two_are_killed(net):
     net.stack.configure(waves='1, 10%, rest')
     names = [name for router in ROUTERS for name in users(router, *range(1, 11))]
-    workers = [net.stack.start_worker(LANES[1]) for _ in range(3)]
+    workers = [net.stack.start_worker(QUEUES[1]) for _ in range(3)]
     for router in ROUTERS:
         net.control(router, delay=SLOW / 3)
     run = net.approved('blocked', *names)

@@ -26,7 +26,7 @@ def set_request(
 
 
 async def give_up(context: SessionContext, session: CwmpSession, record: DesiredRecord, stopped: DesiredRecord) -> None:
-    """Write down that it came to nothing; what was to go back with it goes back first.
+    """Write down that it failed; what was to go back with it goes back first.
 
     Who has paid does not wait for a value of somebody else's. Where the session is lost, all is done once more.
     """
