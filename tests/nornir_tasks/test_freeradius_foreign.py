@@ -211,9 +211,13 @@ def test_a_password_that_counts_at_some_logins_only_is_no_normal_line(db):
     assert (stored, 'password' in error) == (None, True)
 
 
-def renamed(db, old, new):
-    """The point's setting was changed, and the rows of its members were not."""
-    db.execute(f"UPDATE radusergroup SET groupname = '{old}' WHERE groupname = '{new}'")
+@pytest.mark.parametrize('kind', ['a group that rejects', 'a group that the point names'])
+def test_what_a_person_adopted_is_ours_to_give_back(db, login, kind):
+    put_foreign(db, kind)
+    line = target('ana', parameters={'group': 'home'}, restricted={'foreign': list(FOREIGN[kind])})
+    assert read(db, line, **NAMED) == (BLOCKED, (), '')
+    assert enforce(db, NORMAL, line, **NAMED) == OFFLINE
+    assert login('ana') == {'Mikrotik-Rate-Limit': '10M/20M'}
 
 
 @pytest.mark.parametrize('remembers', ['nbd_line', 'NetBox'])

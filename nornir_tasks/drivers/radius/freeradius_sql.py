@@ -6,27 +6,26 @@ A state is a group. What a user's groups and own rate replies were is remembered
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from pydantic import Field, ValidationError, field_validator
-from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateTable
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSession
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, lines_of, unsent
 from nornir_tasks.drivers.radius import freeradius_tables as tables
 from nornir_tasks.drivers.radius.coa import check_dialect, fields_of
+from nornir_tasks.drivers.radius.freeradius_check import check_database, check_group, check_members
 from nornir_tasks.drivers.radius.freeradius_tables import Memory, Rewrite, SessionNote, User
 from nornir_tasks.drivers.radius.policy_judge import Judge
 from nornir_tasks.drivers.radius.server_decision import GroupRows
 from nornir_tasks.drivers.radius.sessions import Session
 from nornir_tasks.drivers.radius.stored_policy import (
     MAX_NAME,
+    REJECTS,
     NewGroup,
     PolicyError,
     PolicyNames,
@@ -34,19 +33,12 @@ from nornir_tasks.drivers.radius.stored_policy import (
     Written,
     with_operators,
 )
-from nornir_tasks.drivers.radius.table_rights import missing_rights
 from nornir_tasks.radius.dialects import CONTROL, DialectError, dialect_choices
 from nornir_tasks.storable import storable, unescape
 
 SAME_USER = 'another row of this batch is of the same user'
 DEFAULT_BLOCKED = 'nbd-restricted'
-# What others call the groups that they block by: ERPs, daloRADIUS, people.
-USUAL = re.compile(
-    r'bloque|suspen|inadimpl|disabled|desativ|deactivat|cancel|cort|overdue|blocked|reject|reduzid|sem.?acesso',
-    re.IGNORECASE,
-)
 NOBODY, NO_MEMORY = AccessTarget(''), Memory()
-NEEDED = ('radusergroup', 'radreply', 'radcheck', 'radgroupreply', 'radgroupcheck', 'radacct')
 
 
 class FreeRADIUSPoint(DatabaseParameters):
@@ -323,53 +315,20 @@ class FreeRADIUSDriver(Driver):
 
     def check(self, now: datetime) -> list[Finding]:
         """The database, what the login may do there, the tables, and the groups that lines need; reads only."""
-        findings = [Finding('reachability', ok=True, message=f'{self.connection.where} answers, and took the login')]
+        point = self.parameters
         with self.connection.errors(), self.connection.engine.connect() as connection:
-            present = set(inspect(connection).get_table_names())
-            missing = [name for name in NEEDED if name not in present]
-            why = f"missing: {', '.join(missing)}: load FreeRADIUS's schema" if missing else ''
-            findings.append(Finding('tables', not missing, why))
-            ddl = ' '.join(str(CreateTable(tables.memory).compile(connection.engine)).split())
-            there = tables.memory.name in present
-            why = '' if there else 'the table that remembers what was replaced is missing'
-            findings.append(Finding('memory', there, why, () if there else (ddl,)))
-            if missing:
+            findings, is_fit = check_database(connection, self.connection.where, point.create_groups)
+            if not is_fit:
                 return findings
-            if there:
-                findings.append(self._rights(connection))
-                if not findings[-1].ok:
-                    return findings
-            point = self.parameters
             groups = tables.read_groups(connection, {point.blocked_group, point.throttled_group} - {''})
             members = tables.count_members(connection)
-        findings += self._foreign_findings(members)
         names = self._names(FreeRADIUSLine.model_validate({}))
+        findings += check_members(members, {*point.foreign_groups, point.blocked_group, point.throttled_group})
         line = Judge(names, groups).missing_blocked_group()
-        findings.append(_check_group(point.blocked_group, groups, (line,) if line else ()))
+        findings.append(check_group(point.blocked_group, groups, (line,) if line else ()))
         if point.throttled_group:
-            findings.append(_check_group(point.throttled_group, groups, ()))
+            findings.append(check_group(point.throttled_group, groups, ()))
         return findings
-
-    def _foreign_findings(self, members: Mapping[str, int]) -> list[Finding]:
-        """Groups that look like another's block, by usual names: only a person can say whether they are."""
-        point = self.parameters
-        known = {*point.foreign_groups, point.blocked_group, point.throttled_group}
-        seen = {name: count for name, count in sorted(members.items()) if name not in known and USUAL.search(name)}
-        if not seen:
-            return []
-        text = (
-            f'members are in {", ".join(f"{name} ({count})" for name, count in seen.items())}: if somebody else '
-            'restricts by these, name them in "foreign_groups"; until then they are taken for ordinary plans'
-        )
-        return [Finding('foreign groups', ok=False, message=text, required=False)]
-
-    def _rights(self, connection: Connection) -> Finding:
-        lacking = missing_rights(connection, self.parameters.create_groups)
-        if not lacking:
-            return Finding('privileges', ok=True, message='the login may read and write what it needs to')
-        login = connection.engine.url.username
-        grants = '; '.join(f'GRANT {", ".join(rights)} ON {table} TO {login}' for table, rights in lacking.items())
-        return Finding('privileges', ok=False, message=f'somebody with full rights must add: {grants}')
 
     def prepare(self, findings: Sequence[Finding]) -> list[Reply]:
         replies: list[Reply] = []
@@ -402,17 +361,13 @@ def _noted_names(target: AccessTarget) -> dict[str, AccessState | None]:
     for name in (line.get('throttled_group'), point.get('throttled_group')):
         if name:
             ours[str(name)] = None
-    ours[str(point.get('blocked_group') or DEFAULT_BLOCKED)] = AccessState.blocked()
-    return ours
+    if 'point' in noted:
+        ours[str(point.get('blocked_group') or DEFAULT_BLOCKED)] = AccessState.blocked()
+    # What a person adopted of another's is ours to give back: its groups are; a row of radcheck is never written.
+    adopted = (str(label) for label in noted.get('foreign') or ())
+    groups = (label.removeprefix('group ').removesuffix(REJECTS) for label in adopted if label.startswith('group '))
+    return ours | dict.fromkeys(groups, AccessState.blocked())
 
 
 def _with_operator(group: NewGroup) -> tuple[tuple[str, str, str], ...]:
     return tuple(with_operators(group.reply))
-
-
-def _check_group(name: str, groups: Mapping[str, GroupRows], add: tuple[str, ...]) -> Finding:
-    rows = groups.get(name, GroupRows())
-    ok = bool(rows.reply) or rows.rejects
-    return Finding(
-        f'group {name}', ok, '' if ok else 'it has no rows in radgroupreply, so it would restrict nothing', add
-    )

@@ -28,6 +28,7 @@ from nornir_tasks.drivers.radius.server_decision import (
 )
 from nornir_tasks.drivers.radius.stored_policy import (
     MAX_NAME,
+    REJECTS,
     NewGroup,
     PolicyError,
     PolicyNames,
@@ -370,7 +371,7 @@ def _label(kind: str, name: str) -> str:
     if kind == 'check':
         return f'{name} ({USER})'
     if kind == 'rejecting':
-        return f'group {name} (Auth-Type := Reject)'
+        return f'group {name}{REJECTS}'
     return f'group {name}' if kind == 'group' else f'{name} (radreply)'
 
 

@@ -12,6 +12,7 @@ from nornir_tasks.radius.attributes import Pair
 from nornir_tasks.storable import unescape
 
 ADD_REPLY = 'INSERT INTO radgroupreply (groupname, attribute, op, value) VALUES '
+REJECTS = ' (Auth-Type := Reject)'  # behind the name of a group that does
 MAX_NAME = 64  # characters of a name in the MySQL schema; a longer one would be cut, and be another's
 
 
