@@ -139,6 +139,22 @@ class SSHDriverTest(PluginAPITestCase):
                         self.assertEqual(service('ana')['live']['rate'], rate)
                 self.assertEqual(service('bob'), neighbour)
 
+    def test_a_profile_whose_name_is_latin_1_is_put_back_to_the_byte_from_the_database(self):
+        named = b'padr\xe3o'.decode('utf-8', 'surrogateescape')
+        profiles = [*PROFILES, {'name': named, 'rate-limit': '5M/20M', 'remote-address': 'pool-a'}]
+        people = [{'name': 'ana', 'profile': named}]
+        config = RouterConfig('bras', users={'admin': PLANTED}, profiles=profiles, subscribers=people)
+        with simulation(config) as running:
+            listening = running.routers['bras']
+            plan = {'routeros': {'profile': 'home', 'throttled_profile': 'slow'}}
+            line = self.line(listening, 'routeros', {}, plan)
+            for state in (THROTTLED, BLOCKED, NORMAL):
+                self.assertEqual(self.drive(line, state).outcome, 'applied')
+                self.assertEqual(line.observed, state)
+            self.assertEqual(line.baseline['profile'], 'padr␛DCE3o')
+            self.assertEqual(listening.router.service('ana')['stored']['profile'], named)
+            self.assertFalse(listening.router.service('ana')['live']['blocked'])
+
     def test_no_secret_is_in_logs_rows_jobs_or_answers(self):
         self.user.is_superuser = True
         self.user.save()
