@@ -61,7 +61,7 @@ def seed(spec: dict[str, Any]) -> None:
     for after_days, action in ((15, 'throttle'), (30, 'block')):
         PolicyStage.objects.create(policy=kinds['policy'], after_days=after_days, action=action)
     # A wave of a demo need not be watched for a minute.
-    EnforcementSettings(soak_seconds=1).save()
+    EnforcementSettings(soak_seconds=1, allow_unchecked=True).save()
     if spec['lab']:
         seed_lab(spec['lab'], kinds)
     seed_routers(spec['routers'], kinds)
@@ -111,8 +111,9 @@ def seed_lab(lab: dict[str, Any], kinds: dict[str, Any]) -> None:
         throttled_up_kbps=1_000,
     )  # fmt: skip
     bras = EnforcementPoint.objects.create(
-        name='bras-linux', driver='linux', device=make_device(kinds, 'bras', 'bras-linux'), address=lab['address'],
-        port=lab['port'], credential='demo-bras', host_key=lab['host_key'], parameters=lab['parameters'],
+        name='bras-linux', mode='enforce', driver='linux', device=make_device(kinds, 'bras', 'bras-linux'),
+        address=lab['address'], port=lab['port'], credential='demo-bras', host_key=lab['host_key'],
+        parameters=lab['parameters'],
     )  # fmt: skip
     homes = [
         {
@@ -133,7 +134,7 @@ def seed_routers(routers: list[dict[str, Any]], kinds: dict[str, Any]) -> None:
     )  # fmt: skip
     for router in routers:
         point = EnforcementPoint.objects.create(
-            name=router['name'], driver='routeros', device=make_device(kinds, 'bras', router['name']),
+            name=router['name'], mode='enforce', driver='routeros', device=make_device(kinds, 'bras', router['name']),
             address='127.0.0.1', port=router['port'], credential='demo-routers', host_key=router['host_key'],
         )  # fmt: skip
         lines = [

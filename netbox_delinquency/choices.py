@@ -15,13 +15,16 @@ __all__ = (
     'ChannelChoices',
     'ClockChoices',
     'ContractStatusChoices',
+    'EnforcementModeChoices',
     'EventStatusChoices',
     'HoldKind',
     'HoldKindChoices',
+    'LiftedChoices',
     'LineChannelChoices',
     'LineStatusChoices',
     'NoticeChannelChoices',
     'NoticeKindChoices',
+    'ObservedModeChoices',
     'OutcomeChoices',
     'PlanChangeStatusChoices',
     'PointStatusChoices',
@@ -43,6 +46,45 @@ class AccessModeChoices(ChoiceSet):
         Choice(NORMAL, _('Normal'), color='green'),
         Choice(THROTTLED, _('Throttled'), color='orange'),
         Choice(BLOCKED, _('Blocked'), color='red'),
+    ]
+
+
+class ObservedModeChoices(ChoiceSet):
+    """How a line is seen at a place: what is ours there, or that it is another's alone."""
+
+    FOREIGN = 'foreign'
+
+    CHOICES = [
+        *AccessModeChoices.CHOICES,
+        Choice(FOREIGN, _('Foreign block'), color='pink', description=_('Restricted there, and not by us')),
+    ]
+
+
+class LiftedChoices(ChoiceSet):
+    """How a restriction came to its end."""
+
+    NORMAL = 'normal'
+    GONE = 'gone'
+    DISOWNED = 'disowned'
+
+    CHOICES = [
+        Choice(NORMAL, _('Lifted'), color='green', description=_('Read back, and nothing of ours is there')),
+        Choice(GONE, _('Gone'), color='gray', description=_('The point has no line of this identity any more')),
+        Choice(DISOWNED, _('Let go'), color='yellow', description=_('A person said that it is no longer ours')),
+    ]
+
+
+class EnforcementModeChoices(ChoiceSet):
+    """How far enforcement goes, at a point and by a policy: the lesser of the two holds."""
+
+    OBSERVE = 'observe'
+    ASSIST = 'assist'
+    ENFORCE = 'enforce'
+
+    CHOICES = [
+        Choice(OBSERVE, _('Observe'), color='gray', description=_('Reads and compares; sends what is owed back alone')),
+        Choice(ASSIST, _('Assist'), color='cyan', description=_('A person approves and starts all that restricts')),
+        Choice(ENFORCE, _('Enforce'), color='orange', description=_('As the policy says')),
     ]
 
 

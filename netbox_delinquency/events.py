@@ -22,26 +22,30 @@ from .choices import AccessModeChoices, OutcomeChoices
 if TYPE_CHECKING:
     from extras.events import EventContext
 
-    from .models import AccessLine, EnforcementChange, EnforcementRun
+    from .models import AccessLine, EnforcementChange, EnforcementRun, Restriction
 
 logger = logging.getLogger('netbox_delinquency.events')
 
 __all__ = (
     'LINE_BLOCKED',
+    'LINE_FOREIGN',
     'LINE_RESTORED',
     'LINE_THROTTLED',
     'LINE_UNKNOWN',
+    'RESTORE_LATE',
     'RUN_COMPLETED',
     'RUN_PAUSED',
     'RUN_STARTED',
     'LineEvents',
     'register_event_types',
+    'send_restore_late',
     'send_run_event',
 )
 
 RUN_STARTED, RUN_PAUSED, RUN_COMPLETED = 'run.started', 'run.paused', 'run.completed'
 LINE_BLOCKED, LINE_THROTTLED, LINE_RESTORED = 'line.blocked', 'line.throttled', 'line.restored'
-LINE_UNKNOWN = 'line.unknown'
+LINE_UNKNOWN, LINE_FOREIGN = 'line.unknown', 'line.foreign'
+RESTORE_LATE = 'restore.late'
 
 TYPES = (
     EventType(RUN_STARTED, _('Enforcement run started')),
@@ -51,6 +55,10 @@ TYPES = (
     EventType(LINE_THROTTLED, _('Access line throttled'), kind=EVENT_TYPE_KIND_WARNING),
     EventType(LINE_RESTORED, _('Access line restored'), kind=EVENT_TYPE_KIND_SUCCESS),
     EventType(LINE_UNKNOWN, _('Access line unverified'), kind=EVENT_TYPE_KIND_DANGER),
+    EventType(
+        LINE_FOREIGN, _('Access line given back by us, and still restricted by another'), kind=EVENT_TYPE_KIND_WARNING
+    ),
+    EventType(RESTORE_LATE, _('Restriction owed back for too long'), kind=EVENT_TYPE_KIND_DANGER),
 )
 BY_MODE = {
     AccessModeChoices.BLOCKED: LINE_BLOCKED,
@@ -71,11 +79,17 @@ def send_run_event(run: EnforcementRun, event_type: str) -> None:
         transaction.on_commit(partial(_flush, [_context(run, event_type)]), robust=True)
 
 
+def send_restore_late(restriction: Restriction) -> None:
+    """Tell of what is owed back for longer than the policy allows, once the transaction is through."""
+    if _wanted(type(restriction), [RESTORE_LATE]):
+        transaction.on_commit(partial(_flush, [_context(restriction, RESTORE_LATE)]), robust=True)
+
+
 class LineEvents:
     """What became of the lines of one batch: sent once the batch is journaled, for the types that rules ask for."""
 
     def __init__(self, model: type[Model]) -> None:
-        self.wanted = _wanted(model, [LINE_UNKNOWN, *BY_MODE.values()])
+        self.wanted = _wanted(model, [LINE_UNKNOWN, LINE_FOREIGN, *BY_MODE.values()])
         self._contexts: list[EventContext] = []
 
     def before(self, lines: Iterable[AccessLine]) -> None:
@@ -90,6 +104,8 @@ class LineEvents:
             event_type = LINE_UNKNOWN
         elif row.outcome in (OutcomeChoices.APPLIED, OutcomeChoices.OFFLINE) and row.desired_mode:
             event_type = BY_MODE[row.desired_mode]
+            if row.desired_mode == AccessModeChoices.NORMAL and line.foreign_at(row.channel):
+                event_type = LINE_FOREIGN
         else:
             return
         if event_type in self.wanted:

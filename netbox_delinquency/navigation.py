@@ -59,6 +59,11 @@ menu = PluginMenu(
                 item('enforcementrun', _('Enforcement Runs')),
                 item('enforcementchange', _('Enforcement Changes')),
                 PluginMenuItem(
+                    'plugins:netbox_delinquency:restriction_list',
+                    _('Restrictions'),
+                    permissions=['netbox_delinquency.view_restriction'],
+                ),
+                PluginMenuItem(
                     'plugins:netbox_delinquency:enforcementsettings_list',
                     _('Enforcement Settings'),
                     permissions=['netbox_delinquency.view_enforcementsettings'],

@@ -12,11 +12,14 @@ from .runs.revert import is_revertible
 
 __all__ = (
     'AcceptOrder',
+    'AdoptLines',
     'ApproveRun',
     'CancelRun',
     'CheckPoint',
     'DeclineOrder',
     'EndHold',
+    'LetGoRestrictions',
+    'LiftRestrictions',
     'MatchCpes',
     'PauseRun',
     'PlanLines',
@@ -108,6 +111,36 @@ class UnpinLines(SelectionAction):
     permissions_required = {'enforce'}
     color = 'secondary'
     icon = 'pin-off'
+
+
+class AdoptLines(SelectionAction):
+    """Take what others restrict on the selected lines for ours."""
+
+    name = 'bulk_adopt'
+    label = _('Adopt Foreign Blocks')
+    permissions_required = {'enforce'}
+    color = 'pink'
+    icon = 'hand-extended-outline'
+
+
+class LiftRestrictions(SelectionAction):
+    """Have the selected restrictions lifted, where they were left behind."""
+
+    name = 'bulk_lift'
+    label = _('Lift Selected')
+    permissions_required = {'lift'}
+    color = 'green'
+    icon = 'lock-open-variant-outline'
+
+
+class LetGoRestrictions(SelectionAction):
+    """Say that the selected restrictions are no longer ours to lift."""
+
+    name = 'bulk_let_go'
+    label = _('Let Go Selected')
+    permissions_required = {'lift'}
+    color = 'yellow'
+    icon = 'link-off'
 
 
 class ProfileLines(SelectionAction):

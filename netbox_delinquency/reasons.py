@@ -84,6 +84,8 @@ class ReasonCode(StrEnum):
     CAPS_EXCEEDED = 'caps_exceeded'
     RUN_TOO_LARGE = 'run_too_large'
     SHARE_TOO_LARGE = 'share_too_large'
+    TAKEN_SHARE_TOO_LARGE = 'taken_share_too_large'
+    BY_PERSON = 'by_person'
     WORKERS_BUSY = 'workers_busy'
     RUNBOOK_BUSY = 'runbook_busy'
     POINT_NOT_READ = 'point_not_read'
@@ -178,6 +180,11 @@ SENTENCES: dict[ReasonCode, str] = {
     ReasonCode.SHARE_TOO_LARGE: gettext_noop(
         'it changes {share} % of the {lines} lines of {point}, and may change {cap} %'
     ),
+    ReasonCode.TAKEN_SHARE_TOO_LARGE: gettext_noop(
+        'with the {taken} that are restricted there, or planned to be, it comes to {share} % of the {lines} lines of '
+        '{point}, and may come to {cap} %'
+    ),
+    ReasonCode.BY_PERSON: gettext_noop('run "{run}" is not approved by its policy: {why}'),
     ReasonCode.WORKERS_BUSY: gettext_noop('a worker is still at {points}: try again in a moment'),
     ReasonCode.RUNBOOK_BUSY: gettext_noop('{executor} still has rows in hand: try again in a moment'),
     ReasonCode.POINT_NOT_READ: gettext_noop('{point} is in {point_status}: its lines are not read'),

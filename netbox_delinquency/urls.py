@@ -14,6 +14,7 @@ PATHS = {
     'policy-stages': 'policystage',
     'runs': 'enforcementrun',
     'changes': 'enforcementchange',
+    'restrictions': 'restriction',
     'billing-sources': 'billingsource',
     'billing-events': 'billingevent',
     'calendars': 'calendar',

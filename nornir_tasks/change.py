@@ -168,8 +168,9 @@ class AccessTarget:
     `baseline` is the `Reading.detail` taken while the line was last seen normal: what restoring puts back exactly.
     `restricted` is what was noted of a restriction of ours that is still open at this place; empty where there is none.
     By it a driver knows its own work again after the point's or the plan's names were changed: `point` and `line` are
-    the parameters of both as they were when it was taken, `after` the `Reading.detail` that was then read back, and
-    `foreign` what a person adopted of another's (as in `Reading.foreign`). Each may be missing.
+    the parameters of both as they were when it was taken, `before` the `Reading.detail` of just before where another
+    restricted the line then (it is theirs, and stays), `after` the one last read back, and `foreign` what a person
+    adopted of another's (as in `Reading.foreign`). Each may be missing.
     `values`, where there are any, are the CPE parameters to be read in place of the line's access: see `ValueSet`.
     """
 

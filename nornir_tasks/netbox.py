@@ -45,6 +45,7 @@ class Line:
     intended: AccessState
     observed: AccessState | None
     drifting: bool
+    foreign: tuple[str, ...] = ()  # what somebody else restricts there
 
 
 class _Session(requests.Session):
@@ -255,9 +256,17 @@ def _line(record: Mapping[str, Any]) -> Line:
         target=_target(record['target']),
         point=record['point']['name'] if record['point'] else '',
         intended=AccessState.from_dict(record['intended']),
-        observed=AccessState.from_dict(record['observed']) if record['observed'] else None,
+        observed=_observed(record['observed']),
+        foreign=tuple(record.get('foreign') or ()),
         drifting=record['drifting'],
     )
+
+
+def _observed(record: Mapping[str, Any] | None) -> AccessState | None:
+    """Our part of it: a line that somebody else restricts is normal by us."""
+    if not record:
+        return None
+    return AccessState.normal() if record['mode'] == 'foreign' else AccessState.from_dict(record)
 
 
 def _sentence(error: Exception) -> str:

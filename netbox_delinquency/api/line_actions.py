@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.api.serializers import JobSerializer
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -10,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.status import HTTP_202_ACCEPTED
 
 from ..jobs.points import enqueue_reconcile_of
+from ..runs.lifts import adopt
 from ..runs.revert import unpin
 from .actions import PLAN, ActionsMixin, FiltersRequest, chosen_lines
 
@@ -20,10 +22,14 @@ class UnpinAnswer(serializers.Serializer):
     unpinned = serializers.IntegerField()
 
 
+class AdoptAnswer(serializers.Serializer):
+    adopted = serializers.IntegerField()
+
+
 class LineActionsMixin(ActionsMixin):
     """Mixed into the viewset of access lines."""
 
-    action_permissions = {'reconcile': PLAN, 'unpin': PLAN}
+    action_permissions = {'reconcile': PLAN, 'unpin': PLAN, 'adopt': PLAN}
 
     def _chosen(self):
         return chosen_lines(self.request, self.body(FiltersRequest)['filters'])
@@ -39,3 +45,9 @@ class LineActionsMixin(ActionsMixin):
     def unpin(self, request):
         """Let policy take hold of these lines again, which were reverted by hand."""
         return Response({'unpinned': unpin(self._chosen())})
+
+    @extend_schema(request=FiltersRequest, responses=AdoptAnswer)
+    @action(detail=False, methods=['post'])
+    def adopt(self, request):
+        """Take what others restrict on these lines for ours: it is given back as policy wants it from now on."""
+        return Response({'adopted': len(adopt(self._chosen(), request.user, timezone.now()))})

@@ -1,5 +1,5 @@
 from django_filters.rest_framework import DjangoFilterBackend
-from netbox.api.viewsets import NetBoxModelViewSet
+from netbox.api.viewsets import NetBoxModelViewSet, NetBoxReadOnlyModelViewSet
 from rest_framework.filters import OrderingFilter
 from rest_framework.routers import APIRootView
 
@@ -21,6 +21,7 @@ from ..models import (
     Notice,
     PlanChangeOrder,
     PolicyStage,
+    Restriction,
     ServicePlan,
     Subscriber,
 )
@@ -35,13 +36,14 @@ from .policy_actions import (
     PlanChangeActionsMixin,
     PolicyActionsMixin,
 )
+from .restriction_actions import RestrictionActionsMixin
 from .run_actions import RunActionsMixin
 from .run_plans import RunPlansMixin
 from .runbook_actions import RunbookActionsMixin
 
 # What `Device.__str__` reads of a device without a name, as most CPEs are, and what `AccessLine.as_target` reads.
 DEVICE_NAME = ('virtual_chassis', 'device_type__manufacturer')
-TARGET = ('contract__plan', 'bras', 'acs')
+TARGET = ('contract__plan', 'bras', 'acs', 'restriction', 'cpe_restriction')
 
 
 def below(*paths: str, of: tuple[str, ...]) -> tuple[str, ...]:
@@ -136,6 +138,13 @@ class EnforcementChangeViewSet(NetBoxModelViewSet):
     serializer_class = serializers.EnforcementChangeSerializer
     filterset_class = filtersets.EnforcementChangeFilterSet
     field_prefetches = {('display',): ('run', 'line'), ('target',): below('line', of=TARGET)}
+
+
+class RestrictionViewSet(RestrictionActionsMixin, NetBoxReadOnlyModelViewSet):
+    queryset = Restriction.objects.all()
+    serializer_class = serializers.RestrictionSerializer
+    filterset_class = filtersets.RestrictionFilterSet
+    field_prefetches = {('display',): ('point',)}
 
 
 class BillingSourceViewSet(NetBoxModelViewSet):

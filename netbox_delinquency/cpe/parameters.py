@@ -44,10 +44,11 @@ def plan_profile(
     """
     wanted = [[item.name, item.value, item.type] for item in values]
     reason = ', '.join(item.name.rpartition('.')[2] for item in values)[:200]
-    rows = [
-        EnforcementChange(line=line, point=line.acs, channel=LineChannelChoices.CPE, values=wanted, reason=reason)
-        for line in reachable_lines(lines).select_related('acs').order_by('pk')
-    ]
+    rows = []
+    for line in reachable_lines(lines).select_related('acs').order_by('pk'):
+        row = EnforcementChange(values=wanted, reason=reason)
+        row.be_about(line, LineChannelChoices.CPE)
+        rows.append(row)
     if not rows:
         raise RunRefusedError(Reason.of(ReasonCode.NO_REACHABLE_CPE))
     title = name or f'{RunKindChoices.PROFILE} {now:%Y-%m-%d %H:%M}'

@@ -6,7 +6,13 @@ from netbox.filtersets import PrimaryModelFilterSet
 from utilities.filters import MultiValueMACAddressFilter
 from utilities.filtersets import register_filterset
 
-from ..choices import AccessModeChoices, LineChannelChoices, LineStatusChoices, StageActionChoices
+from ..choices import (
+    AccessModeChoices,
+    LineChannelChoices,
+    LineStatusChoices,
+    ObservedModeChoices,
+    StageActionChoices,
+)
 from ..models import (
     AccessLine,
     BillingSource,
@@ -42,9 +48,10 @@ class AccessLineFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     status = choices(LineStatusChoices)
     intended_mode = choices(AccessModeChoices)
     channel = choices(LineChannelChoices)
-    observed_mode = choices(AccessModeChoices)
-    cpe_observed_mode = choices(AccessModeChoices)
+    observed_mode = choices(ObservedModeChoices)
+    cpe_observed_mode = choices(ObservedModeChoices)
     drifting = django_filters.BooleanFilter(method='filter_drifting', label=_('Not as intended'))
+    foreign = django_filters.BooleanFilter(method='filter_foreign', label=_('Restricted by somebody else'))
     contract_id = related(Contract, 'contract', _('Contract (ID)'))
     contract = related(Contract, 'contract', _('Contract (external ID)'), by='external_id')
     subscriber_id = related(Subscriber, 'contract__subscriber', _('Subscriber (ID)'))
@@ -94,6 +101,10 @@ class AccessLineFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
 
     def filter_drifting(self, queryset, name, value):
         lines = AccessLine.objects.drifting().values('pk')
+        return queryset.filter(pk__in=lines) if value else queryset.exclude(pk__in=lines)
+
+    def filter_foreign(self, queryset, name, value):
+        lines = AccessLine.objects.foreign().order_by().values('pk')
         return queryset.filter(pk__in=lines) if value else queryset.exclude(pk__in=lines)
 
     def filter_point(self, queryset, name, value):

@@ -4,7 +4,7 @@ from netbox.filtersets import PrimaryModelFilterSet
 from utilities.filtersets import register_filterset
 from virtualization.models import VirtualMachine
 
-from ..choices import PointStatusChoices
+from ..choices import EnforcementModeChoices, PointStatusChoices
 from ..models import EnforcementPoint
 from .base import SearchMixin, StrictMixin, choices, related
 
@@ -16,6 +16,7 @@ class EnforcementPointFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet)
     search_fields = ('name', 'address', 'device__name', 'virtual_machine__name', 'description', 'comments')
 
     status = choices(PointStatusChoices)
+    mode = choices(EnforcementModeChoices)
     device_id = related(Device, 'device', _('Device (ID)'))
     device = related(Device, 'device', _('Device (name)'), by='name')
     virtual_machine_id = related(VirtualMachine, 'virtual_machine', _('Virtual machine (ID)'))
@@ -36,5 +37,7 @@ class EnforcementPointFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet)
             'max_rows_per_second',
             'max_rows_per_hour',
             'max_share_percent',
+            'checked_at',
+            'check_failure',
             'description',
         )

@@ -3,7 +3,14 @@ from extras.models import Tag
 from netbox.filtersets import NetBoxModelFilterSet, PrimaryModelFilterSet
 from utilities.filtersets import register_filterset
 
-from ..choices import ApprovalChoices, ChannelChoices, ClockChoices, StageActionChoices, ThrottleToChoices
+from ..choices import (
+    ApprovalChoices,
+    ChannelChoices,
+    ClockChoices,
+    EnforcementModeChoices,
+    StageActionChoices,
+    ThrottleToChoices,
+)
 from ..models import Calendar, DelinquencyPolicy, GraceRule, PolicyStage
 from .base import SearchMixin, StrictMixin, choices, related
 
@@ -14,6 +21,7 @@ __all__ = ('DelinquencyPolicyFilterSet', 'GraceRuleFilterSet', 'PolicyStageFilte
 class DelinquencyPolicyFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = ('name', 'description', 'comments')
 
+    mode = choices(EnforcementModeChoices)
     calendar_id = related(Calendar, 'calendar', _('Calendar (ID)'))
     calendar = related(Calendar, 'calendar', _('Calendar (name)'), by='name')
 

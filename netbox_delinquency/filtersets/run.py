@@ -5,7 +5,7 @@ from netbox.filtersets import NetBoxModelFilterSet, PrimaryModelFilterSet
 from utilities.filtersets import register_filterset
 
 from ..choices import AccessModeChoices, LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
-from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
+from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, Restriction
 from .base import SearchMixin, StrictMixin, choices, related
 
 __all__ = ('EnforcementChangeFilterSet', 'EnforcementRunFilterSet')
@@ -49,12 +49,13 @@ class EnforcementRunFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
 
 @register_filterset
 class EnforcementChangeFilterSet(StrictMixin, SearchMixin, NetBoxModelFilterSet):
-    search_fields = ('run__name', 'line__username', 'line__circuit_id', 'point__name', 'reason', 'message')
+    search_fields = ('run__name', 'identity', 'line__username', 'line__circuit_id', 'point__name', 'reason', 'message')
 
     run_id = related(EnforcementRun, 'run', _('Run (ID)'))
     run_kind = choices(RunKindChoices, 'run__kind', label=_('Kind of the run'))
     run_status = choices(RunStatusChoices, 'run__status', label=_('Status of the run'))
     line_id = related(AccessLine, 'line', _('Access line (ID)'))
+    restriction_id = related(Restriction, 'restriction', _('Restriction (ID)'))
     point_id = related(EnforcementPoint, 'point', _('Enforcement point (ID)'))
     point = related(EnforcementPoint, 'point', _('Enforcement point (name)'), by='name')
     channel = choices(LineChannelChoices)
@@ -69,6 +70,7 @@ class EnforcementChangeFilterSet(StrictMixin, SearchMixin, NetBoxModelFilterSet)
         model = EnforcementChange
         fields = (
             'id',
+            'identity',
             'wave',
             'expected_down_kbps',
             'expected_up_kbps',

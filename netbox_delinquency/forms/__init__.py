@@ -8,5 +8,6 @@ from .plan import *
 from .plan_change import *
 from .point import *
 from .policy import *
+from .restriction import *
 from .run import *
 from .subscriber import *

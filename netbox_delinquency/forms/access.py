@@ -68,7 +68,7 @@ class AccessLineFilterForm(PrimaryModelFilterSetForm):
     fieldsets = (
         SEARCH,
         FieldSet('status', 'intended_mode', 'observed_mode', 'cpe_observed_mode', 'channel', name=_('State')),
-        FieldSet('drifting', 'unverified', 'cpe_unverified', 'pinned', name=_('Drift')),
+        FieldSet('drifting', 'unverified', 'cpe_unverified', 'pinned', 'foreign', name=_('Drift')),
         FieldSet(
             'contract_id', 'subscriber_id', 'plan_id', 'policy_id', 'source_id', 'stage_action', name=_('Contract')
         ),
@@ -81,6 +81,7 @@ class AccessLineFilterForm(PrimaryModelFilterSetForm):
     intended_mode = filter_by(AccessLine, 'intended_mode')
     observed_mode = filter_by(AccessLine, 'observed_mode')
     drifting = yes_or_no(_('Not as intended'))
+    foreign = yes_or_no(_('Restricted by somebody else'))
     cpe_observed_mode = filter_by(AccessLine, 'cpe_observed_mode')
     channel = filter_by(AccessLine, 'channel')
     unverified = filter_by(AccessLine, 'unverified')

@@ -22,6 +22,7 @@ LIMITS = ('max_rows_per_second', 'max_rows_per_hour', 'max_share_percent')
 FIELDS = (
     'name',
     'status',
+    'mode',
     'driver',
     'device',
     'virtual_machine',
@@ -48,7 +49,7 @@ def drivers() -> list[tuple[str, str]]:
 
 class EnforcementPointForm(ParametersFormMixin, PrimaryModelForm):
     fieldsets_before = (
-        FieldSet('name', 'status', 'description', 'tags', name=_('Enforcement point')),
+        FieldSet('name', 'status', 'mode', 'description', 'tags', name=_('Enforcement point')),
         FieldSet(
             TabbedGroups(
                 FieldSet('device', name=_('Device')),
@@ -80,6 +81,7 @@ class EnforcementPointForm(ParametersFormMixin, PrimaryModelForm):
 
 class EnforcementPointImportForm(PrimaryImportForm):
     status = choice(EnforcementPoint, 'status')
+    mode = choice(EnforcementPoint, 'mode')
     driver = CSVChoiceField(label=_('Driver'), choices=drivers(), help_text=DRIVER_HELP)
     device = refer(EnforcementPoint, 'device', 'name')
     virtual_machine = refer(EnforcementPoint, 'virtual_machine', 'name')
@@ -93,13 +95,14 @@ class EnforcementPointImportForm(PrimaryImportForm):
 class EnforcementPointBulkEditForm(PrimaryModelBulkEditForm):
     model = EnforcementPoint
     fieldsets = (
-        FieldSet('status', 'description'),
+        FieldSet('status', 'mode', 'description'),
         FieldSet('port', 'credential', name=_('Connection')),
         FieldSet('timeout', 'batch_size', *LIMITS, name=_('Limits')),
     )
     nullable_fields = ('port', 'credential', *LIMITS, 'description', 'comments')
 
     status = edit(EnforcementPoint, 'status')
+    mode = edit(EnforcementPoint, 'mode')
     port = edit(EnforcementPoint, 'port')
     credential = edit(EnforcementPoint, 'credential')
     timeout = edit(EnforcementPoint, 'timeout')
@@ -113,12 +116,13 @@ class EnforcementPointFilterForm(PrimaryModelFilterSetForm):
     model = EnforcementPoint
     fieldsets = (
         SEARCH,
-        FieldSet('status', 'driver', 'address', 'credential', name=_('Enforcement point')),
+        FieldSet('status', 'mode', 'driver', 'address', 'credential', name=_('Enforcement point')),
         FieldSet('device_id', 'virtual_machine_id', name=_('Host')),
         OWNERSHIP,
     )
 
     status = filter_by(EnforcementPoint, 'status')
+    mode = filter_by(EnforcementPoint, 'mode')
     driver = MultipleChoiceField(label=_('Driver'), choices=drivers, required=False)
     address = filter_by(EnforcementPoint, 'address')
     credential = filter_by(EnforcementPoint, 'credential')

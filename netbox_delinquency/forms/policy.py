@@ -60,6 +60,7 @@ CALENDAR = (
 AFTERWARDS = ('restore_hours', 'fee_cap', 'trust_days', 'trust_gap_days', 'trust_uses_a_year')
 POLICY_FIELDS = (
     'name',
+    'mode',
     'auto_approve',
     'repair_drift',
     *LAW,
@@ -86,7 +87,7 @@ RULE_FIELDS = ('policy', 'tier', 'for_tag', 'extra_days', 'exempt', 'tags')
 
 class DelinquencyPolicyForm(PrimaryModelForm):
     fieldsets = (
-        FieldSet('name', 'auto_approve', 'repair_drift', 'description', 'tags', name=_('Delinquency policy')),
+        FieldSet('name', 'mode', 'auto_approve', 'repair_drift', 'description', 'tags', name=_('Delinquency policy')),
         FieldSet(*LAW, name=_('Law')),
         FieldSet(*CALENDAR, name=_('Calendar')),
         FieldSet(*AFTERWARDS, name=_('Afterwards')),
@@ -100,6 +101,7 @@ class DelinquencyPolicyForm(PrimaryModelForm):
 
 
 class DelinquencyPolicyImportForm(PrimaryImportForm):
+    mode = choice(DelinquencyPolicy, 'mode')
     articles = ParametersField(label=_('Articles'))
     calendar = refer(DelinquencyPolicy, 'calendar', 'name')
 

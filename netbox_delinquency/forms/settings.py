@@ -23,13 +23,15 @@ class EnforcementSettingsForm(PrimaryModelForm):
         FieldSet(*WAVES, name=_('Waves')),
         FieldSet(*BREAKER, name=_('Breaker')),
         FieldSet('reconcile_percent', name=_('Reconcile')),
+        FieldSet('check_days', 'allow_unchecked', name=_('Checks of points')),
         FieldSet('description', 'tags', name=_('Other')),
     )
 
     class Meta:
         model = EnforcementSettings
         fields = (
-            'four_eyes', *CAPS, *WAVES, *BREAKER, 'reconcile_percent', 'description', 'owner', 'comments', 'tags',
+            'four_eyes', *CAPS, *WAVES, *BREAKER, 'reconcile_percent',
+            'check_days', 'allow_unchecked', 'description', 'owner', 'comments', 'tags',
         )  # fmt: skip
 
 

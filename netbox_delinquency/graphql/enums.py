@@ -10,12 +10,15 @@ __all__ = (
     'ChannelEnum',
     'ClockEnum',
     'ContractStatusEnum',
+    'EnforcementModeEnum',
     'EventStatusEnum',
     'HoldKindEnum',
+    'LiftedEnum',
     'LineChannelEnum',
     'LineStatusEnum',
     'NoticeChannelEnum',
     'NoticeKindEnum',
+    'ObservedModeEnum',
     'OutcomeEnum',
     'PlanChangeStatusEnum',
     'PointStatusEnum',
@@ -32,6 +35,9 @@ def enum(choice_set: type[ChoiceSet], prefix: str):
 
 
 AccessModeEnum = enum(choices.AccessModeChoices, 'mode')
+EnforcementModeEnum = enum(choices.EnforcementModeChoices, 'mode')
+ObservedModeEnum = enum(choices.ObservedModeChoices, 'mode')
+LiftedEnum = enum(choices.LiftedChoices, 'lifted')
 ContractStatusEnum = enum(choices.ContractStatusChoices, 'status')
 EventStatusEnum = enum(choices.EventStatusChoices, 'status')
 LineChannelEnum = enum(choices.LineChannelChoices, 'channel')

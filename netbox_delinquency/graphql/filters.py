@@ -172,6 +172,8 @@ class ContractFilter(PrimaryModelFilter):
 class EnforcementPointFilter(PrimaryModelFilter):
     name: StrFilterLookup | None = filter_field()
     status: BaseFilterLookup[enums.PointStatusEnum] | None = filter_field()
+    mode: BaseFilterLookup[enums.EnforcementModeEnum] | None = filter_field()
+    checked_at: DatetimeFilterLookup | None = filter_field()
     driver: StrFilterLookup | None = filter_field()
     device: DeviceFilter | None = filter_field()
     device_id: ID | None = filter_field()
@@ -210,12 +212,12 @@ class AccessLineFilter(PrimaryModelFilter):
     intended_up_kbps: IntegerLookup | None = filter_field()
     channel: BaseFilterLookup[enums.LineChannelEnum] | None = filter_field()
     pinned: FilterLookup[bool] | None = filter_field()
-    observed_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
+    observed_mode: BaseFilterLookup[enums.ObservedModeEnum] | None = filter_field()
     observed_down_kbps: IntegerLookup | None = filter_field()
     observed_up_kbps: IntegerLookup | None = filter_field()
     observed_at: DatetimeFilterLookup | None = filter_field()
     unverified: FilterLookup[bool] | None = filter_field()
-    cpe_observed_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
+    cpe_observed_mode: BaseFilterLookup[enums.ObservedModeEnum] | None = filter_field()
     cpe_observed_down_kbps: IntegerLookup | None = filter_field()
     cpe_observed_up_kbps: IntegerLookup | None = filter_field()
     cpe_observed_at: DatetimeFilterLookup | None = filter_field()
@@ -224,6 +226,11 @@ class AccessLineFilter(PrimaryModelFilter):
     @strawberry_django.filter_field()
     def drifting(self, value: bool, prefix) -> Q:
         lines = Q(**{f'{prefix}pk__in': models.AccessLine.objects.drifting().order_by().values('pk')})
+        return lines if value else ~lines
+
+    @strawberry_django.filter_field()
+    def is_foreign(self, value: bool, prefix) -> Q:
+        lines = Q(**{f'{prefix}pk__in': models.AccessLine.objects.foreign().order_by().values('pk')})
         return lines if value else ~lines
 
 
@@ -253,6 +260,23 @@ class EnforcementRunFilter(PrimaryModelFilter):
 @model_filter(models.EnforcementSettings)
 class EnforcementSettingsFilter(PrimaryModelFilter):
     stopped: FilterLookup[bool] | None = filter_field()
+
+
+@model_filter(models.Restriction)
+class RestrictionFilter(NetBoxModelFilter):
+    point: EnforcementPointFilter | None = filter_field()
+    point_id: ID | None = filter_field()
+    identity: StrFilterLookup | None = filter_field()
+    side: BaseFilterLookup[enums.LineChannelEnum] | None = filter_field()
+    line: AccessLineFilter | None = filter_field()
+    line_id: ID | None = filter_field()
+    contract: ContractFilter | None = filter_field()
+    contract_id: ID | None = filter_field()
+    taken_at: DatetimeFilterLookup | None = filter_field()
+    owed_since: DatetimeFilterLookup | None = filter_field()
+    late_at: DatetimeFilterLookup | None = filter_field()
+    lifted_at: DatetimeFilterLookup | None = filter_field()
+    lifted_how: BaseFilterLookup[enums.LiftedEnum] | None = filter_field()
 
 
 @model_filter(models.EnforcementChange)

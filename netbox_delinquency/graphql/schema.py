@@ -38,6 +38,9 @@ class DelinquencyQuery:
     delinquency_enforcement_change: types.EnforcementChangeType = strawberry_django.field()
     delinquency_enforcement_change_list: list[types.EnforcementChangeType] = strawberry_django.field()
 
+    delinquency_restriction: types.RestrictionType = strawberry_django.field()
+    delinquency_restriction_list: list[types.RestrictionType] = strawberry_django.field()
+
     delinquency_billing_source: types.BillingSourceType = strawberry_django.field()
     delinquency_billing_source_list: list[types.BillingSourceType] = strawberry_django.field()
 

@@ -113,11 +113,14 @@ class AccessLineType(PrimaryObjectType):
     bras: Annotated['EnforcementPointType', HERE] | None
     acs: Annotated['EnforcementPointType', HERE] | None
     mac: str | None
+    restriction: Annotated['RestrictionType', HERE] | None
+    cpe_restriction: Annotated['RestrictionType', HERE] | None
     changes: list[Annotated['EnforcementChangeType', HERE]]
 
     @strawberry_django.field(
         only=[
-            'status', 'channel', 'bras', 'acs', 'unverified', 'cpe_unverified', *state_fields('intended'),
+            'status', 'channel', 'bras', 'acs', 'unverified', 'cpe_unverified', 'restriction', 'cpe_restriction',
+            *state_fields('intended'),
             *state_fields('observed'), *state_fields('cpe_observed'),
         ]
     )  # fmt: skip
@@ -141,8 +144,17 @@ class EnforcementSettingsType(PrimaryObjectType):
 @model_type(models.EnforcementChange)
 class EnforcementChangeType(NetBoxObjectType):
     run: Annotated['EnforcementRunType', HERE]
-    line: Annotated['AccessLineType', HERE]
+    line: Annotated['AccessLineType', HERE] | None
+    restriction: Annotated['RestrictionType', HERE] | None
     point: Annotated['EnforcementPointType', HERE]
+
+
+@model_type(models.Restriction)
+class RestrictionType(NetBoxObjectType):
+    point: Annotated['EnforcementPointType', HERE]
+    line: Annotated['AccessLineType', HERE] | None
+    contract: Annotated['ContractType', HERE] | None
+    change: Annotated['EnforcementChangeType', HERE] | None
 
 
 @model_type(models.BillingEvent, exclude=['body'])

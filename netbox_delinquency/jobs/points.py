@@ -19,6 +19,7 @@ from nornir_tasks.point_check import check_point
 from ..cpe.matching import match_cpes
 from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementPoint
+from ..runs.checks import note_check
 from ..runs.reconcile import points_to_read, reconcile_point
 from ..workflow import start_restores
 from .queues import enqueue_reading
@@ -47,12 +48,15 @@ class CheckPoint(JobRunner):
         name = 'Enforcement point check'
 
     def run(self, point: int, **kwargs: Any) -> None:
-        findings = check_point(EnforcementPoint.objects.get(pk=point).as_point(), timezone.now())
+        checked = EnforcementPoint.objects.get(pk=point)
+        findings = check_point(checked.as_point(), timezone.now())
+        missing = [finding for finding in findings if finding.required and not finding.ok]
+        note_check(checked, [f'{finding.subject}: {finding.message}' for finding in missing], timezone.now())
         for finding in findings:
             log = self.logger.info if finding.ok else self.logger.error if finding.required else self.logger.warning
             log('%s: %s', finding.subject, finding.message)
         self.job.data = {'findings': [asdict(finding) for finding in findings], 'lines': lines_of(findings)}
-        if any(finding.required and not finding.ok for finding in findings):
+        if missing:
             raise JobFailed
 
 

@@ -9,7 +9,17 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, TruncDate
 
 from ..choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
-from ..models import BillingEvent, EnforcementChange, EnforcementRun, Hold, Invoice, Notice, PlanChangeOrder, RunPoint
+from ..models import (
+    BillingEvent,
+    EnforcementChange,
+    EnforcementRun,
+    Hold,
+    Invoice,
+    Notice,
+    PlanChangeOrder,
+    Restriction,
+    RunPoint,
+)
 
 __all__ = ('purge',)
 
@@ -41,6 +51,7 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
         Invoice.objects.filter(is_open=False, occurred_at__lt=before, contract__oldest_due_date__isnull=True),
         BillingEvent.objects.filter(received_at__lt=before).exclude(status=EventStatusChoices.RECEIVED),
         EnforcementChange.objects.filter(**done),
+        Restriction.objects.filter(lifted_at__lt=log_end, change__isnull=True, changes__isnull=True),
         RunPoint.objects.filter(**done),
         # One that a younger run reverts goes with that one.
         EnforcementRun.objects.filter(
@@ -48,6 +59,8 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
         ),
     )
     counts = {}
+    # The numbers of the row and its run stay on what they took.
+    Restriction.objects.filter(change__in=EnforcementChange.objects.filter(**done)).update(change=None)
     for queryset in gone:
         # Without signals: the journal refuses ordinary deletion, and the term of its keeping is over.
         counts[queryset.model.__name__] = queryset._raw_delete(queryset.db)  # noqa: SLF001

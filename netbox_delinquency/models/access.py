@@ -2,9 +2,8 @@ import ipaddress
 
 from dcim.fields import MACAddressField
 from django.core.exceptions import ValidationError
-from django.db import models
-from django.db.models import F, Q
-from django.utils.text import format_lazy
+from django.db import models, transaction
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
 from netbox.models.features import JobsMixin
@@ -12,105 +11,59 @@ from utilities.querysets import RestrictedQuerySet
 
 from nornir_tasks.change import AccessState, AccessTarget, Reading
 
-from ..choices import AccessModeChoices, ContractStatusChoices, LineChannelChoices, LineStatusChoices
+from ..choices import (
+    AccessModeChoices,
+    ContractStatusChoices,
+    LineChannelChoices,
+    LineStatusChoices,
+    ObservedModeChoices,
+)
 from .lifecycle import LifecycleModel
+from .line_columns import (
+    baseline_column,
+    foreign_column,
+    identity,
+    identity_column,
+    mode_column,
+    moment_column,
+    observed_at_constraint,
+    rate_column,
+    restriction_column,
+    unique_identity,
+    unverified_column,
+)
+from .places import identities_of, identity_at, settle_new, settle_places
+from .sides import (  # noqa: F401
+    BASELINE,
+    FOREIGN,
+    OBSERVED,
+    POINT,
+    RESTRICTION,
+    UNVERIFIED,
+    is_covered,
+    is_foreign,
+    is_over_enforced,
+    is_right,
+)
 from .state import get_state, most_restrictive, set_state, state_constraint, state_fields
 
 __all__ = ('AccessLine',)
 
 
-# What is known of a line at each of the two places where it may be enforced: names of its columns.
-OBSERVED = {LineChannelChoices.BRAS: 'observed', LineChannelChoices.CPE: 'cpe_observed'}
-UNVERIFIED = {LineChannelChoices.BRAS: 'unverified', LineChannelChoices.CPE: 'cpe_unverified'}
-BASELINE = {LineChannelChoices.BRAS: 'baseline', LineChannelChoices.CPE: 'cpe_baseline'}
-POINT = {LineChannelChoices.BRAS: 'bras', LineChannelChoices.CPE: 'acs'}
-
-
-def is_covered(side: str) -> Q:
-    """The lines that policy wants enforced on this side; on the other one they are to be normal."""
-    return Q(channel__in=(side, LineChannelChoices.BOTH))
-
-
-def is_right(side: str) -> Q:
-    """Lines without a point on this side, or seen there as intended. Never seen counts as normal."""
-    mode, down, up = state_fields(OBSERVED[side])
-    same_rates = Q(intended_down_kbps=F(down), intended_up_kbps=F(up))
-    same = Q(intended_mode=F(mode)) & (~Q(intended_mode=AccessModeChoices.THROTTLED) | same_rates)
-    unseen = Q(**{mode: ''}, intended_mode=AccessModeChoices.NORMAL)
-    is_normal = Q(**{f'{mode}__in': ('', AccessModeChoices.NORMAL)})
-    as_wanted = is_covered(side) & (same | unseen) | ~is_covered(side) & is_normal
-    return Q(**{f'{POINT[side]}__isnull': True}) | Q(**{UNVERIFIED[side]: False}) & as_wanted
-
-
-def is_over_enforced(side: str) -> Q:
-    """Lines seen on this side with less than they are to have, as `AccessState.is_more_restrictive_than` says it."""
-    mode, down, up = state_fields(OBSERVED[side])
-    throttled, blocked = AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED
-    slower = Q(**{f'{down}__lt': F('intended_down_kbps')}) | Q(**{f'{up}__lt': F('intended_up_kbps')})
-    more = (
-        Q(**{mode: blocked}) & ~Q(intended_mode=blocked)
-        | Q(**{mode: throttled}, intended_mode=AccessModeChoices.NORMAL)
-        | Q(**{mode: throttled}, intended_mode=throttled) & slower
-    )
-    return is_covered(side) & more | ~is_covered(side) & Q(**{f'{mode}__in': (throttled, blocked)})
-
-
 class AccessLineQuerySet(RestrictedQuerySet):
     def drifting(self):
-        """Active lines that are unverified or not as intended, at their BRAS or at their CPE."""
+        """Active lines not as intended, at their BRAS or at their CPE, as far as that is for us to put right."""
         return self.filter(status=LineStatusChoices.ACTIVE).exclude(*map(is_right, LineChannelChoices.SIDES))
 
+    def bulk_create(self, objs, *args, **kwargs):
+        """What is made in bulk has its places, too."""
+        lines = list(objs)
+        settle_new(lines)
+        return super().bulk_create(lines, *args, **kwargs)
 
-def identity(label, length=128, help_text=''):
-    return models.CharField(verbose_name=label, max_length=length, blank=True, help_text=help_text)
-
-
-def mode_column(label):
-    return models.CharField(
-        verbose_name=label, max_length=20, choices=AccessModeChoices, blank=True, editable=False,
-        help_text=_('As last read back'),
-    )  # fmt: skip
-
-
-def rate_column(label):
-    return models.PositiveIntegerField(verbose_name=label, blank=True, null=True, editable=False)
-
-
-def moment_column(label):
-    return models.DateTimeField(verbose_name=label, blank=True, null=True, editable=False)
-
-
-def unverified_column(label):
-    return models.BooleanField(
-        verbose_name=label, default=False, editable=False,
-        help_text=_('Something was sent to this line, and it has not been read since'),
-    )  # fmt: skip
-
-
-def baseline_column(label):
-    return models.JSONField(
-        verbose_name=label, blank=True, default=dict, editable=False,
-        help_text=_('What the point said while the line was last seen normal: what restoring puts back'),
-    )  # fmt: skip
-
-
-def observed_at_constraint(name: str) -> models.CheckConstraint:
-    """Where there is a state there is the moment at which it was read."""
-    mode, at = f'{name}_mode', f'{name}_at'
-    return models.CheckConstraint(
-        condition=Q(**{mode: '', f'{at}__isnull': True}) | (~Q(**{mode: ''}) & Q(**{f'{at}__isnull': False})),
-        name=f'netbox_delinquency_accessline_{name}_at',
-    )
-
-
-def unique_identity(point: str, field: str, label, empty: Q) -> models.UniqueConstraint:
-    """One identity names one line at its point; retired lines keep theirs as history."""
-    return models.UniqueConstraint(
-        fields=(point, field),
-        condition=~empty & ~Q(status=LineStatusChoices.RETIRED),
-        name=f'netbox_delinquency_accessline_unique_{point}_{field}',
-        violation_error_message=format_lazy(_('Another line of this enforcement point has that {field}.'), field=label),
-    )
+    def foreign(self):
+        """Lines that somebody else restricts somewhere, as last read."""
+        return self.filter(is_foreign(LineChannelChoices.BRAS) | is_foreign(LineChannelChoices.CPE))
 
 
 class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
@@ -162,19 +115,32 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
     observed_at = moment_column(_('observed at'))
     unverified = unverified_column(_('unverified'))
     baseline = baseline_column(_('baseline'))
+    foreign = foreign_column(_('foreign block'))
+    bras_identity = identity_column(_('identity at the BRAS'))
+    restriction = restriction_column(_('restriction'))
     cpe_observed_mode = mode_column(_('observed state at the CPE'))
     cpe_observed_down_kbps = rate_column(_('observed download at the CPE (kbit/s)'))
     cpe_observed_up_kbps = rate_column(_('observed upload at the CPE (kbit/s)'))
     cpe_observed_at = moment_column(_('observed at the CPE at'))
     cpe_unverified = unverified_column(_('unverified at the CPE'))
     cpe_baseline = baseline_column(_('baseline of the CPE'))
+    cpe_foreign = foreign_column(_('foreign block at the CPE'))
+    acs_identity = identity_column(_('identity at the ACS'))
+    cpe_restriction = restriction_column(_('restriction at the CPE'))
 
     objects = AccessLineQuerySet.as_manager()
 
     lifecycle_fields = (
         *state_fields('intended'), 'channel', 'pinned', *state_fields('observed'), 'observed_at', 'unverified',
-        'baseline', *state_fields('cpe_observed'), 'cpe_observed_at', 'cpe_unverified', 'cpe_baseline',
+        'baseline', 'foreign', 'bras_identity', 'restriction', *state_fields('cpe_observed'), 'cpe_observed_at',
+        'cpe_unverified', 'cpe_baseline', 'cpe_foreign', 'acs_identity', 'cpe_restriction',
     )  # fmt: skip
+    # Restrictions that the save under way has left or come to; for `signals`.
+    touched_restrictions: set[int] = frozenset()
+    # What a line is called by, and what decides whether that place is its own.
+    place_fields = frozenset(
+        {'status', 'contract', 'bras', 'acs', 'username', 'circuit_id', 'ipv4', 'ipv6', 'mac', 'cwmp_id'}
+    )
 
     clone_fields = ('contract', 'bras', 'acs')
 
@@ -183,6 +149,10 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         verbose_name = _('access line')
         verbose_name_plural = _('access lines')
         permissions = [('enforce', 'Throttle, block or restore')]
+        indexes = [
+            models.Index(fields=('bras', 'bras_identity'), name='nbd_line_bras_identity'),
+            models.Index(fields=('acs', 'acs_identity'), name='nbd_line_acs_identity'),
+        ]
         constraints = [
             unique_identity('bras', 'username', _('username'), Q(username='')),
             unique_identity('bras', 'circuit_id', _('circuit ID'), Q(circuit_id='')),
@@ -228,10 +198,10 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         return AccessModeChoices.colors.get(self.intended_mode)
 
     def get_observed_mode_color(self):
-        return AccessModeChoices.colors.get(self.observed_mode)
+        return ObservedModeChoices.colors.get(self.observed_mode)
 
     def get_cpe_observed_mode_color(self):
-        return AccessModeChoices.colors.get(self.cpe_observed_mode)
+        return ObservedModeChoices.colors.get(self.cpe_observed_mode)
 
     def get_channel_color(self):
         return LineChannelChoices.colors.get(self.channel)
@@ -271,16 +241,48 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         """Active and not as intended on this side, by the same rule as `AccessLine.objects.drifting()`."""
         if self.status != LineStatusChoices.ACTIVE or self.point_at(side) is None:
             return False
-        observed = self.seen_at(side) or AccessState.normal()
-        return getattr(self, UNVERIFIED[side]) or self.intended_at(side) != observed
+        intended, seen, is_ours = self.intended_at(side), self.known_at(side), self.is_ours_at(side)
+        if intended == AccessState.normal():
+            return is_ours
+        if seen not in (None, AccessState.normal()) and not is_ours:
+            return False
+        return seen != intended
 
     @property
     def is_drifting(self) -> bool:
         return any(map(self.drifts_at, LineChannelChoices.SIDES))
 
-    def observe(self, side: str, state: AccessState, now) -> None:
+    @property
+    def is_foreign(self) -> bool:
+        """Somebody else restricts it somewhere, as last read."""
+        return any(self.foreign_at(side) for side in LineChannelChoices.SIDES)
+
+    @property
+    def all_foreign(self) -> list[str]:
+        """What others restrict, on both sides."""
+        return [item for side in LineChannelChoices.SIDES for item in self.foreign_at(side)]
+
+    @property
+    def foreign_text(self) -> str:
+        return ', '.join(self.all_foreign)
+
+    def foreign_at(self, side: str) -> list[str]:
+        return getattr(self, FOREIGN[side])
+
+    def is_ours_at(self, side: str) -> bool:
+        """Whether something of ours is open at the line's place on this side."""
+        return getattr(self, f'{RESTRICTION[side]}_id') is not None
+
+    def identity_at(self, side: str) -> str:
+        """As its point on this side is told of it, by the names it has now."""
+        return identity_at(self, side)
+
+    def observe(self, side: str, state: AccessState, now, foreign=()) -> None:
         """Take what was read back on this side; it is for the caller to save."""
         set_state(self, OBSERVED[side], state)
+        setattr(self, FOREIGN[side], [str(item) for item in foreign])
+        if foreign and state == AccessState.normal():
+            setattr(self, state_fields(OBSERVED[side])[0], ObservedModeChoices.FOREIGN)
         setattr(self, f'{OBSERVED[side]}_at', now)
         setattr(self, UNVERIFIED[side], False)
 
@@ -290,6 +292,8 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         Where the stored policy and the session differ, one state represents both. The more restrictive one, if that is
         less than intended: it drifts as what it is, and is given back at once. Else the one that is not as intended,
         and the line is unverified: by that one alone a later payment might find it right, and never see the other.
+
+        What is restricted there without an open restriction of ours is another's, whatever it looks like.
         """
         state, intended = most_restrictive(reading), self.intended_at(side)
         if state is None:
@@ -298,13 +302,26 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         unverified = half_done and not state.is_more_restrictive_than(intended)
         if unverified:
             state = reading.stored if reading.live == intended else reading.live
-        self.observe(side, state, now)
+        foreign = list(reading.foreign)
+        if state != AccessState.normal() and not self.is_ours_at(side):
+            foreign.append(f'{state}, not by us')
+        self.observe(side, state, now, foreign)
         setattr(self, UNVERIFIED[side], unverified)
+        if reading.is_baseline and not foreign:
+            setattr(self, BASELINE[side], dict(reading.detail))
 
-    def save(self, *args, **kwargs):
+    @transaction.atomic
+    def save(self, *args, update_fields=None, **kwargs):
         if self._state.adding and self.bras is None:
             self.channel = LineChannelChoices.CPE
-        super().save(*args, **kwargs)
+        if update_fields is None or self.place_fields.intersection(update_fields):
+            known = None
+            if not self._state.adding:
+                known = type(self).objects.select_for_update(of=('self',)).filter(pk=self.pk).first()
+            written = settle_places(self, known)
+            if not self._state.adding:
+                update_fields = [*(self.ordinary_fields() if update_fields is None else update_fields), *written]
+        super().save(*args, update_fields=update_fields, **kwargs)
 
     def clean(self):
         super().clean()
@@ -328,16 +345,13 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         if side is None:
             side = LineChannelChoices.BRAS if self.point == self.bras else LineChannelChoices.CPE
         point = self.point_at(side)
+        held = getattr(self, RESTRICTION[side])
         return AccessTarget(
             key=str(self.pk),
-            username=self.username,
-            circuit_id=self.circuit_id,
-            ipv4=self.ipv4 or '',
-            ipv6=self.ipv6,
-            mac=str(self.mac or ''),
-            cwmp_id=self.cwmp_id,
+            **identities_of(self),
             down_kbps=plan.down_kbps,
             up_kbps=plan.up_kbps,
             parameters=plan.parameters.get(point.driver, {}) if point else {},
-            baseline=getattr(self, BASELINE[side]),
+            baseline=(held and held.baseline) or getattr(self, BASELINE[side]),
+            restricted=held.noted if held else {},
         )

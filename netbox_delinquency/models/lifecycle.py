@@ -20,12 +20,16 @@ class LifecycleModel(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding and kwargs.get('update_fields') is None:
-            kwargs['update_fields'] = [
-                field.name
-                for field in self._meta.concrete_fields
-                if not field.primary_key and field.name not in self.lifecycle_fields
-            ]
+            kwargs['update_fields'] = self.ordinary_fields()
         super().save(*args, **kwargs)
+
+    def ordinary_fields(self) -> list[str]:
+        """What an ordinary save of an existing row writes."""
+        return [
+            field.name
+            for field in self._meta.concrete_fields
+            if not field.primary_key and field.name not in self.lifecycle_fields
+        ]
 
     def advance(self, **values: Any) -> None:
         """Write these lifecycle columns and no others, with a row in the change log where one is kept."""

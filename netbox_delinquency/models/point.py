@@ -11,7 +11,8 @@ from netbox.models.features import JobsMixin
 from nornir_tasks.credentials import NAME as CREDENTIAL_NAME
 from nornir_tasks.points import Point
 
-from ..choices import PointStatusChoices
+from ..choices import EnforcementModeChoices, PointStatusChoices
+from .lifecycle import LifecycleModel
 from .validation import validate_driver_parameters
 
 __all__ = ('EnforcementPoint', 'validate_credential_name')
@@ -22,13 +23,17 @@ validate_credential_name = RegexValidator(
 )
 
 
-class EnforcementPoint(JobsMixin, PrimaryModel):
+class EnforcementPoint(LifecycleModel, JobsMixin, PrimaryModel):
     """A place where access is changed: a BRAS, a RADIUS server, an ACS. Its secret is known here by name only."""
 
     name = models.CharField(verbose_name=_('name'), max_length=100, unique=True)
     status = models.CharField(
         verbose_name=_('status'), max_length=30, choices=PointStatusChoices, default=PointStatusChoices.ACTIVE
     )
+    mode = models.CharField(
+        verbose_name=_('mode'), max_length=20, choices=EnforcementModeChoices, default=EnforcementModeChoices.OBSERVE,
+        help_text=_("How far enforcement goes here; a contract's policy may hold it further back"),
+    )  # fmt: skip
     driver = models.CharField(verbose_name=_('driver'), max_length=50)
     device = models.ForeignKey(
         'dcim.Device', on_delete=models.SET_NULL, related_name='enforcement_points', blank=True, null=True,
@@ -79,8 +84,18 @@ class EnforcementPoint(JobsMixin, PrimaryModel):
         help_text=_("Largest part of this point's lines in one plan. Empty: as in the settings"),
     )  # fmt: skip
 
+    checked_at = models.DateTimeField(
+        verbose_name=_('checked at'), blank=True, null=True, editable=False,
+        help_text=_('When it was last looked whether a block would block anything here'),
+    )  # fmt: skip
+    check_failure = models.CharField(
+        verbose_name=_('what its check found'), max_length=500, blank=True, editable=False,
+        help_text=_('What it lacks of what is required; empty: nothing'),
+    )  # fmt: skip
+
+    lifecycle_fields = ('checked_at', 'check_failure')
     clone_fields = (
-        'status', 'driver', 'port', 'credential', 'parameters', 'timeout', 'batch_size', 'max_rows_per_second',
+        'status', 'mode', 'driver', 'port', 'credential', 'parameters', 'timeout', 'batch_size', 'max_rows_per_second',
         'max_rows_per_hour', 'max_share_percent',
     )  # fmt: skip
 
@@ -106,6 +121,9 @@ class EnforcementPoint(JobsMixin, PrimaryModel):
     def get_status_color(self) -> str | None:
         return PointStatusChoices.colors.get(self.status)
 
+    def get_mode_color(self) -> str | None:
+        return EnforcementModeChoices.colors.get(self.mode)
+
     @property
     def host(self) -> str:
         """Where to connect: the address, else the primary one of the device or virtual machine, else empty."""
@@ -116,12 +134,25 @@ class EnforcementPoint(JobsMixin, PrimaryModel):
 
     def clean(self) -> None:
         super().clean()
+        self.validate_open_restrictions()
         validate_driver_parameters('driver', self.driver, {}, 'LineParameters')
         validate_driver_parameters('parameters', self.driver, self.parameters, 'PointParameters')
         if not self.host:
             raise ValidationError(
                 {'address': _('Give an address, or a device or virtual machine that has a primary IP address.')}
             )
+
+    def validate_open_restrictions(self) -> None:
+        """What is open here is lifted by the driver that took it, while it is worked. Raises `ValidationError`."""
+        known = type(self).objects.filter(pk=self.pk).first() if self.pk else None
+        if known is None or not (count := self.restrictions.open().count()):
+            return
+        if self.status == PointStatusChoices.RETIRED != known.status:
+            text = _('{count} restrictions of ours are still open here: have them lifted before the point is retired.')
+            raise ValidationError({'status': text.format(count=count)})
+        if self.driver != known.driver:
+            text = _('{count} restrictions of ours are still open here, and another driver would not know them again.')
+            raise ValidationError({'driver': text.format(count=count)})
 
     def as_point(self) -> Point:
         """This point as the network side knows it."""

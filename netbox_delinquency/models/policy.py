@@ -9,7 +9,14 @@ from django.utils.translation import gettext_lazy as _
 from netbox.models import NetBoxModel, PrimaryModel
 from utilities.exceptions import AbortRequest
 
-from ..choices import ApprovalChoices, ChannelChoices, ClockChoices, StageActionChoices, ThrottleToChoices
+from ..choices import (
+    ApprovalChoices,
+    ChannelChoices,
+    ClockChoices,
+    EnforcementModeChoices,
+    StageActionChoices,
+    ThrottleToChoices,
+)
 from ..policy.actions import is_restricting
 from ..policy.calendar import normal_days
 from ..policy.stages import check_stages
@@ -48,6 +55,10 @@ class DelinquencyPolicy(PrimaryModel):
     """
 
     name = models.CharField(verbose_name=_('name'), max_length=100, unique=True)
+    mode = models.CharField(
+        verbose_name=_('mode'), max_length=20, choices=EnforcementModeChoices, default=EnforcementModeChoices.ENFORCE,
+        help_text=_('How far enforcement goes for its contracts; a point may hold it further back'),
+    )  # fmt: skip
     auto_approve = models.BooleanField(
         verbose_name=_('auto-approve'),
         default=False,
@@ -98,7 +109,7 @@ class DelinquencyPolicy(PrimaryModel):
     trust_uses_a_year = days(_('trust unlocks a year'), default=3)
 
     clone_fields = (
-        'auto_approve', 'repair_drift', 'preset', 'preset_version', 'articles', 'min_notice_days',
+        'mode', 'auto_approve', 'repair_drift', 'preset', 'preset_version', 'articles', 'min_notice_days',
         'throttle_is_suspension', 'min_arrears', 'min_invoices', 'calendar', 'no_start_days',
         'start_from', 'start_until', 'no_contact_days', 'contact_from', 'contact_until', 'restore_hours', 'fee_cap',
         'trust_days', 'trust_gap_days', 'trust_uses_a_year',
@@ -127,6 +138,9 @@ class DelinquencyPolicy(PrimaryModel):
             raise ValidationError({'articles': _('Give an object: the rule, and what it stands on.')})
         if self.pk:
             check_stages(self.min_notice_days, self.throttle_is_suspension, list(self.stages.all()))
+
+    def get_mode_color(self) -> str | None:
+        return EnforcementModeChoices.colors.get(self.mode)
 
     def in_force(self, stage: PolicyStage | None) -> PolicyStage | None:
         """The stage whose action is on the line of a contract at `stage`: the last one so far that restricts."""

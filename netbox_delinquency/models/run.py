@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
@@ -12,11 +12,13 @@ from netbox.models import NetBoxModel, PrimaryModel
 from netbox.models.features import JobsMixin
 from utilities.exceptions import AbortRequest
 
-from nornir_tasks.change import AccessChange, AccessState, CpeValue, ValueSet
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, CpeValue, ValueSet
 
 from ..choices import AccessModeChoices, LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from ..reasons import Reason, ReasonCode, restored, translated
 from .lifecycle import LifecycleModel
+from .places import identities_of
+from .restriction import Place
 from .state import get_state, set_state, state_constraint
 
 __all__ = ('EnforcementChange', 'EnforcementRun', 'RunPoint')
@@ -144,8 +146,21 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
 
     run = models.ForeignKey('EnforcementRun', on_delete=models.CASCADE, related_name='changes', verbose_name=_('run'))
     line = models.ForeignKey(
-        'AccessLine', on_delete=models.PROTECT, related_name='changes', verbose_name=_('access line')
-    )
+        'AccessLine', on_delete=models.SET_NULL, related_name='changes', blank=True, null=True,
+        verbose_name=_('access line'), help_text=_('Empty: it lifts what was left behind where no line is any more'),
+    )  # fmt: skip
+    restriction = models.ForeignKey(
+        'Restriction', on_delete=models.PROTECT, related_name='changes', blank=True, null=True, editable=False,
+        verbose_name=_('restriction'), help_text=_('What was left behind, and is lifted by this row'),
+    )  # fmt: skip
+    identity = models.CharField(
+        verbose_name=_('identity'), max_length=400, blank=True, editable=False,
+        help_text=_('As it is sent to the point; a line that is called otherwise by then is left alone'),
+    )  # fmt: skip
+    names = models.JSONField(
+        verbose_name=_('names'), blank=True, default=dict, editable=False,
+        help_text=_('Every name that the line had on the wire when this was planned'),
+    )  # fmt: skip
     point = models.ForeignKey(
         'EnforcementPoint', on_delete=models.PROTECT, related_name='changes', editable=False,
         verbose_name=_('enforcement point'),
@@ -223,8 +238,16 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
         constraints = [
             models.UniqueConstraint(
                 fields=('run', 'line', 'channel'),
+                condition=Q(restriction__isnull=True),
                 name='netbox_delinquency_enforcementchange_unique_line',
                 violation_error_message=_('The run already has a row for this line.'),
+            ),
+            models.UniqueConstraint(
+                fields=('run', 'restriction'), name='netbox_delinquency_enforcementchange_unique_restriction'
+            ),
+            models.CheckConstraint(
+                condition=Q(restriction__isnull=True) | Q(line__isnull=True, desired_mode=AccessModeChoices.NORMAL),
+                name='netbox_delinquency_enforcementchange_lifts',
             ),
             state_constraint('enforcementchange', 'expected'),
             state_constraint(
@@ -258,7 +281,21 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
         return translated(restored(self.message, self.message_code, self.message_params))
 
     def __str__(self):
-        return f'{self.run} / {self.line}'
+        return f'{self.run} / {self.subject}'
+
+    @property
+    def subject(self) -> str:
+        """Who it is about, by the name that is sent."""
+        return str(self.line) if self.line else self.identity
+
+    @property
+    def place(self) -> Place:
+        return self.point_id, self.identity, self.channel
+
+    def be_about(self, line, side: str) -> None:
+        """Fix the row to a line's place as it is now: what is sent to is what is approved."""
+        self.line, self.channel, self.point = line, side, line.point_at(side)
+        self.identity, self.names = line.identity_at(side), identities_of(line)
 
     def get_outcome_color(self):
         return OutcomeChoices.colors.get(self.outcome)
@@ -280,7 +317,13 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
 
     def as_change(self) -> AccessChange:
         """This row as the network side takes it."""
-        target, desired, exact = self.line.as_target(self.channel), self.desired, self.exact or {}
+        desired, exact = self.desired, self.exact or {}
+        if self.line is not None:
+            target = replace(self.line.as_target(self.channel), **self.names)
+        elif self.restriction is not None:
+            target = self.restriction.as_target()
+        else:
+            target = AccessTarget(f'row-{self.pk}', **self.names)  # its line was deleted: only ever read back
         if self.values is not None:
             desired = ValueSet.from_dict({'values': self.values})
             # A reverting row asks for none of its values; which they are is in what it returns to.
@@ -296,18 +339,37 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
                     run=self.run, status=self.run.get_status_display()
                 )
             )
-        if self.line_id and self.line.point is None:
+        if self.line is None:
+            raise ValidationError({'line': _('Which line?')})
+        if self.line.point is None:
             raise ValidationError({'line': _('This line has no enforcement point.')})
         # Its point, and what was expected of the line, were fixed with the line; and a row may not leave its journal.
         if not self._state.adding and not type(self).objects.filter(pk=self.pk, run=self.run, line=self.line).exists():
             raise ValidationError(_('A row keeps its run and its line: delete it and add another.'))
 
+    @transaction.atomic
     def save(self, *args, **kwargs):
         if self._state.adding and not self.point_id:
-            self.channel = LineChannelChoices.CPE if self.line.point == self.line.acs else LineChannelChoices.BRAS
-            self.point = self.line.point
+            self.be_about(
+                self.line, LineChannelChoices.CPE if self.line.point == self.line.acs else LineChannelChoices.BRAS
+            )
             set_state(self, 'expected', self.line.known_at(self.channel))
+        elif self._state.adding and self.line and not self.identity:
+            self.identity, self.names = self.line.identity_at(self.channel), identities_of(self.line)
+        if self._state.adding or kwargs.get('update_fields') is None:
+            lock_plan(self)
         super().save(*args, **kwargs)
+
+
+def lock_plan(row: EnforcementChange) -> None:
+    """Hold the run's row while one of its plan is written: who approves it waits, and sees the row in its hash.
+
+    Raises `AbortRequest` where the run is a plan no more.
+    """
+    run = EnforcementRun.objects.select_for_update(of=('self',)).get(pk=row.run_id)
+    if run.status != RunStatusChoices.PLANNED:
+        text = _('Run {run} is {status}: its rows no longer change. Make a new run.')
+        raise AbortRequest(format_html(text, run=run, status=run.get_status_display()))
 
 
 class RunPoint(models.Model):
@@ -351,11 +413,10 @@ def keep_the_journal(instance, **kwargs):
 def keep_the_plan(instance, origin, **kwargs):
     """Rows of a run that left `planned` go only with the whole run, where that may go."""
     with_its_run = getattr(origin, 'model', type(origin)) is EnforcementRun
-    if not with_its_run and instance.run.status != RunStatusChoices.PLANNED:
+    if with_its_run:
+        return
+    run = EnforcementRun.objects.select_for_update(of=('self',)).get(pk=instance.run_id)
+    if run.status != RunStatusChoices.PLANNED:
         raise AbortRequest(
-            format_html(
-                _('Run {run} is {status}: its rows are kept.'),
-                run=instance.run,
-                status=instance.run.get_status_display(),
-            )
+            format_html(_('Run {run} is {status}: its rows are kept.'), run=run, status=run.get_status_display())
         )

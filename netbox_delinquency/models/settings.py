@@ -78,6 +78,14 @@ class EnforcementSettings(LifecycleModel, PrimaryModel):
     )
     max_rows_per_hour = count(_('rows per hour'), _('Over all runs; what is beyond waits for the next hour'), 10_000)
 
+    check_days = count(
+        _('check valid for (days)'), _("How long a point's check is believed; an older one is warned of"), 7
+    )
+    allow_unchecked = models.BooleanField(
+        verbose_name=_('allow unchecked points'), default=False,
+        help_text=_('Restrict at points whose check was never run, is old or failed, though it may block nothing'),
+    )  # fmt: skip
+
     reconcile_percent = percent(
         _('lines read an hour (%)'), _('Read back though nothing was sent, oldest first; drift is found so'), 10
     )

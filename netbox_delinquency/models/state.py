@@ -8,14 +8,18 @@ from nornir_tasks.change import AccessState, Mode, Reading
 
 __all__ = ('get_state', 'is_state', 'most_restrictive', 'set_state', 'state_constraint', 'state_fields')
 
+FOREIGN = 'foreign'  # `ObservedModeChoices.FOREIGN`
+
 
 def state_fields(name: str) -> tuple[str, str, str]:
     return f'{name}_mode', f'{name}_down_kbps', f'{name}_up_kbps'
 
 
 def get_state(instance: Model, name: str) -> AccessState | None:
-    """The state kept under `name`; `None` where its mode is empty."""
+    """The state kept under `name`; `None` where its mode is empty. What another alone restricts is normal by us."""
     mode, down, up = (getattr(instance, field) for field in state_fields(name))
+    if mode == FOREIGN:
+        return AccessState.normal()
     return AccessState(Mode(mode), down, up) if mode else None
 
 

@@ -16,12 +16,17 @@ from ..errors import RunRefusedError
 from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
 from ..reasons import Reason, ReasonCode, stop_columns
 from .caps import caps_exceeded, is_bound
+from .checks import unchecked_points
+from .modes import why_by_person
 
 __all__ = ('RESTRICTING', 'approve_run', 'plan_hash')
 
 ROW_FIELDS = (
     'line_id',
+    'restriction_id',
     'point_id',
+    'identity',
+    'names',
     'channel',
     'wave',
     'expected_mode',
@@ -45,9 +50,12 @@ RESTRICTING = (
 
 
 def plan_hash(run: EnforcementRun) -> str:
-    """SHA-256 over the run's rows as they are in the database, in the order of their lines and channels."""
+    """SHA-256 over the run's rows as they are in the database, in the order of their lines and channels.
+
+    What a line is called on the wire is part of it: who is sent to is who was approved.
+    """
     digest = hashlib.sha256()
-    for row in run.changes.order_by('line_id', 'channel').values_list(*ROW_FIELDS).iterator(chunk_size=2000):
+    for row in run.changes.order_by('line_id', 'channel', 'pk').values_list(*ROW_FIELDS).iterator(chunk_size=2000):
         digest.update(json.dumps(row, sort_keys=True).encode() + b'\n')
     return digest.hexdigest()
 
@@ -83,7 +91,9 @@ def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver
     settings = EnforcementSettings.load()
     if is_bound(locked) and settings.four_eyes and approver is not None and _has_written(locked, approver):
         raise RunRefusedError(Reason.of(ReasonCode.FOUR_EYES, run=run, approver=approver))
-    if reasons := caps_exceeded(locked, settings):
+    if is_bound(locked) and approver is None and (why := why_by_person(locked)):
+        raise RunRefusedError(Reason.of(ReasonCode.BY_PERSON, run=run, why=why))
+    if reasons := [*caps_exceeded(locked, settings, now), *unchecked_points(locked, settings, now)]:
         raise RunRefusedError(Reason.of(ReasonCode.CAPS_EXCEEDED, run=run, reasons=reasons))
     run.advance(
         status=RunStatusChoices.APPROVED,

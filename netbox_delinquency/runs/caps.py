@@ -11,10 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from ..choices import AccessModeChoices, LineStatusChoices, RunKindChoices, RunStatusChoices
-from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
+from ..models import (
+    AccessLine,
+    EnforcementChange,
+    EnforcementPoint,
+    EnforcementRun,
+    EnforcementSettings,
+    Restriction,
+    RunPoint,
+)
 from ..reasons import Reason, ReasonCode
 from .locks import ENFORCE, kinds_in_queue
 
@@ -37,6 +45,7 @@ class PointPart:
     restore: int = 0
     values: int = 0
     lines: int = 0
+    taken: int = 0  # of its lines, by others: what is open there, was taken within the hour, or is in open plans
     sessions: int | None = None
     max_share_percent: int = 100
     max_rows_per_hour: int | None = None
@@ -51,13 +60,18 @@ class PointPart:
         return self.rows * 100 / self.lines if self.lines else 0.0
 
     @property
+    def taken_share(self) -> float:
+        """Percent of the point's active lines that are restricted once this is done, by whatever run."""
+        return (self.rows + self.taken) * 100 / self.lines if self.lines else 0.0
+
+    @property
     def session_share(self) -> float | None:
         """Rows in percent of the point's sessions; `None`: nobody knows how many it has."""
         return self.rows * 100 / self.sessions if self.sessions else None
 
     @property
     def exceeds_share(self) -> bool:
-        return self.lines >= SHARE_COUNTS_FROM and self.share > self.max_share_percent
+        return self.lines >= SHARE_COUNTS_FROM and self.taken_share > self.max_share_percent
 
 
 def is_bound(run: EnforcementRun) -> bool:
@@ -65,9 +79,9 @@ def is_bound(run: EnforcementRun) -> bool:
     return run.kind != RunKindChoices.RESTORE
 
 
-def caps_exceeded(run: EnforcementRun, settings: EnforcementSettings) -> list[str]:
+def caps_exceeded(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> list[str]:
     """Why the run may not be approved by its size; empty where it may."""
-    return refusals_of(parts_of(run, settings)[0], settings) if is_bound(run) else []
+    return refusals_of(parts_of(run, settings, now)[0], settings) if is_bound(run) else []
 
 
 def refusals_of(parts: Sequence[PointPart], settings: EnforcementSettings) -> list[str]:
@@ -80,8 +94,11 @@ def refusals_of(parts: Sequence[PointPart], settings: EnforcementSettings) -> li
         reasons.append(Reason.of(ReasonCode.RUN_TOO_LARGE, rows=rows, cap=settings.max_rows_per_run))
     for part in parts:
         if part.exceeds_share:
-            share = {'share': round(part.share, 1), 'lines': part.lines, 'cap': part.max_share_percent}
-            reasons.append(Reason.of(ReasonCode.SHARE_TOO_LARGE, point=part.name, **share))
+            share = {'share': round(part.taken_share, 1), 'lines': part.lines, 'cap': part.max_share_percent}
+            code = ReasonCode.SHARE_TOO_LARGE
+            if part.taken:
+                code, share['taken'] = ReasonCode.TAKEN_SHARE_TOO_LARGE, part.taken
+            reasons.append(Reason.of(code, point=part.name, **share))
     return reasons
 
 
@@ -94,7 +111,9 @@ DOES = {
 }
 
 
-def parts_of(run: EnforcementRun, settings: EnforcementSettings) -> tuple[list[PointPart], dict[int, int]]:
+def parts_of(
+    run: EnforcementRun, settings: EnforcementSettings, now: datetime
+) -> tuple[list[PointPart], dict[int, int]]:
     """The run's rows by point, by name, and how many each wave has."""
     done: dict[int, Counter[str]] = {}
     waves: Counter[int] = Counter()
@@ -110,6 +129,8 @@ def parts_of(run: EnforcementRun, settings: EnforcementSettings) -> tuple[list[P
         lines.update(dict(active.filter(**{f'{side}__in': list(done)}).values_list(side).annotate(count=Count('pk'))))
     known = RunPoint.objects.filter(point__in=list(done), sessions_now__isnull=False)
     sessions = dict(known.order_by('point', '-heartbeat_at').distinct('point').values_list('point', 'sessions_now'))
+    taking = [point for point, does in done.items() if does['throttle'] or does['block']]
+    taken = _taken_by_others(run, taking, now)
     parts = [
         PointPart(
             pk=point.pk,
@@ -117,6 +138,7 @@ def parts_of(run: EnforcementRun, settings: EnforcementSettings) -> tuple[list[P
             status=point.status,
             **done[point.pk],
             lines=lines[point.pk],
+            taken=taken[point.pk],
             sessions=sessions.get(point.pk),
             max_share_percent=point.max_share_percent or settings.max_share_percent,
             max_rows_per_hour=point.max_rows_per_hour,
@@ -124,6 +146,27 @@ def parts_of(run: EnforcementRun, settings: EnforcementSettings) -> tuple[list[P
         for point in EnforcementPoint.objects.filter(pk__in=list(done)).order_by('name')
     ]
     return parts, dict(sorted(waves.items()))
+
+
+def _taken_by_others(run: EnforcementRun, points: list[int], now: datetime) -> Counter[int]:
+    """By point, the places of which something is taken, or planned to be, beside those of this run's own rows."""
+    here = {'point': OuterRef('point'), 'identity': OuterRef('identity')}
+    restrictions = Restriction.objects.filter(point__in=points).order_by()
+    recent = Q(lifted_at__isnull=True) | Q(taken_at__gt=now - HOUR)
+    mine = run.changes.order_by()
+    restricted = restrictions.filter(recent).exclude(Exists(mine.filter(**here, channel=OuterRef('side'))))
+    planned = EnforcementChange.objects.filter(
+        point__in=points,
+        outcome='',
+        run__status__in=RunStatusChoices.OPEN,
+        desired_mode__in=(AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED),
+    )
+    planned = planned.exclude(run=run).exclude(Exists(mine.filter(**here, channel=OuterRef('channel')))).order_by()
+    planned = planned.exclude(Exists(restrictions.filter(recent, **here, side=OuterRef('channel'))))
+    found: Counter[int] = Counter()
+    for rows in (restricted, planned):
+        found.update(dict(rows.values_list('point').annotate(count=Count('identity', distinct=True))))
+    return found
 
 
 def budget(settings: EnforcementSettings, point: EnforcementPoint, now: datetime) -> tuple[int | None, str]:

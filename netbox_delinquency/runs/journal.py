@@ -8,38 +8,40 @@ from functools import wraps
 from typing import Any
 
 from django.db import Error, connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
-from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Outcome, Reading
+from nornir_tasks.change import AccessChange, AccessState, ChangeResult, Reading
 from nornir_tasks.engine.breaker import Health
 from nornir_tasks.engine.journal import Claim
 
 from ..choices import LineChannelChoices, RunStatusChoices
 from ..errors import DelinquencyError, RunRefusedError
 from ..events import LineEvents
-from ..models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
-from ..models.access import BASELINE, OBSERVED, POINT, UNVERIFIED
-from ..models.state import state_fields
+from ..models import (
+    AccessLine,
+    EnforcementChange,
+    EnforcementPoint,
+    EnforcementRun,
+    EnforcementSettings,
+    Restriction,
+    RunPoint,
+)
+from ..models.restriction import Place
+from ..models.sides import UNVERIFIED
 from ..policy.evaluate import frozen
 from .breaker import breaker_verdict
 from .caps import budget
 from .lifecycle import is_alive, pause_run
+from .lifts import holders
 from .locks import ENFORCE, held_points, kinds_in_queue, queue_of_kind
-from .preconditions import refusal_reason
-from .revert import should_pin
+from .observing import OBSERVATION, close_row, is_at, last_said, observe, with_facts
+from .ownership import forget_unsent, note_attempts, note_readings, open_restrictions
+from .preconditions import refusal_reason, why_not_lift
 from .row_by_row import DATA_ERRORS, RowByRow
 from .stop_conditions import deadline_passed, note_stop_reason, stop_reason_of
 
 __all__ = ('DatabaseJournal', 'JournalLostError', 'forget_dead_claims')
-
-# The columns of a line that a read-back writes.
-OBSERVATION = [
-    column
-    for side in LineChannelChoices.SIDES
-    for column in (*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', UNVERIFIED[side], BASELINE[side])
-]
-
 
 LOCK_SHARED = 'SELECT 1 FROM netbox_delinquency_enforcementrun WHERE id = %s FOR SHARE'
 LOCK_ALONE = 'SELECT 1 FROM netbox_delinquency_enforcementrun WHERE id = %s FOR UPDATE'
@@ -79,9 +81,10 @@ class DatabaseJournal(RowByRow):
     holds its points by `locks.hold_point`. Every call is one transaction, and may come twice.
     """
 
-    def __init__(self, run: EnforcementRun, executor: str = '') -> None:
+    def __init__(self, run: EnforcementRun, executor: str = '', points: Mapping[str, int] | None = None) -> None:
         self.run = run
         self.executor = executor
+        self.points = points or {}  # by the names that they had when the work began: one may be renamed under it
         self.lost: Error | None = None
 
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
@@ -107,9 +110,9 @@ class DatabaseJournal(RowByRow):
         if stop_reason or (stop_reason := self._cap_reached(run, settings, rows.values(), now)):
             note_stop_reason(run, stop_reason)
             return Claim(stop_reason=stop_reason)
-        refused = self._refused(rows, now)
-        held = self._held_by_others([row.line_id for row in rows.values()], now)
-        busy = frozenset(key for key, row in rows.items() if key not in refused and row.line_id in held)
+        refused, _ = self._refused(rows, now)
+        held = self._held_by_others(rows.values(), now)
+        busy = frozenset(key for key, row in rows.items() if key not in refused and {row.line_id, row.place} & held)
         ours = [row.pk for key, row in rows.items() if key not in refused and key not in busy]
         EnforcementChange.objects.filter(pk__in=ours).update(claimed_at=now)
         self._heartbeat(rows.values(), now)
@@ -131,7 +134,7 @@ class DatabaseJournal(RowByRow):
             closed = dict.fromkeys(before, 'cancelled')
         else:
             rows = self._open(before)
-        refused = self._refused(rows, now, before)
+        refused, facts = self._refused(rows, now, before)
         sent = {key: row for key, row in rows.items() if key not in refused}
         for key, row in sent.items():
             # A resumed row keeps what was read before it was first sent: that is what a revert returns to.
@@ -140,8 +143,9 @@ class DatabaseJournal(RowByRow):
         EnforcementChange.objects.bulk_update(sent.values(), ['sent_at', 'before'])
         # From here until it is read back nobody knows the state of the line: a payment that comes now plans a restore.
         for side in LineChannelChoices.SIDES:
-            lines = [row.line_id for row in sent.values() if row.channel == side and row.values is None]
+            lines = [row.line_id for row in sent.values() if row.channel == side and row.values is None and row.line_id]
             AccessLine.objects.filter(pk__in=lines).update(**{UNVERIFIED[side]: True})
+        open_restrictions(sent.values(), facts, {row.pk: before[key] for key, row in sent.items()}, now)
         self._heartbeat(rows.values(), now)
         return refused | closed
 
@@ -153,17 +157,24 @@ class DatabaseJournal(RowByRow):
         self._run()
         rows = {key: row for key, row in self._rows([result.key for result in results]).items() if not row.outcome}
         events = LineEvents(AccessLine)
-        held = AccessLine.objects.filter(pk__in=[row.line_id for row in rows.values()]).order_by('pk')
+        held = AccessLine.objects.filter(pk__in=[row.line_id for row in rows.values() if row.line_id]).order_by('pk')
+        related = ('bras', 'acs', 'contract', 'cpe') if events.wanted else ('bras', 'acs')
+        held = held.select_related(*related)
         if events.wanted:
-            held = held.select_related('contract', 'cpe', 'bras', 'acs').prefetch_related('tags')
+            held = held.prefetch_related('tags')
         lines = {line.pk: line for line in held.select_for_update(of=('self',))}
         events.before(lines.values())
-        for result in results:
-            if result.key in rows:
-                row, line = rows[result.key], lines[rows[result.key].line_id]
-                _close(row, result, now)
-                _observe(line, row, result, now)
+        closing = [(rows[result.key], result) for result in results if result.key in rows]
+        read = {row.place: reading for row, result in closing if (reading := last_said(row, result)) is not None}
+        unread = {row.place for row, _ in closing if row.values is None} - read.keys()
+        still = note_readings(read, now) | Restriction.objects.at(unread)
+        for row, result in closing:
+            close_row(row, result, now)
+            if (line := lines.get(row.line_id)) is not None:
+                if row.values is None and is_at(line, row):
+                    observe(line, row, result, still, now)
                 events.add(line, row)
+        note_attempts(closing, still, now)
         EnforcementChange.objects.bulk_update(
             rows.values(), ['outcome', 'refused', 'message', 'finished_at', 'before', 'after'], batch_size=500
         )
@@ -180,7 +191,9 @@ class DatabaseJournal(RowByRow):
         rows = {key: row for key, row in self._rows(keys).items() if not row.outcome}
         mine = self.run.changes.filter(pk__in=[row.pk for row in rows.values()])
         # What a dead worker had sent before this claim stays so.
-        mine.filter(sent_at__gte=F('claimed_at')).update(sent_at=None, before=None)
+        fresh = mine.filter(sent_at__gte=F('claimed_at'))
+        forget_unsent(fresh.values_list('pk', flat=True))
+        fresh.update(sent_at=None, before=None)
         mine.update(claimed_at=None)
         self._heartbeat(rows.values(), now)
 
@@ -189,7 +202,12 @@ class DatabaseJournal(RowByRow):
     def _health(self, point: str, health: Health) -> None:
         now = timezone.now()
         self._run()
-        known, _ = RunPoint.objects.get_or_create(run=self.run, point=EnforcementPoint.objects.get(name=point))
+        found = (
+            self.points.get(point) or EnforcementPoint.objects.filter(name=point).values_list('pk', flat=True).first()
+        )
+        if found is None:
+            return  # it was renamed meanwhile: what its name was is not what it is known by
+        known, _ = RunPoint.objects.get_or_create(run=self.run, point_id=found)
         if known.sessions_before is None:
             known.sessions_before = health.sessions
         if known.latency_before_s is None:
@@ -220,7 +238,7 @@ class DatabaseJournal(RowByRow):
         """The run's rows with these keys. Raises `RunRefusedError` where one is not among them."""
         wanted = list(keys)
         known = [key for key in wanted if key.isdecimal()]
-        rows = {str(row.pk): row for row in self.run.changes.filter(pk__in=known).select_related('run')}
+        rows = {str(row.pk): row for row in self.run.changes.filter(pk__in=known).select_related('run', 'point')}
         if missing := [key for key in wanted if key not in rows]:
             raise RunRefusedError(f'run "{self.run}" has no rows {", ".join(missing)}')
         return rows
@@ -266,37 +284,56 @@ class DatabaseJournal(RowByRow):
         rows: Mapping[str, EnforcementChange],
         now: datetime,
         found: Mapping[str, Reading] | None = None,
-    ) -> dict[str, str]:
-        """Why rows must not be sent by the facts as they are now, and as their lines were `found`, by key.
+    ) -> tuple[dict[str, str], dict[int, AccessLine]]:
+        """Why rows must not be sent by the facts as they are now, and as lines were `found`, by key; and the lines.
 
         Their lines are locked until the transaction ends, in one order: reading and writing are one step, between
         runs as well as towards an evaluation that a payment started.
         """
-        lines = AccessLine.objects.filter(pk__in=[row.line_id for row in rows.values()]).order_by('pk')
-        facts = {
-            line.pk: line
-            for line in lines.select_for_update(of=('self',))
-            .select_related(
-                'contract__source', 'contract__policy__calendar', 'contract__calendar', 'contract__stage', 'bras', 'acs'
-            )
-            .prefetch_related('contract__policy__stages')
-        }
+        pks = [row.line_id for row in rows.values() if row.line_id]
+        facts = {line.pk: line for line in with_facts(pks).select_for_update(of=('self',)).order_by('pk')}
         frozen_for = frozen(now, [line.contract_id for line in facts.values()])
-        reasons = {
-            key: refusal_reason(
-                row, line := facts[row.line_id], now, frozen_for.get(line.contract_id, ''), (found or {}).get(key)
-            )
-            for key, row in rows.items()
-        }
-        return {key: reason for key, reason in reasons.items() if reason}
+        reasons = self._why_not_lifts([row for row in rows.values() if row.restriction_id])
+        for key, row in rows.items():
+            if row.restriction_id:
+                continue
+            line = facts.get(row.line_id)
+            if line is None:
+                reasons[key] = 'retired: the line was deleted'
+            else:
+                reasons[key] = refusal_reason(
+                    row, line, now, frozen_for.get(line.contract_id, ''), (found or {}).get(key)
+                )
+        return {key: reason for key, reason in reasons.items() if reason}, facts
 
-    def _held_by_others(self, lines: Iterable[int], now: datetime) -> set[int]:
-        """The lines that another run is changing right now: claimed, and by somebody who lives."""
+    @staticmethod
+    def _why_not_lifts(rows: Sequence[EnforcementChange]) -> dict[str, str]:
+        if not rows:
+            return {}
+        pks = [row.restriction_id for row in rows]
+        chosen = Restriction.objects.filter(pk__in=pks)
+        locked = {found.pk: found for found in chosen.select_for_update(of=('self',)).order_by('pk')}
+        rightful = set(Restriction.objects.with_a_right().filter(pk__in=pks).order_by().values_list('pk', flat=True))
+        here = holders(list(locked.values()))
+        return {
+            str(row.pk): why_not_lift(
+                row, locked[row.restriction_id], here.get(row.place), row.restriction_id in rightful
+            )
+            for row in rows
+        }
+
+    def _held_by_others(self, rows: Iterable[EnforcementChange], now: datetime) -> set[int | Place]:
+        """The lines and places that another run is changing right now: claimed, and by somebody who lives."""
+        rows = list(rows)
         claims = EnforcementChange.objects.filter(
-            line__in=list(lines), claimed_at__isnull=False, outcome='', run__started_at__isnull=False
+            Q(line__in=[row.line_id for row in rows if row.line_id])
+            | Q(point__in={row.point_id for row in rows}, identity__in={row.identity for row in rows}),
+            claimed_at__isnull=False,
+            outcome='',
+            run__started_at__isnull=False,
         ).exclude(run=self.run)
         held: dict[str, set[int]] = {}
-        busy = set()
+        busy: set[int | Place] = set()
         for claim in claims.select_related('run'):
             if claim.run.executor:
                 alive = is_alive(claim.run, now)
@@ -306,7 +343,7 @@ class DatabaseJournal(RowByRow):
                     held[queue] = held_points(queue)
                 alive = claim.point_id in held[queue]
             if alive:
-                busy.add(claim.line_id)
+                busy |= {claim.place} | ({claim.line_id} if claim.line_id else set())
         return busy
 
     def _heartbeat(self, rows: Iterable[EnforcementChange], now: datetime) -> None:
@@ -325,32 +362,3 @@ def forget_dead_claims(point: int, queue: str) -> None:
     claimed = EnforcementChange.objects.filter(point=point, claimed_at__isnull=False, outcome='')
     of_workers = claimed.filter(run__kind__in=kinds_in_queue(queue), run__executor='')
     of_workers.update(claimed_at=None)
-
-
-def _close(row: EnforcementChange, result: ChangeResult, now: datetime) -> None:
-    outcome = result.outcome
-    if outcome is Outcome.NOOP and row.sent_at is not None:
-        # Sent before its worker died, and found as desired by the one that resumed it.
-        outcome = Outcome.APPLIED
-    row.outcome, row.message, row.finished_at = str(outcome), result.message, now
-    if row.before is None and result.before is not None:
-        row.before = result.before.as_dict()
-    row.after = result.after.as_dict() if result.after else None
-    row.refused = result.refused
-
-
-def _observe(line: AccessLine, row: EnforcementChange, result: ChangeResult, now: datetime) -> None:
-    """Write what was read back onto the line; a result without a reading says nothing about it.
-
-    Nor do the parameters of a CPE, or a box that the line has left meanwhile. The baseline is taken from the journaled
-    reading: of a resumed row the one from before it was first sent.
-    """
-    if row.values is not None or getattr(line, f'{POINT[row.channel]}_id') != row.point_id:
-        return
-    before = Reading.from_dict(row.before) if row.before else None
-    if before is not None and before.is_(AccessState.normal()) and before.detail:
-        setattr(line, BASELINE[row.channel], dict(before.detail))
-    if result.after is not None:
-        line.take(row.channel, result.after, now)
-    if should_pin(row, line):
-        line.pinned = True  # or the next evaluation would undo what a person wanted

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.engine.waves import Waves, assign_waves
@@ -13,18 +14,21 @@ from nornir_tasks.engine.waves import Waves, assign_waves
 from ..choices import (
     AccessModeChoices,
     ApprovalChoices,
+    EnforcementModeChoices,
     LineChannelChoices,
     LineStatusChoices,
     OutcomeChoices,
+    PointStatusChoices,
     RunKindChoices,
     RunStatusChoices,
 )
 from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
-from ..models.access import is_covered, is_right
+from ..models.sides import IDENTITY, POINT, RESTRICTION, is_covered, is_free, is_over_enforced, is_right
 from ..models.state import is_state, set_state
 from ..reasons import stop_columns
 from .approval import RESTRICTING, approve_run, plan_hash
+from .modes import is_observed, mode_at
 
 __all__ = ('make_run', 'plan_row', 'plan_runs', 'unplanned_lines')
 
@@ -35,7 +39,9 @@ MANY = 500
 def unplanned_lines() -> QuerySet[AccessLine]:
     """Drifting lines that no open run already brings to where they should be; without those pinned by hand.
 
-    What gives access back waits for nobody: a plan of a person's, which they may never start, does not count.
+    What gives access back waits for nobody: a plan of a person's, which they may never start, does not count. But it is
+    not tried again and again where its point refused it lately, is not reached, or is not worked: it is owed, and shown
+    so. Where a point or a policy only observes, nothing is taken.
     """
     goes_on = Q(run__status__in=(RunStatusChoices.RUNNING, RunStatusChoices.PAUSED)) | Q(
         run__status=RunStatusChoices.APPROVED, run__author=None, run__approver=None
@@ -45,6 +51,8 @@ def unplanned_lines() -> QuerySet[AccessLine]:
         rows = EnforcementChange.objects.filter(
             goes_on | RESTRICTING,
             line=OuterRef('pk'),
+            point=OuterRef(POINT[side]),
+            identity=OuterRef(IDENTITY[side]),
             channel=side,
             outcome='',
             run__status__in=RunStatusChoices.OPEN,
@@ -56,7 +64,12 @@ def unplanned_lines() -> QuerySet[AccessLine]:
         )
         as_normal = rows.filter(is_state('desired', AccessState.normal()))
         planned = is_covered(side) & Exists(as_intended) | ~is_covered(side) & Exists(as_normal)
-        wanting |= ~is_right(side) & ~planned
+        is_given_back = is_free(side) | is_over_enforced(side)
+        waits = Q(**{f'{RESTRICTION[side]}__retry_at__gt': Now()}) | ~Q(
+            **{f'{POINT[side]}__status': PointStatusChoices.ACTIVE}
+        )
+        may = is_given_back & ~waits | ~is_given_back & ~is_observed(side)
+        wanting |= ~is_right(side) & ~planned & may
     # Whatever was pinned, access that policy gives back is given back.
     unpinned = Q(pinned=False) | Q(intended_mode=AccessModeChoices.NORMAL)
     return AccessLine.objects.drifting().filter(wanting, unpinned)
@@ -81,10 +94,12 @@ def plan_runs(
         for side in filter(line.drifts_at, line.sides):
             row = plan_row(line, side, line.intended_at(side), _reason(line))
             is_restore = not row.desired.is_more_restrictive_than(row.expected or AccessState.normal())
-            if restores_only and not is_restore:
+            mode = mode_at(line, side)
+            if not is_restore and (restores_only or mode == EnforcementModeChoices.OBSERVE):
                 continue
             kind = RunKindChoices.RESTORE if is_restore else RunKindChoices.ENFORCE
-            rows.setdefault((kind, is_restore or _approves_itself(line.contract)), []).append(row)
+            by_itself = mode == EnforcementModeChoices.ENFORCE and _approves_itself(line.contract)
+            rows.setdefault((kind, is_restore or by_itself), []).append(row)
     _move_repairs(rows)
 
     runs = []
@@ -103,6 +118,7 @@ def _move_repairs(rows: dict[tuple[str, bool], list[EnforcementChange]]) -> None
     reached = _last_reached(may) if may else {}
     for row in waiting:
         repairs = (row.line_id, row.channel) in reached and reached[row.line_id, row.channel] == row.desired
+        repairs = repairs and mode_at(row.line, row.channel) == EnforcementModeChoices.ENFORCE
         rows.setdefault((RunKindChoices.ENFORCE, repairs), []).append(row)
 
 
@@ -127,7 +143,8 @@ def _approve_by_policy(run: EnforcementRun, now: datetime) -> None:
 
 def plan_row(line: AccessLine, side: str, desired: AccessState, reason: str) -> EnforcementChange:
     """A row, not saved yet and without a run, that brings a line to a state on one of its sides."""
-    row = EnforcementChange(line=line, point=line.point_at(side), channel=side, reason=reason[:200])
+    row = EnforcementChange(reason=reason[:200])
+    row.be_about(line, side)
     set_state(row, 'expected', line.known_at(side))
     set_state(row, 'desired', desired)
     return row

@@ -16,10 +16,27 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from extras.models import TaggedItem
 
-from ..choices import AccessModeChoices, HoldKindChoices, LineChannelChoices, PointStatusChoices, RunKindChoices
-from ..models import BillingSource, Contract, EnforcementChange, EnforcementRun, EnforcementSettings, GraceRule, Hold
-from ..models.access import OBSERVED, UNVERIFIED
+from ..choices import (
+    AccessModeChoices,
+    EnforcementModeChoices,
+    HoldKindChoices,
+    LineChannelChoices,
+    PointStatusChoices,
+    RunKindChoices,
+)
+from ..models import (
+    BillingSource,
+    Contract,
+    EnforcementChange,
+    EnforcementPoint,
+    EnforcementRun,
+    EnforcementSettings,
+    GraceRule,
+    Hold,
+)
+from ..models.sides import FOREIGN, IDENTITY, OBSERVED, POINT, UNVERIFIED
 from .caps import PointPart, is_bound, parts_of, refusals_of
+from .checks import unchecked_points, why_unchecked
 
 __all__ = ('Preview', 'Warned', 'preview_run')
 
@@ -69,7 +86,7 @@ class Preview:
 
 def preview_run(run: EnforcementRun, now: datetime) -> Preview:
     settings = EnforcementSettings.load()
-    parts, waves = parts_of(run, settings)
+    parts, waves = parts_of(run, settings, now)
     bound = is_bound(run)
     sent = 0
     if bound:
@@ -83,7 +100,7 @@ def preview_run(run: EnforcementRun, now: datetime) -> Preview:
         max_rows_per_hour=settings.max_rows_per_hour if bound else None,
         sent_last_hour=sent,
         hours=_hours(parts, settings.max_rows_per_hour) if bound else 0,
-        refusals=refusals_of(parts, settings) if bound else (),
+        refusals=[*refusals_of(parts, settings), *unchecked_points(run, settings, now)] if bound else (),
         warnings=_warnings(run, parts, now),
     )
 
@@ -115,6 +132,12 @@ def _warnings(run: EnforcementRun, parts: Sequence[PointPart], now: datetime) ->
         text = _('{rows} lines are of contracts whose decision a person is to review.')
         found.append(('review', counts['review'], text.format(rows=counts['review'])))
         found += _frozen(run, now)
+        found += _modes(run)
+        found += _unchecked(parts, now)
+    text = _('{rows} lines are called otherwise, or are at another point, by now: they will be skipped.')
+    found.append(('renamed', counts['renamed'], text.format(rows=counts['renamed'])))
+    text = _('{rows} lines are restricted by somebody else as well: that stays.')
+    found.append(('foreign', counts['foreign'], text.format(rows=counts['foreign'])))
     for part in parts:
         if part.status != PointStatusChoices.ACTIVE:
             status = dict(PointStatusChoices)[part.status]
@@ -130,17 +153,31 @@ def _warnings(run: EnforcementRun, parts: Sequence[PointPart], now: datetime) ->
 
 def _facts(run: EnforcementRun, now: datetime) -> dict[str, int]:
     """How many rows have lines that one should know of: one query."""
-    stale, unverified, moved = Q(), Q(), Q()
+    stale, unverified, moved, renamed, foreign = Q(), Q(), Q(), Q(), Q()
     for side in LineChannelChoices.SIDES:
         here = Q(channel=side)
         seen_at = f'line__{OBSERVED[side]}_at'
-        stale |= here & (Q(**{f'{seen_at}__isnull': True}) | Q(**{f'{seen_at}__lt': now - STALE_AFTER}))
+        stale |= (
+            here
+            & Q(line__isnull=False)
+            & (Q(**{f'{seen_at}__isnull': True}) | Q(**{f'{seen_at}__lt': now - STALE_AFTER}))
+        )
         unverified |= here & Q(**{f'line__{UNVERIFIED[side]}': True})
+        is_line = here & Q(line__isnull=False)
+        same = Q(**{f'line__{IDENTITY[side]}': F('identity'), f'line__{POINT[side]}': F('point')})
+        renamed |= is_line & ~same
+        foreign |= is_line & ~Q(**{f'line__{FOREIGN[side]}': []})
         covered = Q(line__channel__in=(side, LineChannelChoices.BOTH))
-        moved |= here & (covered & ~AS_INTENDED | ~covered & ~Q(desired_mode=AccessModeChoices.NORMAL))
+        moved |= (
+            here
+            & Q(line__isnull=False)
+            & (covered & ~AS_INTENDED | ~covered & ~Q(desired_mode=AccessModeChoices.NORMAL))
+        )
     return run.changes.aggregate(
         stale=Count('pk', filter=stale),
         unverified=Count('pk', filter=unverified),
+        renamed=Count('pk', filter=renamed),
+        foreign=Count('pk', filter=foreign),
         moved=Count('pk', filter=moved & ~Q(desired_mode='')),
         review=Count('pk', filter=Q(line__contract__review_requested_at__isnull=False)),
         essential=Count('pk', filter=Exists(_essential_holds(now)) | Exists(_exempting_rules())),
@@ -181,3 +218,30 @@ def _frozen(run: EnforcementRun, now: datetime) -> list[tuple[str, int, str]]:
         for source in BillingSource.objects.filter(pk__in=list(rows)).order_by('name')
         if not source.enabled or source.is_late(now)
     ]
+
+
+def _modes(run: EnforcementRun) -> list[tuple[str, int, str]]:
+    """Rows that their point's or their policy's mode holds back."""
+    taking = Q(desired_mode__in=(AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED))
+    observe, assist = EnforcementModeChoices.OBSERVE, EnforcementModeChoices.ASSIST
+    observed = Q(point__mode=observe) | Q(line__contract__policy__mode=observe)
+    assisted = ~observed & (Q(point__mode=assist) | Q(line__contract__policy__mode=assist))
+    counts = run.changes.filter(taking).aggregate(
+        observe=Count('pk', filter=observed), assist=Count('pk', filter=assisted)
+    )
+    return [
+        (kind, counts[kind], text.format(rows=counts[kind]))
+        for kind, text in (
+            ('observe', _('{rows} rows are only observed, by their point or policy: they will be skipped.')),
+            ('assist', _('{rows} rows are assisted, by their point or policy: a person approves and starts them.')),
+        )
+    ]
+
+
+def _unchecked(parts: Sequence[PointPart], now: datetime) -> list[tuple[str, int, str]]:
+    """Points where one cannot rely on a block: never checked, long ago, or with something missing."""
+    settings = EnforcementSettings.load()
+    taking = {part.pk: part.throttle + part.block for part in parts if part.throttle + part.block}
+    points = EnforcementPoint.objects.filter(pk__in=list(taking)).order_by('name')
+    reasons = [(taking[point.pk], why_unchecked(point, settings, now)) for point in points]
+    return [('unchecked', rows, f'{reason}.') for rows, reason in reasons if reason]

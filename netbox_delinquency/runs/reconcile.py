@@ -7,7 +7,7 @@ nobody has read or done anything newer meanwhile.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import batched
@@ -17,15 +17,18 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from nornir_tasks.change import AccessState, Reading
+from nornir_tasks.change import Reading
 from nornir_tasks.run import read_all
 
 from ..choices import AccessModeChoices, LineChannelChoices, LineStatusChoices, PointStatusChoices, RunStatusChoices
 from ..errors import RunRefusedError
-from ..models import AccessLine, EnforcementChange, EnforcementPoint
-from ..models.access import BASELINE, OBSERVED, POINT, UNVERIFIED, is_covered
+from ..models import AccessLine, EnforcementChange, EnforcementPoint, Restriction
+from ..models.restriction import Place
+from ..models.sides import BASELINE, FOREIGN, OBSERVED, POINT, RESTRICTION, UNVERIFIED, is_covered, is_foreign, is_ours
 from ..models.state import state_fields
 from ..reasons import Reason, ReasonCode
+from .lifts import plan_lifts, unplanned_lifts
+from .ownership import note_readings
 from .plan import plan_runs, unplanned_lines
 
 __all__ = ('Report', 'lines_to_read', 'points_to_read', 'reconcile_point')
@@ -39,7 +42,8 @@ class Report:
 
     `read` were read and written down, of which `over_enforced` have less access than policy wants, `under_enforced`
     more. `busy` were being changed, or something newer is known of them; `absent` have no session and no stored policy
-    to read; `unreadable` gave the errors, of which the first are kept by line.
+    to read; `unreadable` gave the errors, of which the first are kept by line. `foreign` are restricted by
+    somebody else. Of what was left behind where no line is, `left_behind` is still there, and `lifted` is not.
     """
 
     read: int = 0
@@ -48,6 +52,9 @@ class Report:
     busy: int = 0
     absent: int = 0
     unreadable: int = 0
+    foreign: int = 0
+    left_behind: int = 0
+    lifted: int = 0
     errors: tuple[tuple[str, str], ...] = ()
     restores: tuple[int, ...] = ()  # runs planned, approved and to be queued: primary keys
 
@@ -65,9 +72,10 @@ class Report:
 
 
 def points_to_read() -> QuerySet[EnforcementPoint]:
-    """Active points that have active lines."""
+    """Active points that have active lines, or where something was left behind."""
     lines = AccessLine.objects.filter(status=LineStatusChoices.ACTIVE).order_by()
     at_either = Q(pk__in=lines.values('bras')) | Q(pk__in=lines.values('acs'))
+    at_either |= Q(pk__in=Restriction.objects.open().order_by().values('point'))
     return EnforcementPoint.objects.filter(at_either, status=PointStatusChoices.ACTIVE)
 
 
@@ -79,7 +87,9 @@ def lines_to_read(point: EnforcementPoint, side: str) -> QuerySet[AccessLine]:
     lines = AccessLine.objects.filter(**{POINT[side]: point}, status=LineStatusChoices.ACTIVE)
     if side == LineChannelChoices.CPE:
         was_set = Q(**{f'{OBSERVED[side]}_mode__in': (AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED)})
-        lines = lines.filter(is_covered(side) | was_set | Q(**{UNVERIFIED[side]: True}))
+        lines = lines.filter(
+            is_covered(side) | was_set | Q(**{UNVERIFIED[side]: True}) | is_ours(side) | is_foreign(side)
+        )
     return lines.order_by(F(f'{OBSERVED[side]}_at').asc(nulls_first=True), 'pk')
 
 
@@ -108,14 +118,47 @@ def reconcile_point(
             if found.unreadable > 1 and found.unreadable == len(batch):
                 break  # the point does not answer: each further batch would cost the same timeout
         seen += pks
-    runs = plan_runs(unplanned_lines().filter(pk__in=seen), timezone.now(), restores_only=True)
+    if lines is None:
+        report += reconcile_left_behind(point)
+    now = timezone.now()
+    runs = plan_runs(unplanned_lines().filter(pk__in=seen), now, restores_only=True)
+    runs += plan_lifts(unplanned_lifts().filter(point=point), now)
     return report + Report(restores=tuple(run.pk for run in runs if run.status == RunStatusChoices.APPROVED))
+
+
+def reconcile_left_behind(point: EnforcementPoint) -> Report:
+    """Read what was left behind at a point: what is lifted, or gone, is closed; what answers again may be tried."""
+    report = Report()
+    left = Restriction.objects.left_behind().filter(point=point)
+    for batch in batched(left.order_by(F('last_read_at').asc(nulls_first=True), 'pk'), point.batch_size):
+        started = timezone.now()
+        targets = {restriction.place: restriction.as_target() for restriction in batch}
+        readings = read_all([point.as_point()], {point.name: list(targets.values())}, parallel=1)
+        with transaction.atomic():
+            said = {place: readings[target.key] for place, target in targets.items()}
+            still = note_readings(_undisturbed(said, started), started)
+        report += Report(left_behind=len(still), lifted=len(batch) - len(still))
+        if len(batch) > 1 and all(reading.error and not reading.absent for reading in readings.values()):
+            break
+    return report
+
+
+def _undisturbed(said: Mapping[Place, Reading], since: datetime) -> dict[Place, Reading]:
+    """Without the places that a run holds, or has sent something to or read since."""
+    rows = EnforcementChange.objects.filter(
+        _is_held() | Q(sent_at__gte=since) | Q(finished_at__gte=since),
+        point__in={point for point, _, _ in said},
+        identity__in={identity for _, identity, _ in said},
+    )
+    busy = {row.place for row in rows}
+    return {place: reading for place, reading in said.items() if place not in busy}
 
 
 def _reconcile(point: EnforcementPoint, side: str, pks: Sequence[int]) -> Report:
     started = timezone.now()
     busy = _being_changed(pks, side, started)
-    lines = AccessLine.objects.filter(pk__in=pks).exclude(pk__in=busy).select_related('contract__plan', 'bras', 'acs')
+    lines = AccessLine.objects.filter(pk__in=pks).exclude(pk__in=busy)
+    lines = lines.select_related('contract__plan', 'bras', 'acs', 'restriction', 'cpe_restriction')
     # A line may have moved since it was chosen.
     lines = [line for line in lines if line.point_at(side) == point]
     targets = [line.as_target(side) for line in lines]
@@ -129,42 +172,60 @@ def _reconcile(point: EnforcementPoint, side: str, pks: Sequence[int]) -> Report
 @transaction.atomic
 def _write(side: str, known: dict[int, tuple], readings: dict[int, Reading], started: datetime) -> Report:
     """Write what was read of each line, as of before it was read, where nothing newer is known of it."""
-    lines = AccessLine.objects.filter(pk__in=list(known)).order_by('pk').select_for_update(of=('self',))
-    locked = {line.pk: line for line in lines}
+    lines = AccessLine.objects.filter(pk__in=list(known)).order_by('pk').select_related('bras', 'acs')
+    locked = {line.pk: line for line in lines.select_for_update(of=('self',))}
     busy = _being_changed(list(known), side, started)
+    busy |= {pk for pk, line in locked.items() if _knowledge(line, side) != known[pk]}
+    places = {pk: (getattr(line, f'{POINT[side]}_id'), line.identity_at(side), side) for pk, line in locked.items()}
+    still = note_readings({places[pk]: readings[pk] for pk in locked if pk not in busy}, started)
     report, written = Report(), []
     for pk, line in locked.items():
         reading = readings[pk]
+        if pk in busy:
+            report += Report(busy=1)
+            continue
+        setattr(line, RESTRICTION[side], still.get(places[pk]))
+        written.append(line)
         if reading.error:
             report += Report(unreadable=1, errors=((str(line), reading.error),))
         elif reading.observed is None:
             report += Report(absent=1)
-        elif pk in busy or _knowledge(line, side) != known[pk]:
-            report += Report(busy=1)
         else:
             intended = line.intended_at(side)
             line.take(side, reading, started)
-            if reading.is_(AccessState.normal()) and reading.detail:
-                setattr(line, BASELINE[side], dict(reading.detail))
-            written.append(line)
             drifts = line.drifts_at(side)
             over_enforced = drifts and line.seen_at(side).is_more_restrictive_than(intended)
-            report += Report(read=1, over_enforced=int(over_enforced), under_enforced=int(drifts and not over_enforced))
+            foreign = bool(line.foreign_at(side))
+            report += Report(
+                read=1,
+                over_enforced=int(over_enforced),
+                under_enforced=int(drifts and not over_enforced),
+                foreign=int(foreign),
+            )
     columns = [*state_fields(OBSERVED[side]), f'{OBSERVED[side]}_at', UNVERIFIED[side], BASELINE[side]]
-    AccessLine.objects.bulk_update(written, columns, batch_size=500)
+    AccessLine.objects.bulk_update(written, [*columns, FOREIGN[side], RESTRICTION[side]], batch_size=500)
     return report
 
 
 def _knowledge(line: AccessLine, side: str) -> tuple:
-    return getattr(line, f'{OBSERVED[side]}_at'), getattr(line, UNVERIFIED[side]), line.point_at(side)
+    return (
+        getattr(line, f'{OBSERVED[side]}_at'),
+        getattr(line, UNVERIFIED[side]),
+        line.point_at(side),
+        line.identity_at(side),
+        getattr(line, f'{RESTRICTION[side]}_id'),
+    )
+
+
+def _is_held() -> Q:
+    return Q(claimed_at__isnull=False, outcome='') & (
+        Q(run__status=RunStatusChoices.RUNNING) | Q(sent_at__isnull=False)
+    )
 
 
 def _being_changed(pks: Sequence[int], side: str, since: datetime) -> set[int]:
     """Lines that a run holds on this side, or has sent something to or read since."""
-    held = Q(claimed_at__isnull=False, outcome='') & (
-        Q(run__status=RunStatusChoices.RUNNING) | Q(sent_at__isnull=False)
-    )
     rows = EnforcementChange.objects.filter(
-        held | Q(sent_at__gte=since) | Q(finished_at__gte=since), line__in=list(pks), channel=side
+        _is_held() | Q(sent_at__gte=since) | Q(finished_at__gte=since), line__in=list(pks), channel=side
     )
     return set(rows.order_by().values_list('line', flat=True))

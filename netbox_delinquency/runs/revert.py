@@ -85,7 +85,7 @@ def plan_revert(
         try:
             reverting = _reverting(row)
         except _LeftOutError as error:
-            left_out.append(LeftOut(row.pk, str(row.line), str(error)))
+            left_out.append(LeftOut(row.pk, row.subject, str(error)))
             continue
         planned.setdefault(_kind(reverting), []).append(reverting)
     if not planned and not left_out:
@@ -103,6 +103,8 @@ class _LeftOutError(DelinquencyError):
 def _reverting(row: EnforcementChange) -> EnforcementChange:
     """The row that puts this one back. Raises `_LeftOutError` where it may or can not be put back."""
     line, side = row.line, row.channel
+    if line is None:
+        raise _LeftOutError(_('no line has this place any more'))
     before = row.before or {}
     state = before.get('live') or before.get('stored')
     if state is None or before.get('error'):
@@ -113,10 +115,11 @@ def _reverting(row: EnforcementChange) -> EnforcementChange:
         raise _LeftOutError(_('the line is no longer active'))
     if line.point_at(side) != row.point:
         raise _LeftOutError(_('the line is now at {point}').format(point=line.point_at(side)))
-    reverting = EnforcementChange(
-        line=line, point=row.point, channel=side, exact=before.get('detail') or None,
-        reason=f'revert of run {row.run_id}',
-    )  # fmt: skip
+    if line.identity_at(side) != row.identity:
+        text = _('the line is now called {name}, and was {identity}')
+        raise _LeftOutError(text.format(name=line.identity_at(side), identity=row.identity))
+    reverting = EnforcementChange(exact=before.get('detail') or None, reason=f'revert of run {row.run_id}')
+    reverting.be_about(line, side)
     set_state(reverting, 'expected', line.known_at(side))
     if 'values' in state:
         reverting.values = state['values']

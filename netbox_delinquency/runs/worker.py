@@ -76,7 +76,7 @@ def _process(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Poi
     if stop_reason := stop_reason_of(run, settings):
         return _stopped(run, stop_reason)
     left, sentence = budget(settings, point, now) if queue_of_kind(run.kind) == ENFORCE else (None, '')
-    due = run.changes.filter(outcome='', point=point, wave__lte=run.wave).order_by('line_id')
+    due = run.changes.filter(outcome='', point=point, wave__lte=run.wave).order_by('line_id', 'pk')
     # What a dead worker had sent is read first of all, and no cap holds that.
     rows = [*_with_lines(due.filter(sent_at__isnull=False)), *_with_lines(due.filter(sent_at__isnull=True)[:left])]
     if not rows:
@@ -84,7 +84,7 @@ def _process(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Poi
     where = point.as_point()
     if left is not None:
         where = replace(where, batch_size=max(1, min(where.batch_size, left)))
-    journal = DatabaseJournal(run)
+    journal = DatabaseJournal(run, points={where.name: point.pk})
     results: list[ChangeResult] = []
     # One point stays in this thread, and so with the database session that holds the lock on it.
     with nornir_for([where], SerialRunner()) as nornir:
@@ -113,7 +113,16 @@ def _stopped(run: EnforcementRun, stop_reason: str) -> PointResult:
 
 
 def _with_lines(rows: QuerySet[EnforcementChange]) -> QuerySet[EnforcementChange]:
-    return rows.select_related('run', 'point', 'line__contract__plan', 'line__bras', 'line__acs')
+    return rows.select_related(
+        'run',
+        'point',
+        'restriction',
+        'line__contract__plan',
+        'line__bras',
+        'line__acs',
+        'line__restriction',
+        'line__cpe_restriction',
+    )
 
 
 def _read_back(run: EnforcementRun, point: EnforcementPoint) -> PointResult:
@@ -148,5 +157,6 @@ def probe_points(run: EnforcementRun, parallel: int = 10) -> None:
     seen = MemoryJournal()
     with nornir_for(points, ThreadedRunner(parallel)) as nornir:
         nornir.run(task=probe_point, journal=seen)
+    names = {each.point.name: each.point_id for each in known}
     for name, health in seen.seen.items():
-        DatabaseJournal(run).health(name, health[-1])
+        DatabaseJournal(run, points=names).health(name, health[-1])

@@ -31,6 +31,8 @@ class AccessLineTable(PrimaryModelTable):
     cpe_observed_mode = StateColumn()
     unverified = WarningColumn()
     cpe_unverified = WarningColumn()
+    foreign = columns.ArrayColumn(orderable=False)
+    cpe_foreign = columns.ArrayColumn(orderable=False)
     is_drifting = WarningColumn(verbose_name=_('Drift'), orderable=False)
     tags = tags(AccessLine)
 
@@ -61,6 +63,8 @@ class AccessLineTable(PrimaryModelTable):
             'cpe_observed_up_kbps',
             'cpe_observed_at',
             'cpe_unverified',
+            'foreign',
+            'cpe_foreign',
             'is_drifting',
             'cpe',
             'bras',

@@ -11,6 +11,7 @@ __all__ = ('EnforcementPointTable',)
 class EnforcementPointTable(PrimaryModelTable):
     name = tables.Column(linkify=True)
     status = columns.ChoiceFieldColumn()
+    mode = columns.ChoiceFieldColumn()
     device = tables.Column(linkify=True)
     virtual_machine = tables.Column(linkify=True)
     parameters = columns.DictColumn()
@@ -25,6 +26,7 @@ class EnforcementPointTable(PrimaryModelTable):
             'id',
             'name',
             'status',
+            'mode',
             'driver',
             'device',
             'virtual_machine',
@@ -38,6 +40,8 @@ class EnforcementPointTable(PrimaryModelTable):
             'max_rows_per_second',
             'max_rows_per_hour',
             'max_share_percent',
+            'checked_at',
+            'check_failure',
             'bras_line_count',
             'acs_line_count',
             'description',
@@ -53,6 +57,7 @@ class EnforcementPointTable(PrimaryModelTable):
             'pk',
             'name',
             'status',
+            'mode',
             'driver',
             'device',
             'address',

@@ -10,6 +10,7 @@ __all__ = ('DelinquencyPolicyTable', 'GraceRuleTable', 'PolicyStageTable')
 
 class DelinquencyPolicyTable(PrimaryModelTable):
     name = tables.Column(linkify=True)
+    mode = columns.ChoiceFieldColumn()
     auto_approve = columns.BooleanColumn()
     repair_drift = columns.BooleanColumn()
     calendar = tables.Column(linkify=True)
@@ -24,6 +25,7 @@ class DelinquencyPolicyTable(PrimaryModelTable):
             'pk',
             'id',
             'name',
+            'mode',
             'auto_approve',
             'repair_drift',
             'preset',

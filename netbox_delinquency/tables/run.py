@@ -68,6 +68,7 @@ class EnforcementChangeTable(NetBoxTable):
     run = tables.Column(linkify=True)
     line = tables.Column(linkify=True)
     contract = tables.Column(accessor='line__contract', linkify=True)
+    restriction = tables.Column(linkify=True)
     point = tables.Column(linkify=True)
     expected_mode = StateColumn()
     desired_mode = StateColumn()
@@ -84,6 +85,8 @@ class EnforcementChangeTable(NetBoxTable):
             'id',
             'run',
             'line',
+            'identity',
+            'restriction',
             'contract',
             'point',
             'channel',
@@ -112,6 +115,7 @@ class EnforcementChangeTable(NetBoxTable):
             'id',
             'run',
             'line',
+            'identity',
             'point',
             'expected_mode',
             'desired_mode',

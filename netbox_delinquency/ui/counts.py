@@ -13,7 +13,7 @@ from utilities.views import get_action_url
 
 from ..choices import AccessModeChoices, LineStatusChoices, OutcomeChoices, RunStatusChoices
 from ..models import AccessLine, BillingSource, EnforcementChange, EnforcementPoint, EnforcementRun
-from ..models.access import POINT, UNVERIFIED, is_over_enforced, is_right
+from ..models.sides import POINT, UNVERIFIED, is_ours, is_over_enforced, is_right
 
 __all__ = (
     'Count',
@@ -73,6 +73,13 @@ def drifting(user, points: Iterable[EnforcementPoint] | None = None) -> Count:
     return Count(_('Drift'), number, 'yellow' if number else 'green', _url(AccessLine, **params, drifting='true'))
 
 
+def foreign(user, points: Iterable[EnforcementPoint] | None = None) -> Count:
+    """Lines that somebody else restricts: theirs, and never lifted by us."""
+    lines, params = _active_lines(user, points)
+    number = lines.foreign().count()
+    return Count(_('Foreign blocks'), number, 'pink' if number else 'green', _url(AccessLine, **params, foreign='true'))
+
+
 @dataclass(frozen=True, slots=True)
 class Drift:
     """The drifting lines of a point; those unverified are counted as that and as nothing else."""
@@ -96,7 +103,7 @@ def drift_by_point(user, point: EnforcementPoint | None = None, most: int = 10) 
         here = lines.filter(~is_right(side), **({name: point} if point else {f'{name}__isnull': False}))
         unverified = Q(**{UNVERIFIED[side]: True})
         rows = here.values_list(name, f'{name}__name').annotate(
-            over_enforced=CountRows('pk', filter=is_over_enforced(side) & ~unverified),
+            over_enforced=CountRows('pk', filter=is_over_enforced(side) & is_ours(side) & ~unverified),
             unverified=CountRows('pk', filter=unverified),
             total=CountRows('pk'),
         )

@@ -11,6 +11,7 @@ from .plan import *
 from .plan_change import *
 from .point import *
 from .policy import *
+from .restriction import *
 from .run import *
 from .run_actions import *
 from .settings import *

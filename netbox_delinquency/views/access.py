@@ -1,7 +1,7 @@
 from utilities.views import register_model_view
 
 from ..models import AccessLine
-from ..object_actions import PlanLines, ProfileLines, ReconcileLines, UnpinLines
+from ..object_actions import AdoptLines, PlanLines, ProfileLines, ReconcileLines, UnpinLines
 from ..ui import panels
 from ..ui.base import page, table_of
 from .base import DetailView, ListView, named_devices, register_crud
@@ -14,12 +14,15 @@ class AccessLineView(DetailView):
         panels.LinePanel(),
         under=('contract.subscriber', 'contract'),
         right=(panels.LineStatePanel(), panels.LineIdentityPanel()),
-        bottom=(table_of('enforcementchange', 'line_id', exclude=('line',)),),
+        bottom=(
+            table_of('restriction', 'line_id', exclude=('line',)),
+            table_of('enforcementchange', 'line_id', exclude=('line',)),
+        ),
     )
 
 
 class LineListView(ListView):
-    actions = (*ListView.actions, PlanLines, ProfileLines, ReconcileLines, UnpinLines)
+    actions = (*ListView.actions, PlanLines, ProfileLines, ReconcileLines, UnpinLines, AdoptLines)
 
 
 __all__ = (

@@ -3,6 +3,8 @@
 from datetime import date
 from itertools import count
 
+from django.utils import timezone
+
 from netbox_delinquency.choices import AccessModeChoices, StageActionChoices
 from netbox_delinquency.models import (
     AccessLine,
@@ -14,10 +16,14 @@ from netbox_delinquency.models import (
     EnforcementPoint,
     EnforcementRun,
     PolicyStage,
+    Restriction,
     ServicePlan,
     Subscriber,
 )
+from netbox_delinquency.models.places import identities_of
+from netbox_delinquency.models.sides import OBSERVED, RESTRICTION
 from netbox_delinquency.models.state import set_state, state_fields
+from netbox_delinquency.runs.ownership import target_of
 from nornir_tasks.change import AccessState
 
 _number = count(1)
@@ -67,6 +73,8 @@ def make_point(**values):
         'address': '192.0.2.1',
         'credential': 'bras',
         'host_key': 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU',
+        'mode': 'enforce',
+        'checked_at': timezone.now(),
     }
     return EnforcementPoint.objects.create(**{**defaults, **values})
 
@@ -77,6 +85,32 @@ def intend(line, state):
     Contract.objects.filter(pk=line.contract_id).update(oldest_due_date=due)
     set_state(line, 'intended', state)
     line.save(update_fields=state_fields('intended'))
+
+
+def restrict(line, state=None, side='bras', baseline=None, **values):
+    """What a run of ours would have left: an open restriction at the line's place, which is seen so."""
+    state = state or line.seen_at(side)
+    target = line.as_target(side)
+    held = Restriction(
+        point=line.point_at(side), identity=line.identity_at(side), side=side, address=line.point_at(side).host,
+        target=target_of(target), noted={'point': line.point_at(side).parameters, 'line': dict(target.parameters)},
+        baseline=baseline or {}, line=line, contract=line.contract, contract_name=str(line.contract),
+        **{'taken_at': timezone.now(), **values},
+    )  # fmt: skip
+    set_state(held, 'state', state)
+    held.save()
+    set_state(line, OBSERVED[side], state)
+    at = f'{OBSERVED[side]}_at'
+    setattr(line, at, getattr(line, at) or timezone.now())
+    setattr(line, RESTRICTION[side], held)
+    line.save(update_fields=[*state_fields(OBSERVED[side]), at, RESTRICTION[side]])
+    return held
+
+
+def restrict_all():
+    """All lines that are seen restricted are so by us."""
+    for line in AccessLine.objects.exclude(observed_mode__in=('', 'normal')).filter(restriction=None):
+        restrict(line)
 
 
 def make_line(**values):
@@ -98,7 +132,13 @@ def make_change(**values):
     for name, make in (('run', make_run), ('line', make_line)):
         if name not in values:
             defaults[name] = make()
-    return EnforcementChange.objects.create(**{**defaults, **values})
+    row = EnforcementChange(**{**defaults, **values})
+    if 'point' not in values:
+        row.be_about(row.line, values.get('channel', 'cpe' if row.line.point == row.line.acs else 'bras'))
+    elif 'identity' not in values:
+        row.identity, row.names = row.line.identity_at(row.channel), identities_of(row.line)
+    # As the engine writes it: a row of a run that is under way, too.
+    return EnforcementChange.objects.bulk_create([row])[0]
 
 
 def make_event(**values):

@@ -31,7 +31,16 @@ from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from netbox_delinquency.runs.preview import preview_run
 from nornir_tasks.change import AccessState
 
-from .factories import make_contract, make_line, make_plan, make_point, make_policy, make_source, make_subscriber
+from .factories import (
+    make_contract,
+    make_line,
+    make_plan,
+    make_point,
+    make_policy,
+    make_source,
+    make_subscriber,
+    restrict_all,
+)
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -99,6 +108,7 @@ class PreviewTest(ApprovalTestCase):
 
     def test_a_restore_has_one_wave_and_no_cap(self):
         AccessLine.objects.update(observed_mode='blocked')
+        restrict_all()
         self.intend(self.lines[:10], 'throttled')
         (run,) = plan_runs(unplanned_lines(), NOW)
         settings(max_rows_per_run=1, stopped=True, stop_reason='a test')
@@ -225,6 +235,7 @@ class CapsTest(ApprovalTestCase):
     def test_the_switch_holds_approval_of_what_takes_access_away_and_never_a_restore(self):
         settings(stopped=True, stop_reason='storm on the ring', max_rows_per_run=1, four_eyes=True)
         AccessLine.objects.filter(pk__in=[line.pk for line in self.lines[:9]]).update(observed_mode='blocked')
+        restrict_all()
         self.intend(self.lines[20:22])
         restore, enforce = plan_runs(unplanned_lines(), NOW, author=self.author)
         self.assertEqual((restore.kind, restore.status), (RunKindChoices.RESTORE, RunStatusChoices.APPROVED))
@@ -333,6 +344,7 @@ class PinnedTest(ApprovalTestCase):
         AccessLine.objects.filter(pk=line.pk).update(pinned=True)
         self.assertEqual(plan_runs(unplanned_lines(), NOW), [])
         AccessLine.objects.filter(pk=line.pk).update(intended_mode='normal', observed_mode='blocked')
+        restrict_all()
         (run,) = plan_runs(unplanned_lines(), NOW)
         self.assertEqual((run.kind, run.status), (RunKindChoices.RESTORE, RunStatusChoices.APPROVED))
 

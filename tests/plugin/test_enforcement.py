@@ -29,7 +29,7 @@ from nornir_tasks.errors import PointTimeoutError
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
-from .factories import intend, make_contract, make_line, make_point, make_policy, make_source
+from .factories import intend, make_change, make_contract, make_line, make_point, make_policy, make_source, restrict
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
@@ -40,6 +40,8 @@ def observe(line, state):
     set_state(line, 'observed', state)
     line.observed_at = NOW if state else None
     line.save(update_fields=[*state_fields('observed'), 'observed_at'])
+    if state not in (None, NORMAL):
+        restrict(line, taken_at=NOW)
 
 
 class EnforcementTestCase(TestCase):
@@ -236,6 +238,7 @@ class EnforcementTestCase(TestCase):
         self.assertEqual(unplanned_lines().get(), self.lines[0])
 
     def test_a_line_that_was_partially_applied_tells_nothing_of_what_is_normal_there(self):
+        restrict(self.lines[0], THROTTLED)
         self.point.stored['a'] = THROTTLED
         execute_run(self.approved(lines=self.lines[:1]).pk)
         self.lines[0].refresh_from_db()
@@ -423,7 +426,7 @@ class EnforcementTestCase(TestCase):
         other = EnforcementRun.objects.create(
             name='other', status='running', approved_hash='x', approved_at=NOW, started_at=NOW
         )
-        row = EnforcementChange.objects.create(run=other, line=self.lines[0], desired_mode='blocked')
+        row = make_change(run=other, line=self.lines[0])
         claim = DatabaseJournal(other).claim([mock.Mock(key=str(row.pk))])
         self.assertEqual(claim.busy, {str(row.pk)})
 

@@ -23,7 +23,7 @@ from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from netbox_delinquency.runs.progress import progress
 from netbox_delinquency.runs.worker import process_point
 from nornir_tasks.change import AccessState
-from tests.plugin.factories import make_contract, make_line, make_point, make_policy, make_source
+from tests.plugin.factories import make_contract, make_line, make_point, make_policy, make_source, restrict_all
 from tests.simulators.memory import MemoryPoint
 
 NOW = datetime.now(tz=UTC)
@@ -147,7 +147,9 @@ class JobsTestCase(TestCase):
         self.work_queued()
         self.event('invoice.paid', 'C-True')
         self.work(ProcessInbox)
-        held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
+        held = mock.patch.object(
+            DatabaseJournal, '_held_by_others', lambda journal, rows, now: {row.line_id for row in rows}
+        )
         with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             self.work_queued()
         restore = EnforcementRun.objects.get(kind=RunKindChoices.RESTORE)
@@ -163,12 +165,15 @@ class JobsTestCase(TestCase):
 
     def test_a_worker_lets_go_of_a_busy_line_in_seconds_and_who_waits_for_the_point_is_queued_at_once(self):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        restrict_all()
         runs = [plan_runs(unplanned_lines().filter(pk=line.pk), NOW)[0] for line in self.lines]
         for run in runs:
             start_run(run.pk)
         self.enqueue.reset_mock()
         busy, other = runs
-        held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
+        held = mock.patch.object(
+            DatabaseJournal, '_held_by_others', lambda journal, rows, now: {row.line_id for row in rows}
+        )
         with held, mock.patch('nornir_tasks.engine.tasks.BUSY_PAUSE', 1.0):
             started = datetime.now(tz=UTC)
             self.work(ProcessPoint, run=busy.pk, point=self.lines[0].bras_id)
@@ -180,12 +185,15 @@ class JobsTestCase(TestCase):
     def test_a_run_whose_lines_stay_busy_does_not_keep_a_newer_one_from_the_point(self):
         """Two workers, one point: who ends there queues both, and the other worker's job finds the point taken."""
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        restrict_all()
         older, newer = (plan_runs(unplanned_lines().filter(pk=line.pk), NOW)[0] for line in self.lines)
         for run in (older, newer):
             start_run(run.pk)
         point = self.lines[0].bras_id
         self.assertEqual(waiting_runs(point, ['restore']), [older, newer])
-        held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
+        held = mock.patch.object(
+            DatabaseJournal, '_held_by_others', lambda journal, rows, now: {row.line_id for row in rows}
+        )
         with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             for had, turns in ((older, [newer, older]), (newer, [older, newer]), (older, [newer, older])):
                 process_point(had.pk, point)
@@ -195,10 +203,13 @@ class JobsTestCase(TestCase):
         elsewhere = make_line(contract=self.contracts[1], bras=make_point(name='bras-other'))
         self.point.add(elsewhere.username, BLOCKED)
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        restrict_all()
         lines = AccessLine.objects.filter(pk__in=[self.lines[0].pk, elsewhere.pk])
         (restore,) = plan_runs(lines, NOW)
         start_run(restore.pk)
-        held = mock.patch.object(DatabaseJournal, '_held_by_others', lambda journal, lines, now: set(lines))
+        held = mock.patch.object(
+            DatabaseJournal, '_held_by_others', lambda journal, rows, now: {row.line_id for row in rows}
+        )
         with held, mock.patch('netbox_delinquency.runs.worker.PATIENCE_SECONDS', 0):
             self.assertTrue(process_point(restore.pk, self.lines[0].bras_id).busy)
         self.assertIn('another run is changing lines', progress(self.fresh(restore), NOW).stop_reason)
@@ -256,6 +267,7 @@ class JobsTestCase(TestCase):
 
     def test_housekeeping_begins_what_the_engine_approved_and_no_queue_took(self):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        restrict_all()
         (restore,) = plan_runs(unplanned_lines(), datetime.now(tz=UTC))
         self.work(Housekeeping)
         self.assertEqual(self.queued(), [])
@@ -265,6 +277,7 @@ class JobsTestCase(TestCase):
 
     def test_a_run_that_a_person_planned_waits_for_that_person(self):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        restrict_all()
         plan_runs(unplanned_lines(), NOW, author=User.objects.create_user('engineer'))
         EnforcementRun.objects.update(approved_at=NOW - timedelta(minutes=2))
         self.work(Housekeeping)
@@ -272,6 +285,7 @@ class JobsTestCase(TestCase):
 
     def test_a_plan_that_nobody_starts_holds_no_restore_up(self):
         AccessLine.objects.update(observed_mode='blocked', observed_at=NOW)
+        restrict_all()
         (mine,) = plan_runs(unplanned_lines(), NOW, author=User.objects.create_user('engineer'))
         self.work(Evaluate)
         restore = EnforcementRun.objects.exclude(pk=mine.pk).get()
@@ -293,6 +307,7 @@ class JobsTestCase(TestCase):
         AccessLine.objects.filter(pk=self.lines[0].pk).update(
             intended_mode='normal', observed_mode='blocked', observed_at=NOW
         )
+        restrict_all()
         (restore,) = plan_runs(unplanned_lines().filter(pk=self.lines[0].pk), NOW)
         start_run(restore.pk)
         self.assertEqual(self.enqueue.call_args.kwargs['queue_name'], 'netbox_delinquency.restore')

@@ -36,7 +36,7 @@ from nornir_tasks.engine.breaker import Health
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
-from .factories import intend, make_contract, make_line, make_point, make_policy, make_source
+from .factories import intend, make_contract, make_line, make_point, make_policy, make_source, restrict
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 THROTTLED = AccessState.throttled(1000, 500)
@@ -99,6 +99,8 @@ class ConductTestCase(TestCase):
             line = AccessLine.objects.get(pk=self.lines[name].pk)
             line.observe('bras', state, self.now)
             line.save(update_fields=[*state_fields('observed'), 'observed_at', 'unverified'])
+            if state != NORMAL:
+                restrict(line, taken_at=self.now)
             self.box[line.bras.name].stored[name] = self.box[line.bras.name].live[name] = state
 
     def approved(self, state=BLOCKED, names=NAMES):

@@ -16,10 +16,11 @@ from netbox_delinquency.errors import RunRefusedError
 from netbox_delinquency.jobs.points import ReconcilePoint
 from netbox_delinquency.jobs.queues import ENFORCE_QUEUE
 from netbox_delinquency.jobs.system import Reconcile
-from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementPoint, EnforcementRun
-from netbox_delinquency.models.access import is_over_enforced
+from netbox_delinquency.models import AccessLine, EnforcementPoint, EnforcementRun, Restriction
+from netbox_delinquency.models.sides import is_over_enforced
 from netbox_delinquency.models.state import set_state, state_fields
 from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.lifts import adopt
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from netbox_delinquency.runs.reconcile import lines_to_read, reconcile_point
 from nornir_tasks.change import AccessState, Reading
@@ -29,7 +30,17 @@ from tests.simulators.routeros import RouterConfig, simulation
 from tests.simulators.routeros_script import Interpreter
 
 from .engine import execute_run
-from .factories import intend, make_contract, make_line, make_plan, make_point, make_policy, make_source
+from .factories import (
+    intend,
+    make_change,
+    make_contract,
+    make_line,
+    make_plan,
+    make_point,
+    make_policy,
+    make_source,
+    restrict,
+)
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 THROTTLED, SLOWER = AccessState.throttled(1000, 500), AccessState.throttled(500, 500)
@@ -70,6 +81,10 @@ class ReconcileTestCase(TestCase):
         for field, value in values.items():
             setattr(line, field, value)
         line.save(update_fields=[*state_fields('observed'), 'observed_at', *values])
+        if observed not in (None, NORMAL):
+            line.restriction = None
+            Restriction.objects.filter(line=line).delete()
+            restrict(line, taken_at=EARLIER)
 
 
 class ReadingTest(ReconcileTestCase):
@@ -195,7 +210,7 @@ class RaceTest(ReconcileTestCase):
         run = EnforcementRun.objects.create(
             name='now', status='running', approved_hash='f' * 64, approved_at=EARLIER, started_at=EARLIER
         )
-        return EnforcementChange.objects.create(run=run, line=self.line(), desired_mode='blocked', **values)
+        return make_change(run=run, line=self.line(), **values)
 
     def while_reading(self, act):
         """Reconcile, with something done between the reading and its writing."""
@@ -246,7 +261,7 @@ class RaceTest(ReconcileTestCase):
 
 class RepairTest(ReconcileTestCase):
     def test_who_has_less_than_policy_wants_is_restored_at_once(self):
-        self.put('a', NORMAL, NORMAL)
+        self.put('a', NORMAL, BLOCKED)
         self.stand('a', BLOCKED)
         report = reconcile_point(self.bras)
         self.assertEqual((report.over_enforced, len(report.restores)), (1, 1))
@@ -256,10 +271,7 @@ class RepairTest(ReconcileTestCase):
     def test_what_came_loose_waits_for_the_evaluation_and_is_repaired_through_waves(self):
         self.put('a', BLOCKED, BLOCKED)
         earlier = EnforcementRun.objects.create(name='earlier')
-        EnforcementChange.objects.create(
-            run=earlier, line=self.line(), desired_mode='blocked', outcome='applied', sent_at=EARLIER,
-            finished_at=EARLIER,
-        )  # fmt: skip
+        make_change(run=earlier, line=self.line(), outcome='applied', sent_at=EARLIER, finished_at=EARLIER)
         report = reconcile_point(self.bras)
         self.assertEqual((report.under_enforced, report.restores), (1, ()))
         (run,) = plan_runs(unplanned_lines(), timezone.now())
@@ -267,7 +279,7 @@ class RepairTest(ReconcileTestCase):
         self.assertEqual(self.box.sent, [])
 
     def test_a_pinned_line_is_read_and_left(self):
-        self.put('a', THROTTLED, NORMAL, pinned=True)
+        self.put('a', THROTTLED, THROTTLED, pinned=True)
         self.stand('a', BLOCKED)
         report = reconcile_point(self.bras)
         self.assertEqual((report.over_enforced, report.restores), (1, ()))
@@ -295,7 +307,7 @@ class RouterTest(TestCase):
             )
             plan = make_plan(parameters={'routeros': {'profile': 'home', 'throttled_profile': 'slow'}})
             policy, source = make_policy(repair_drift=True), make_source()
-            ana, _ = (
+            ana, bob = (
                 make_line(username=name, bras=point, contract=make_contract(plan=plan, policy=policy, source=source))
                 for name in names
             )
@@ -318,17 +330,21 @@ class RouterTest(TestCase):
                     router.connect(name)
             self.assertEqual((self.live(router, 'ana'), self.live(router, 'bob')), (normal, blocked))
 
+            # What we did not take is not ours to give back, until a person takes it for ours.
             report = reconcile_point(point)
-            self.assertEqual((report.read, report.over_enforced, report.under_enforced, report.errors), (2, 1, 1, ()))
-            for pk in report.restores:
-                execute_run(pk)
+            self.assertEqual((report.read, report.foreign, report.under_enforced, report.restores), (2, 1, 1, ()))
+            self.assertEqual(self.live(router, 'bob'), blocked)
+            self.assertEqual(AccessLine.objects.foreign().get(), bob)
+            adopt(AccessLine.objects.filter(pk=bob.pk), 'engineer', timezone.now())
+            (restore,) = plan_runs(unplanned_lines().filter(pk=bob.pk), timezone.now())
+            execute_run(restore.pk)
             self.assertEqual(self.live(router, 'bob'), normal)
             (repair,) = plan_runs(unplanned_lines(), timezone.now())
             self.assertEqual(repair.status, RunStatusChoices.APPROVED)
             execute_run(repair.pk)
             self.assertEqual((self.live(router, 'ana'), self.live(router, 'bob')), (blocked, normal))
             report = reconcile_point(point)
-            self.assertEqual((report.read, report.over_enforced, report.under_enforced), (2, 0, 0))
+            self.assertEqual((report.read, report.over_enforced, report.under_enforced, report.foreign), (2, 0, 0, 0))
 
     def live(self, router, name):
         """What the line's session really gets: its rate, and whether it is walled."""
@@ -359,7 +375,7 @@ class JobsTest(ReconcileTestCase):
         self.assertEqual(Job.objects.filter(name='Reconcile').count(), 1)
 
     def test_the_job_says_what_it_found_and_queues_the_restores(self):
-        self.put('a', NORMAL, NORMAL)
+        self.put('a', NORMAL, BLOCKED)
         self.stand('a', BLOCKED)
         del self.box.stored['b']
         job = self.job()
@@ -376,10 +392,10 @@ class JobsTest(ReconcileTestCase):
                 call_command('delinquency_reconcile', *args, stdout=out, stderr=err)
             return out.getvalue(), err.getvalue(), start.call_count
 
-        self.put('a', NORMAL, NORMAL)
+        self.put('a', NORMAL, BLOCKED)
         self.stand('a', BLOCKED)
         out, err, queued = run('--point', 'bras-1')
-        self.assertIn('bras-1: 4 read, 1 too hard', out)
+        self.assertIn('bras-1: 4 read, 1 over enforced', out)
         self.assertEqual((err, queued), ('', 1))
         self.assertIn('all: 1 read', run('--filter', 'username=b')[0])
         self.assertIn('all: 1 read', run('--percent', '1')[0])

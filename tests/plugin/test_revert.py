@@ -18,7 +18,7 @@ from nornir_tasks.change import AccessState
 from tests.simulators.memory import MemoryPoint
 
 from .engine import execute_run
-from .factories import intend, make_contract, make_line, make_point, make_policy, make_source
+from .factories import intend, make_change, make_contract, make_line, make_point, make_policy, make_source, restrict
 from .test_enforcement import BLOCKED, NORMAL, THROTTLED, observe
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -199,10 +199,11 @@ class RevertTest(TestCase):
         self.assertEqual(plan_runs(unplanned_lines(), NOW), [])
 
     def test_a_row_that_was_partially_applied_before_is_left_out(self):
-        self.point.stored['a'] = BLOCKED
+        restrict(self.lines[0], THROTTLED)
+        self.point.stored['a'] = THROTTLED
         reverting = plan_revert(self.blocked(lines=self.lines[:2]), NOW)
         self.assertEqual([row.line.username for run in reverting.runs for row in run.changes.all()], ['b'])
-        self.assertIn('half-done', reverting.left_out[0].reason)
+        self.assertIn('partially applied', reverting.left_out[0].reason)
 
     def test_a_plan_to_give_access_back_is_not_a_way_around_the_caps(self):
         run = self.blocked(lines=self.lines[:2])
@@ -257,8 +258,9 @@ class RevertTest(TestCase):
         )  # fmt: skip
         name = 'Device.ManagementServer.PeriodicInformInterval'
         old = {'values': [[name, '86400', 'xsd:unsignedInt']]}
-        EnforcementChange.objects.create(
-            run=run, line=self.lines[0], point=acs, channel='cpe', values=[[name, '300', 'xsd:unsignedInt']],
+        make_change(
+            run=run, line=AccessLine.objects.get(username='a'), point=acs, channel='cpe',
+            values=[[name, '300', 'xsd:unsignedInt']],
             desired_mode='', sent_at=NOW, finished_at=NOW, outcome='applied',
             before={'stored': None, 'live': old, 'detail': {'note': 'x'}, 'error': ''},
         )  # fmt: skip

@@ -9,6 +9,7 @@ from .plan import *
 from .plan_change import *
 from .point import *
 from .policy import *
+from .restriction import *
 from .run import *
 from .settings import *
 from .subscriber import *

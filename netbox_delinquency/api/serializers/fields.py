@@ -9,11 +9,11 @@ from rest_framework import serializers
 
 from nornir_tasks.change import AccessState
 
-from ...choices import AccessModeChoices
+from ...choices import AccessModeChoices, ObservedModeChoices
 from ...models import EnforcementChange
 from ...models.state import get_state, state_fields
 
-__all__ = ('AccessStateSerializer', 'AwareDateTimeField', 'BalanceField', 'TargetField')
+__all__ = ('AccessStateSerializer', 'AwareDateTimeField', 'BalanceField', 'ObservedStateSerializer', 'TargetField')
 
 
 class AccessStateSerializer(serializers.Serializer):
@@ -38,6 +38,16 @@ class AccessStateSerializer(serializers.Serializer):
         except ValueError as error:
             raise serializers.ValidationError(str(error)) from error
         return dict(zip(state_fields(self.field_name), state.as_dict().values(), strict=True))
+
+
+class ObservedStateSerializer(AccessStateSerializer):
+    """How a line is seen; the mode `foreign` is a line that somebody else restricts, and we do not."""
+
+    mode = serializers.ChoiceField(choices=ObservedModeChoices)
+
+    def to_representation(self, instance):
+        state = super().to_representation(instance)
+        return state and {**state, 'mode': getattr(instance, state_fields(self.field_name)[0])}
 
 
 @extend_schema_field(OpenApiTypes.OBJECT)

@@ -4,7 +4,7 @@ from netbox.api.serializers import PrimaryModelSerializer
 from rest_framework import serializers
 from virtualization.api.serializers import VirtualMachineSerializer
 
-from ...choices import PointStatusChoices
+from ...choices import EnforcementModeChoices, PointStatusChoices
 from ...models import EnforcementPoint
 
 __all__ = ('EnforcementPointSerializer',)
@@ -14,6 +14,9 @@ class EnforcementPointSerializer(PrimaryModelSerializer):
     """`credential` and `host_key` are a name and a public key: there is no secret to show."""
 
     status = ChoiceField(choices=PointStatusChoices, required=False)
+    mode = ChoiceField(choices=EnforcementModeChoices, required=False)
+    checked_at = serializers.DateTimeField(read_only=True)
+    check_failure = serializers.CharField(read_only=True)
     device = DeviceSerializer(nested=True, required=False, allow_null=True, default=None)
     virtual_machine = VirtualMachineSerializer(nested=True, required=False, allow_null=True, default=None)
     host = serializers.CharField(read_only=True, help_text='Where to connect, the primary IP address considered')
@@ -23,9 +26,10 @@ class EnforcementPointSerializer(PrimaryModelSerializer):
     class Meta:
         model = EnforcementPoint
         fields = (
-            'id', 'url', 'display_url', 'display', 'name', 'status', 'driver', 'device', 'virtual_machine', 'address',
-            'host', 'port', 'credential', 'host_key', 'parameters', 'timeout', 'batch_size', 'max_rows_per_second',
-            'max_rows_per_hour', 'max_share_percent', 'description', 'owner',
+            'id', 'url', 'display_url', 'display', 'name', 'status', 'mode', 'driver', 'device', 'virtual_machine',
+            'address', 'host', 'port', 'credential', 'host_key', 'parameters', 'timeout', 'batch_size',
+            'max_rows_per_second', 'max_rows_per_hour', 'max_share_percent', 'checked_at', 'check_failure',
+            'description', 'owner',
             'comments', 'tags', 'custom_fields', 'created', 'last_updated', 'bras_line_count', 'acs_line_count',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'name', 'status', 'driver', 'description')

@@ -3,7 +3,14 @@ from netbox.api.fields import ChoiceField, RelatedObjectCountField
 from netbox.api.serializers import NetBoxModelSerializer, PrimaryModelSerializer
 from rest_framework import serializers
 
-from ...choices import ApprovalChoices, ChannelChoices, ClockChoices, StageActionChoices, ThrottleToChoices
+from ...choices import (
+    ApprovalChoices,
+    ChannelChoices,
+    ClockChoices,
+    EnforcementModeChoices,
+    StageActionChoices,
+    ThrottleToChoices,
+)
 from ...models import DelinquencyPolicy, GraceRule, PolicyStage
 from .calendar import CalendarSerializer
 
@@ -11,6 +18,7 @@ __all__ = ('DelinquencyPolicySerializer', 'GraceRuleSerializer', 'PolicyStageSer
 
 
 class DelinquencyPolicySerializer(PrimaryModelSerializer):
+    mode = ChoiceField(choices=EnforcementModeChoices, required=False)
     calendar = CalendarSerializer(nested=True, required=False, allow_null=True, default=None)
     stage_count = RelatedObjectCountField('stages')
     contract_count = RelatedObjectCountField('contracts')
@@ -18,8 +26,9 @@ class DelinquencyPolicySerializer(PrimaryModelSerializer):
     class Meta:
         model = DelinquencyPolicy
         fields = (
-            'id', 'url', 'display_url', 'display', 'name', 'auto_approve', 'repair_drift', 'preset', 'preset_version',
-            'articles', 'min_notice_days', 'throttle_is_suspension', 'min_arrears', 'min_invoices', 'calendar',
+            'id', 'url', 'display_url', 'display', 'name', 'mode', 'auto_approve', 'repair_drift', 'preset',
+            'preset_version', 'articles', 'min_notice_days', 'throttle_is_suspension', 'min_arrears', 'min_invoices',
+            'calendar',
             'no_start_days', 'start_from', 'start_until', 'no_contact_days', 'contact_from', 'contact_until',
             'restore_hours', 'fee_cap', 'trust_days', 'trust_gap_days', 'trust_uses_a_year', 'description',
             'owner', 'comments', 'tags', 'custom_fields', 'created', 'last_updated', 'stage_count', 'contract_count',

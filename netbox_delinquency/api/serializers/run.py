@@ -34,7 +34,7 @@ class EnforcementRunSerializer(PrimaryModelSerializer):
 
 class EnforcementChangeSerializer(NetBoxModelSerializer):
     run = EnforcementRunSerializer(nested=True)
-    line = AccessLineSerializer(nested=True)
+    line = AccessLineSerializer(nested=True, allow_null=True)
     point = EnforcementPointSerializer(nested=True, read_only=True)
     expected = AccessStateSerializer(read_only=True, allow_null=True)
     channel = ChoiceField(choices=LineChannelChoices, read_only=True)
@@ -45,9 +45,11 @@ class EnforcementChangeSerializer(NetBoxModelSerializer):
     class Meta:
         model = EnforcementChange
         fields = (
-            'id', 'url', 'display_url', 'display', 'run', 'line', 'point', 'channel', 'wave', 'expected', 'desired',
+            'id', 'url', 'display_url', 'display', 'run', 'line', 'identity', 'restriction', 'point',
+            'channel', 'wave', 'expected', 'desired',
             'values', 'exact', 'reason', 'target', 'claimed_at', 'sent_at', 'finished_at', 'outcome',
             'refused', 'message', 'message_code', 'message_params', 'before', 'after', 'tags',
             'custom_fields', 'created', 'last_updated',
         )  # fmt: skip
+        read_only_fields = ('identity', 'restriction')
         brief_fields = ('id', 'url', 'display', 'desired', 'outcome')

@@ -12,6 +12,7 @@ class EnforcementSettingsSerializer(PrimaryModelSerializer):
             'id', 'url', 'display_url', 'display', 'stopped', 'stop_reason', 'four_eyes', 'waves', 'soak_seconds',
             'deadline_minutes', 'max_failed_percent', 'min_rows', 'max_refused_percent', 'max_session_drop_percent',
             'max_latency_factor', 'max_rows_per_run', 'max_share_percent', 'max_rows_per_hour', 'reconcile_percent',
+            'check_days', 'allow_unchecked',
             'description', 'owner', 'comments', 'tags', 'custom_fields', 'created', 'last_updated',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'stopped', 'stop_reason')

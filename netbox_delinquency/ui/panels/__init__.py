@@ -9,6 +9,7 @@ from .notice import *
 from .plan import *
 from .point import *
 from .policy import *
+from .restriction import *
 from .run import *
 from .settings import *
 from .subscriber import *

@@ -50,6 +50,9 @@ class LineStatePanel(ModelPanel):
     cpe_observed = StateAttr('cpe_observed', label=_('Observed at the CPE'))
     cpe_observed_at = attrs.DateTimeAttr('cpe_observed_at')
     cpe_unverified = WarningAttr('cpe_unverified')
+    foreign = attrs.TextAttr('foreign_text', label=_('Foreign block'))
+    restriction = attrs.RelatedObjectAttr('restriction', linkify=True)
+    cpe_restriction = attrs.RelatedObjectAttr('cpe_restriction', linkify=True)
     drift = WarningAttr('is_drifting', label=_('Drift'))
 
 

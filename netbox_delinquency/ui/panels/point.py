@@ -21,6 +21,9 @@ class PointPanel(ModelPanel):
     model = EnforcementPoint
     name = attrs.TextAttr('name')
     status = attrs.ChoiceAttr('status')
+    mode = attrs.ChoiceAttr('mode')
+    checked_at = attrs.DateTimeAttr('checked_at')
+    check_failure = attrs.TextAttr('check_failure')
     device = attrs.RelatedObjectAttr('device', linkify=True)
     virtual_machine = attrs.RelatedObjectAttr('virtual_machine', linkify=True)
     timeout = attrs.NumericAttr('timeout')

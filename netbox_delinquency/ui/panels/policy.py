@@ -18,6 +18,7 @@ __all__ = (
 class PolicyPanel(ModelPanel):
     model = DelinquencyPolicy
     name = attrs.TextAttr('name')
+    mode = attrs.ChoiceAttr('mode')
     auto_approve = attrs.BooleanAttr('auto_approve')
     repair_drift = attrs.BooleanAttr('repair_drift')
     description = attrs.TextAttr('description')

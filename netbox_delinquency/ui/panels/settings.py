@@ -30,6 +30,8 @@ class CapsPanel(ModelPanel):
     max_share_percent = attrs.NumericAttr('max_share_percent')
     max_rows_per_hour = attrs.NumericAttr('max_rows_per_hour')
     reconcile_percent = attrs.NumericAttr('reconcile_percent')
+    check_days = attrs.NumericAttr('check_days')
+    allow_unchecked = attrs.BooleanAttr('allow_unchecked')
     description = attrs.TextAttr('description')
 
 

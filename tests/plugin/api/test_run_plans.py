@@ -8,7 +8,7 @@ from core.models import Job
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from tests.plugin.api.base import PluginAPITestCase
-from tests.plugin.factories import make_line, make_point
+from tests.plugin.factories import make_line, make_point, restrict_all
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BASE = '/api/plugins/delinquency'
@@ -30,6 +30,7 @@ class RunPlansTest(PluginAPITestCase):
         )
         EnforcementChange.objects.update(outcome='applied', finished_at=NOW, sent_at=NOW, before=BEFORE)
         AccessLine.objects.update(observed_mode='blocked')
+        restrict_all()
 
     def test_a_preview_is_for_those_who_may_see_the_run(self):
         self.send('get', f'{self.url}/preview/', {}, 403)

@@ -13,7 +13,7 @@ from netbox_delinquency.dashboard import EnforcementWidget
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings, RunPoint
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from netbox_delinquency.ui.counts import drift_by_point
-from tests.plugin.factories import make_line, make_point, make_run
+from tests.plugin.factories import make_line, make_point, make_run, restrict_all
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BEFORE = {'stored': {'mode': 'normal'}, 'live': {'mode': 'normal'}, 'detail': {}, 'error': ''}
@@ -185,6 +185,7 @@ class ButtonsTest(RunPagesTestCase):
         self.close(run.changes.all())
         run.changes.filter(line=self.lines[3]).update(before=None)
         AccessLine.objects.update(observed_mode='blocked')
+        restrict_all()
         answer = self.client.post(
             reverse('plugins:netbox_delinquency:enforcementrun_revert', args=[run.pk]), follow=True
         )
