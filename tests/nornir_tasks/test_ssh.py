@@ -5,6 +5,7 @@ import re
 import socket
 import time
 import traceback
+from dataclasses import replace
 
 import paramiko
 import pytest
@@ -305,6 +306,26 @@ class TestShell:
         router.router.faults = []
         assert session.shell(PROMPT).run([':put again'], 5) == ['again']
         session.close()
+
+    def test_an_answer_that_is_too_large_ends_by_its_size_and_what_came_before_counts(self, router):
+        session = open_session(router)
+        prompt = replace(PROMPT, most=200_000)
+        router.router.faults = [Fault('error', 'put 3;', text='x' * 1_000_000)]
+        with pytest.raises(ShellTimeoutError, match='came to no end') as late:
+            session.shell(prompt).run([f':put {number}' for number in range(10)], 5)
+        assert late.value.answers == ('0', '1', '2')
+        assert late.value.sent == 10
+        session.close()
+
+    def test_an_answer_has_a_limit_of_time_as_a_whole_beside_that_of_silence(self, session):
+        drip = 'for i in $(seq 40); do printf x; sleep 0.1; done'
+        started = time.monotonic()
+        with pytest.raises(ShellTimeoutError, match='no end of its answer within 1 s'):
+            session.shell(BASH).run(['stty -echo', drip], 1)
+        assert time.monotonic() - started < 3
+        assert session.shell(BASH).run(['stty -echo', 'for i in 1 2 3 4; do sleep 0.4; echo $i; done'], 1, total=5)[
+            1
+        ] == ('1\n2\n3\n4')
 
     def test_a_dropped_connection_tells_what_was_answered(self, router):
         session = open_session(router)
