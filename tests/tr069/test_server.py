@@ -543,10 +543,10 @@ def test_bodies_of_all_connections_have_one_budget(sqlite_url: str) -> None:
 def test_other_cpes_are_served_while_a_big_body_is_read(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
-    from tr069.acs.cpe import server
+    from tr069.acs.cpe import bodies
 
     begun, go_on = threading.Event(), threading.Event()
-    decode = server.decode
+    decode = bodies.decode
 
     def slowly(body: bytes, *arguments: object, **options: bool) -> m.Envelope:
         if len(body) > 100_000:
@@ -554,7 +554,7 @@ def test_other_cpes_are_served_while_a_big_body_is_read(
             assert go_on.wait(20)
         return decode(body, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(server, 'decode', slowly)
+    monkeypatch.setattr(bodies, 'decode', slowly)
 
     async def scenario() -> None:
         async with lab(sqlite_url, cpe=OPEN) as room:

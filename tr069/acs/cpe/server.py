@@ -12,46 +12,35 @@ import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
 from prometheus_client import Counter
 
 from tr069.acs.cpe import work
 from tr069.acs.cpe.auth import Authenticator, Refusal, names_another
+from tr069.acs.cpe.bodies import BodyReader, charset_of, is_big
 from tr069.acs.cpe.context import SessionContext
 from tr069.acs.cpe.device_record import device_record
+from tr069.acs.cpe.profile_finder import ProfileFinder
 from tr069.acs.cpe.session import MAX_ASKED, BadAnswerError, CwmpSession, Outgoing, SessionLostError
 from tr069.acs.http import HttpRequest, HttpResponse, HttpServer, Limits
 from tr069.acs.metrics import Metrics
 from tr069.acs.settings import CpeSide
 from tr069.cwmp import encode
 from tr069.cwmp import messages as m
-from tr069.cwmp.decode import DEFAULT_NAMESPACE, decode
-from tr069.cwmp.fast_path import InformFastPath
+from tr069.cwmp.decode import DEFAULT_NAMESPACE
 from tr069.cwmp.faults import AcsFault, Fault
-from tr069.cwmp.xml import decompress
-from tr069.datamodel.profiles import DeviceProfile, needs_model_name, profile_for
-from tr069.datamodel.tree import Identity
-from tr069.errors import CwmpDecodeError, MalformedXmlError, UnsafeXmlError
+from tr069.datamodel.profiles import DeviceProfile
+from tr069.errors import CwmpDecodeError, MalformedXmlError
 
 logger = logging.getLogger(__name__)
 
 COOKIE = 'session'
 # Some CPEs quote cookies, or put commas between them instead of semicolons.
 _COOKIE = re.compile(rf'(?:^|[;,\s]){COOKIE}\s*=\s*"?([A-Za-z0-9_-]+)"?')
-_CHARSET = re.compile(r'charset\s*=\s*"?([A-Za-z0-9._-]{1,40})"?', re.IGNORECASE)
 _XML = ('Content-Type', 'text/xml; charset="utf-8"')
 _XML_HEAD = f'{_XML[0]}: {_XML[1]}\r\n'.encode()
 _COOKIE_NAME = COOKIE.encode()
-# Bytes of a body, as it is and packed, above which it is read aside.
-_ASIDE, _ASIDE_PACKED = 64 * 1024, 1024
 _MAX_FAILURES = 3  # wrong credentials on one connection
-
-
-@lru_cache(256)
-def _charset(content_type: str) -> str:
-    found = _CHARSET.search(content_type)
-    return found.group(1) if found else ''
 
 
 @dataclass(slots=True)
@@ -79,8 +68,8 @@ class CpeServer:
         self._settings = settings
         self._context = context
         self._authenticator = authenticator
-        self._profiles = profiles
-        self._profile_cache: dict[tuple[str, str, str, str], tuple[DeviceProfile, bool]] = {}
+        self._profiles = ProfileFinder(profiles, context.model_names)
+        self._bodies = BodyReader(self._profiles, settings.max_body)
         self._metrics = metrics
         self._clock = clock
         self._sessions: dict[str, CwmpSession] = {}
@@ -96,9 +85,7 @@ class CpeServer:
         )
         self.http = HttpServer(self.handle, limits, admit=self.admit)
         self._parsers = ThreadPoolExecutor(2, 'acs-parse')
-        self._fast_path = InformFastPath()
-        self._ended: dict[str, Counter] = {}  # looking a label up costs more than the rest of an end
-        self._recovering = any(profile.quirks.recover_xml for profile in profiles)
+        self._ended: dict[str, Counter] = {}  # finding a label costs more than the rest of an end
 
     async def start(self, context: ssl.SSLContext | None = None) -> int:
         """Returns the port. Raises `OSError` where it cannot be had."""
@@ -165,14 +152,14 @@ class CpeServer:
     def handle(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         peer = request.connection.state
         encoding = request.headers.get('content-encoding', '').strip().lower()
-        charset = _charset(request.headers.get('content-type', ''))
-        if len(request.body) > (_ASIDE_PACKED if encoding else _ASIDE):
+        charset = charset_of(request.headers.get('content-type', ''))
+        if is_big(request.body, encoding):
             return self._handle_aside(request, peer, encoding, charset)
         try:
-            body = self._unpack(request.body, encoding)
+            body = self._bodies.unpack(request.body, encoding)
             if not body or body.isspace():
                 return self._on_empty(request, peer, encoding)
-            envelope = self._decode(body, charset, peer)
+            envelope = self._bodies.read(body, charset, peer.session)
         except CwmpDecodeError as error:
             return self._refuse_envelope(request, peer, error)
         return self._on_envelope(envelope, request, peer, encoding)
@@ -181,8 +168,8 @@ class CpeServer:
         """As `handle`, for a big body: it is read in a thread, and the other CPEs go on being served."""
 
         def read() -> m.Envelope | None:
-            body = self._unpack(request.body, encoding)
-            return self._decode_whole(body, charset, peer) if body and not body.isspace() else None
+            body = self._bodies.unpack(request.body, encoding)
+            return self._bodies.read_whole(body, charset, peer.session) if body and not body.isspace() else None
 
         try:
             envelope = await asyncio.get_running_loop().run_in_executor(self._parsers, read)
@@ -235,39 +222,6 @@ class CpeServer:
         head = authenticator.challenge_head(address, now, stale=stale)
         return HttpResponse(401, head=head, close=peer.failures >= _MAX_FAILURES)
 
-    def _unpack(self, body: bytes, encoding: str) -> bytes:
-        if encoding in ('', 'identity'):
-            return body
-        if encoding not in ('gzip', 'x-gzip', 'deflate'):
-            raise UnsafeXmlError(f'the content encoding {encoding[:40]!r} is not known here')
-        return decompress(body, encoding.removeprefix('x-'), self._settings.max_body) if body else body
-
-    def _decode(self, body: bytes, charset: str, peer: _Peer) -> m.Envelope:
-        begins = peer.session is None or peer.session.closed
-        envelope = self._fast_path.read(body, charset) if begins else None
-        if envelope is not None:
-            return envelope
-        envelope = self._decode_whole(body, charset, peer)
-        if begins:
-            self._fast_path.add_shape(body, charset, envelope)
-        return envelope
-
-    def _decode_whole(self, body: bytes, charset: str, peer: _Peer) -> m.Envelope:
-        """By the full parser. Changes nothing, so that it can be done in a thread."""
-        try:
-            return decode(body, charset)
-        except UnsafeXmlError as error:
-            # The recovering parser is for the models whose profile says so, and they show who they are in the Inform.
-            if not self._recovering or error.fault_code != AcsFault.INVALID_ARGUMENTS or b'<!DOCTYPE' in body:
-                raise
-            envelope = decode(body, charset, recover=True)
-            profile = peer.session.profile if peer.session is not None else None
-            if isinstance(envelope.message, m.Inform):
-                profile, _ = self._profile(envelope.message, envelope.message.device.key)
-            if profile is None or not profile.quirks.recover_xml:
-                raise
-            return envelope
-
     def _reply(self, body: bytes, encoding: str, *cookie: tuple[str, str]) -> HttpResponse:
         headers = [_XML, *cookie]
         if encoding in ('gzip', 'x-gzip'):
@@ -277,35 +231,6 @@ class CpeServer:
         return HttpResponse(200, body, headers)
 
     # --- Inform ---------------------------------------------------------------------------------------------------
-
-    def _profile(self, inform: m.Inform, key: str) -> tuple[DeviceProfile, str]:
-        """The device's profile, and the name of its model where that matters and is known.
-
-        Profiles bound to a software version do not decide quirks: these are needed before it is known.
-        """
-        device = inform.device
-        maker = (device.manufacturer, device.oui, device.product_class)
-        known = self._profile_cache.get((*maker, ''))
-        if known is None:
-            known = self._find_profile(Identity(*maker))
-        profile, has_other = known
-        if not has_other:
-            return profile, ''
-        name = inform.value('.DeviceInfo.ModelName') or self._context.model_names.get(key, '')
-        if not name:
-            return profile, ''
-        known = self._profile_cache.get((*maker, name))
-        if known is None:
-            known = self._find_profile(Identity(*maker, model_name=name))
-        return known[0], name
-
-    def _find_profile(self, identity: Identity) -> tuple[DeviceProfile, bool]:
-        if len(self._profile_cache) > 10_000:  # models are few; forged ones must not fill the memory
-            self._profile_cache.clear()
-        found = profile_for(identity, self._profiles), needs_model_name(identity, self._profiles)
-        place = (identity.manufacturer, identity.oui, identity.product_class, identity.model_name)
-        self._profile_cache[place] = found
-        return found
 
     def _may_speak_for(self, username: str, device: m.DeviceId, key: str) -> bool:
         if self._authenticator is None or username == key:
@@ -328,7 +253,7 @@ class CpeServer:
         if len(self._sessions) >= self._settings.max_sessions:
             return self._refuse(503, 'busy', 'too many sessions', close=True)
         now = self._clock()
-        profile, model_name = self._profile(inform, key)
+        profile, model_name = self._profiles.find(inform, key)
         session = CwmpSession(
             key, inform, envelope.namespace, profile, request.connection.address, now,
             user=request.user, prefixes=envelope.prefixes,
