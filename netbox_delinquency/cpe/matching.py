@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from nornir_tasks.cpes import CpeInfo
 
@@ -103,7 +104,9 @@ def _match(serial: str, line: AccessLine, device: str = '', reason: str = '') ->
 
 
 @transaction.atomic
-def match_cpes(point: EnforcementPoint, devices: Sequence[CpeInfo], lines=None) -> MatchReport:
+def match_cpes(
+    point: EnforcementPoint, devices: Sequence[CpeInfo], lines: QuerySet[AccessLine] | None = None
+) -> MatchReport:
     """Match the ACS's devices to its lines' CPEs, and fill in the CWMP IDs that are missing.
 
     `lines` restricts it to these (those a user may change).

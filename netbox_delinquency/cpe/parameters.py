@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -20,6 +21,10 @@ from ..errors import RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun
 from ..reasons import Reason, ReasonCode
 from ..runs.plan import make_run
+
+if TYPE_CHECKING:
+    from users.models import User
+
 
 __all__ = ('acs_drivers', 'plan_profile', 'reachable_lines')
 
@@ -36,7 +41,12 @@ def reachable_lines(lines: QuerySet[AccessLine]) -> QuerySet[AccessLine]:
 
 @transaction.atomic
 def plan_profile(
-    lines: QuerySet[AccessLine], values: Sequence[CpeValue], now: datetime, *, author=None, name: str = ''
+    lines: QuerySet[AccessLine],
+    values: Sequence[CpeValue],
+    now: datetime,
+    *,
+    author: User | None = None,
+    name: str = '',
 ) -> EnforcementRun:
     """A planned run that sets `values` at the CPEs of `lines`; the lines without a reachable CPE get no row.
 

@@ -1,4 +1,9 @@
+from __future__ import annotations
+
 import ipaddress
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from dcim.fields import MACAddressField
 from django.core.exceptions import ValidationError
@@ -47,21 +52,25 @@ from .sides import (  # noqa: F401
 )
 from .state import get_state, most_restrictive, set_state, state_constraint, state_fields
 
+if TYPE_CHECKING:
+    from .point import EnforcementPoint
+
+
 __all__ = ('AccessLine',)
 
 
 class AccessLineQuerySet(RestrictedQuerySet):
-    def drifting(self):
+    def drifting(self) -> AccessLineQuerySet:
         """Active lines not as intended, at their BRAS or at their CPE, as far as that is for us to put right."""
         return self.filter(status=LineStatusChoices.ACTIVE).exclude(*map(is_right, LineChannelChoices.SIDES))
 
-    def bulk_create(self, objs, *args, **kwargs):
+    def bulk_create(self, objs: Iterable[AccessLine], *args: Any, **kwargs: Any) -> list[AccessLine]:
         """What is made in bulk has its places, too."""
         lines = list(objs)
         settle_new(lines)
         return super().bulk_create(lines, *args, **kwargs)
 
-    def foreign(self):
+    def foreign(self) -> AccessLineQuerySet:
         """Lines that somebody else restricts somewhere, as last read."""
         return self.filter(is_foreign(LineChannelChoices.BRAS) | is_foreign(LineChannelChoices.CPE))
 
@@ -136,7 +145,7 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         'cpe_unverified', 'cpe_baseline', 'cpe_foreign', 'acs_identity', 'cpe_restriction',
     )  # fmt: skip
     # Restrictions that the save under way has left or come to; for `signals`.
-    touched_restrictions: set[int] = frozenset()
+    touched_restrictions: Collection[int] = frozenset()
     # What a line is called by, and what decides whether that place is its own.
     place_fields = frozenset(
         {'status', 'contract', 'bras', 'acs', 'username', 'circuit_id', 'ipv4', 'ipv6', 'mac', 'cwmp_id'}
@@ -188,27 +197,27 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
             observed_at_constraint('cpe_observed'),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.username or self.circuit_id or self.ipv4 or self.ipv6 or str(self.mac or '') or self.cwmp_id
 
-    def get_status_color(self):
+    def get_status_color(self) -> str | None:
         return LineStatusChoices.colors.get(self.status)
 
-    def get_intended_mode_color(self):
+    def get_intended_mode_color(self) -> str | None:
         return AccessModeChoices.colors.get(self.intended_mode)
 
-    def get_observed_mode_color(self):
+    def get_observed_mode_color(self) -> str | None:
         return ObservedModeChoices.colors.get(self.observed_mode)
 
-    def get_cpe_observed_mode_color(self):
+    def get_cpe_observed_mode_color(self) -> str | None:
         return ObservedModeChoices.colors.get(self.cpe_observed_mode)
 
-    def get_channel_color(self):
+    def get_channel_color(self) -> str | None:
         return LineChannelChoices.colors.get(self.channel)
 
     @property
     def intended(self) -> AccessState:
-        return get_state(self, 'intended')
+        return get_state(self, 'intended') or AccessState.normal()
 
     @property
     def observed(self) -> AccessState | None:
@@ -220,11 +229,11 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         return [side for side in LineChannelChoices.SIDES if self.point_at(side) is not None]
 
     @property
-    def point(self):
+    def point(self) -> EnforcementPoint | None:
         """Where this line is enforced first of all."""
         return self.acs if self.channel == LineChannelChoices.CPE else self.bras or self.acs
 
-    def point_at(self, side: str):
+    def point_at(self, side: str) -> EnforcementPoint | None:
         return getattr(self, POINT[side])
 
     def intended_at(self, side: str) -> AccessState:
@@ -277,7 +286,7 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         """As its point on this side is told of it, by the names it has now."""
         return identity_at(self, side)
 
-    def observe(self, side: str, state: AccessState, now, foreign=()) -> None:
+    def observe(self, side: str, state: AccessState, now: datetime, foreign: Iterable[str] = ()) -> None:
         """Take what was read back on this side; it is for the caller to save."""
         set_state(self, OBSERVED[side], state)
         setattr(self, FOREIGN[side], [str(item) for item in foreign])
@@ -286,7 +295,7 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         setattr(self, f'{OBSERVED[side]}_at', now)
         setattr(self, UNVERIFIED[side], False)
 
-    def take(self, side: str, reading: Reading, now) -> None:
+    def take(self, side: str, reading: Reading, now: datetime) -> None:
         """Take a reading of this side, where it says anything; it is for the caller to save.
 
         Where the stored policy and the session differ, one state represents both. The more restrictive one, if that is
@@ -302,6 +311,7 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         unverified = half_done and not state.is_more_restrictive_than(intended)
         if unverified:
             state = reading.stored if reading.live == intended else reading.live
+            assert state is not None  # both were read
         foreign = list(reading.foreign)
         if state != AccessState.normal() and not self.is_ours_at(side):
             foreign.append(f'{state}, not by us')
@@ -311,7 +321,7 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
             setattr(self, BASELINE[side], dict(reading.detail))
 
     @transaction.atomic
-    def save(self, *args, update_fields=None, **kwargs):
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         if self._state.adding and self.bras is None:
             self.channel = LineChannelChoices.CPE
         if update_fields is None or self.place_fields.intersection(update_fields):
@@ -323,7 +333,7 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
                 update_fields = [*(self.ordinary_fields() if update_fields is None else update_fields), *written]
         super().save(*args, update_fields=update_fields, **kwargs)
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         if self.ipv6:
             try:

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -41,7 +44,7 @@ class BillingSource(LifecycleModel, PrimaryModel):
         verbose_name = _('billing source')
         verbose_name_plural = _('billing sources')
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
     @property
@@ -108,12 +111,12 @@ class BillingEvent(LifecycleModel, NetBoxModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.event_id
 
-    def serialize_object(self, exclude=None):
+    def serialize_object(self, exclude: list[str] | None = None) -> dict[str, Any]:
         """What the change log keeps: without the body, which says more of a person than the log's readers need."""
         return super().serialize_object(exclude=[*(exclude or ()), 'body'])
 
-    def get_status_color(self):
+    def get_status_color(self) -> str | None:
         return EventStatusChoices.colors.get(self.status)

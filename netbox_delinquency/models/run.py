@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -20,6 +23,10 @@ from .lifecycle import LifecycleModel
 from .places import identities_of
 from .restriction import Place
 from .state import get_state, set_state, state_constraint
+
+if TYPE_CHECKING:
+    from .access import AccessLine
+
 
 __all__ = ('EnforcementChange', 'EnforcementRun', 'RunPoint')
 
@@ -111,13 +118,13 @@ class EnforcementRun(LifecycleModel, JobsMixin, PrimaryModel):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
-    def get_status_color(self):
+    def get_status_color(self) -> str | None:
         return RunStatusChoices.colors.get(self.status)
 
-    def get_kind_color(self):
+    def get_kind_color(self) -> str | None:
         return RunKindChoices.colors.get(self.kind)
 
     @property
@@ -280,7 +287,7 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
         """The message, in the reader's language."""
         return translated(restored(self.message, self.message_code, self.message_params))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'{self.run} / {self.subject}'
 
     @property
@@ -292,18 +299,18 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
     def place(self) -> Place:
         return self.point_id, self.identity, self.channel
 
-    def be_about(self, line, side: str) -> None:
+    def be_about(self, line: AccessLine, side: str) -> None:
         """Fix the row to a line's place as it is now: what is sent to is what is approved."""
         self.line, self.channel, self.point = line, side, line.point_at(side)
         self.identity, self.names = line.identity_at(side), identities_of(line)
 
-    def get_outcome_color(self):
+    def get_outcome_color(self) -> str | None:
         return OutcomeChoices.colors.get(self.outcome)
 
-    def get_desired_mode_color(self):
+    def get_desired_mode_color(self) -> str | None:
         return AccessModeChoices.colors.get(self.desired_mode)
 
-    def get_expected_mode_color(self):
+    def get_expected_mode_color(self) -> str | None:
         return AccessModeChoices.colors.get(self.expected_mode)
 
     @property
@@ -315,9 +322,10 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
     def expected(self) -> AccessState | None:
         return get_state(self, 'expected')
 
-    def as_change(self) -> AccessChange:
+    def as_change(self) -> AccessChange[Any]:
         """This row as the network side takes it."""
-        desired, exact = self.desired, self.exact or {}
+        desired: Any = self.desired
+        exact = self.exact or {}
         if self.line is not None:
             target = replace(self.line.as_target(self.channel), **self.names)
         elif self.restriction is not None:
@@ -331,7 +339,7 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
             target = replace(target, values=tuple(CpeValue(*item) for item in asked))
         return AccessChange(str(self.pk), target, desired, self.reason, exact, self.wave)
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         if self.run_id and self.run.status != RunStatusChoices.PLANNED:
             raise ValidationError(
@@ -348,7 +356,7 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
             raise ValidationError(_('A row keeps its run and its line: delete it and add another.'))
 
     @transaction.atomic
-    def save(self, *args, **kwargs):
+    def save(self, *args: Any, **kwargs: Any) -> None:
         if self._state.adding and not self.point_id:
             self.be_about(
                 self.line, LineChannelChoices.CPE if self.line.point == self.line.acs else LineChannelChoices.BRAS
@@ -393,7 +401,7 @@ class RunPoint(models.Model):
             models.UniqueConstraint(fields=('run', 'point'), name='netbox_delinquency_runpoint_unique'),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'{self.run} / {self.point}'
 
 
@@ -402,7 +410,7 @@ class RunPoint(models.Model):
 
 
 @receiver(pre_delete, sender=EnforcementRun)
-def keep_the_journal(instance, **kwargs):
+def keep_the_journal(instance: EnforcementChange, **kwargs: Any) -> None:
     if instance.started_at:
         raise AbortRequest(
             format_html(_('Run {run} has been started: its rows are the journal and are kept.'), run=instance)
@@ -410,7 +418,7 @@ def keep_the_journal(instance, **kwargs):
 
 
 @receiver(pre_delete, sender=EnforcementChange)
-def keep_the_plan(instance, origin, **kwargs):
+def keep_the_plan(instance: Any, origin: Any, **kwargs: Any) -> None:
     """Rows of a run that left `planned` go only with the whole run, where that may go."""
     with_its_run = getattr(origin, 'model', type(origin)) is EnforcementRun
     if with_its_run:

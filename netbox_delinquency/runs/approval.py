@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from core.models import ObjectChange
 from django.contrib.contenttypes.models import ContentType
@@ -18,6 +19,10 @@ from ..reasons import Reason, ReasonCode, stop_columns
 from .caps import caps_exceeded, is_bound
 from .checks import unchecked_points
 from .modes import why_by_person
+
+if TYPE_CHECKING:
+    from users.models import User
+
 
 __all__ = ('RESTRICTING', 'approve_run', 'plan_hash')
 
@@ -60,7 +65,7 @@ def plan_hash(run: EnforcementRun) -> str:
     return digest.hexdigest()
 
 
-def _has_written(run: EnforcementRun, user) -> bool:
+def _has_written(run: EnforcementRun, user: User) -> bool:
     """Whether this user is the author of the run, or of any of its rows by what the change log kept."""
     if run.author_id == user.pk:
         return True
@@ -70,7 +75,7 @@ def _has_written(run: EnforcementRun, user) -> bool:
 
 
 @transaction.atomic
-def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver=None) -> None:
+def approve_run(run: EnforcementRun, approved_hash: str, now: datetime, approver: User | None = None) -> None:
     """Approve the plan with that hash; without an approver it is its policy that approves.
 
     Raises `RunRefusedError` where the run's rows are no longer those, and, for what does not merely give access back,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Count, Q
 
 from nornir_tasks.engine.breaker import WRONG, BreakerLimits, Health, PointHealth, Tally, verdict
@@ -34,7 +36,7 @@ def breaker_verdict(run: EnforcementRun, settings: EnforcementSettings) -> str:
     return Reason.of(ReasonCode(found.code), **found.figures) if found else ''
 
 
-def _tally(run: EnforcementRun, **filters) -> Tally:
+def _tally(run: EnforcementRun, **filters: Any) -> Tally:
     rows = run.changes.filter(**filters).exclude(outcome__in=('', OutcomeChoices.SKIPPED))
     if run.resumed_at:  # a person who resumed it has seen what went wrong before
         rows = rows.filter(finished_at__gt=run.resumed_at)

@@ -79,13 +79,13 @@ def is_bound(run: EnforcementRun) -> bool:
     return run.kind != RunKindChoices.RESTORE
 
 
-def caps_exceeded(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> list[str]:
+def caps_exceeded(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> list[Reason]:
     """Why the run may not be approved by its size; empty where it may."""
     return refusals_of(parts_of(run, settings, now)[0], settings) if is_bound(run) else []
 
 
-def refusals_of(parts: Sequence[PointPart], settings: EnforcementSettings) -> list[str]:
-    """The caps that these rows exceed and the switch, as sentences."""
+def refusals_of(parts: Sequence[PointPart], settings: EnforcementSettings) -> list[Reason]:
+    """The caps that these rows exceed, and the switch."""
     reasons: list[Reason] = []
     if settings.stopped:
         reasons.append(Reason.of(ReasonCode.KILL_SWITCH, why=settings.stop_reason))

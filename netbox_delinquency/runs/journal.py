@@ -266,7 +266,9 @@ class DatabaseJournal(RowByRow):
         return ''
 
     @staticmethod
-    def _cap_reached(run, settings, rows: Iterable[EnforcementChange], now: datetime) -> str:
+    def _cap_reached(
+        run: EnforcementRun, settings: EnforcementSettings, rows: Iterable[EnforcementChange], now: datetime
+    ) -> str:
         if queue_of_kind(run.kind) != ENFORCE:
             return ''
         by_point: dict[int, int] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -27,6 +28,10 @@ from .approval import approve_run
 from .ownership import target_of
 from .plan import make_run
 
+if TYPE_CHECKING:
+    from users.models import User
+
+
 __all__ = ('adopt', 'holders', 'let_go', 'lift', 'note_owed', 'plan_lifts', 'unplanned_lifts')
 
 DEFAULT_HOURS = 24  # as the policy's own default: for what no policy says anything about
@@ -44,7 +49,7 @@ def _plannable(restrictions: QuerySet[Restriction]) -> QuerySet[Restriction]:
 
 @transaction.atomic
 def plan_lifts(
-    restrictions: QuerySet[Restriction], now: datetime, *, author=None, name: str = '', reason: str = ''
+    restrictions: QuerySet[Restriction], now: datetime, *, author: User | None = None, name: str = '', reason: str = ''
 ) -> list[EnforcementRun]:
     """A run, approved as it is made, that lifts these where they are; none where there is nothing to do."""
     rows = []
@@ -87,7 +92,7 @@ def holders(restrictions: Collection[Restriction]) -> Mapping[Place, AccessLine]
     return found
 
 
-def lift(restrictions: QuerySet[Restriction], user, now: datetime) -> list[EnforcementRun]:
+def lift(restrictions: QuerySet[Restriction], user: User, now: datetime) -> list[EnforcementRun]:
     """A person has these lifted, whoever left them behind. Raises `RunRefusedError` where none of them can be.
 
     What is at a line's present place is the line's: it is given back as policy wants it.
@@ -131,7 +136,7 @@ def _detach(pks: Collection[int]) -> None:
 
 
 @transaction.atomic
-def adopt(lines: QuerySet[AccessLine], user, now: datetime) -> list[Restriction]:
+def adopt(lines: QuerySet[AccessLine], user: User, now: datetime) -> list[Restriction]:
     """A person takes what another restricts for ours: from now on it is given back by policy. Returns what was adopted.
 
     What was there before it nobody has read: lifting it puts back what the plan says.

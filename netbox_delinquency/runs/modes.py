@@ -20,7 +20,9 @@ def mode_of(point: EnforcementPoint, policy: DelinquencyPolicy | None) -> str:
 
 
 def mode_at(line: AccessLine, side: str) -> str:
-    return mode_of(line.point_at(side), line.contract.policy)
+    point = line.point_at(side)
+    assert point is not None
+    return mode_of(point, line.contract.policy)
 
 
 def is_observed(side: str) -> Q:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -23,12 +24,16 @@ from ..choices import (
     RunStatusChoices,
 )
 from ..errors import RunRefusedError
-from ..models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings
+from ..models import AccessLine, Contract, EnforcementChange, EnforcementRun, EnforcementSettings
 from ..models.sides import IDENTITY, POINT, RESTRICTION, is_covered, is_free, is_over_enforced, is_right
 from ..models.state import is_state, set_state
 from ..reasons import stop_columns
 from .approval import RESTRICTING, approve_run, plan_hash
 from .modes import is_observed, mode_at
+
+if TYPE_CHECKING:
+    from users.models import User
+
 
 __all__ = ('make_run', 'plan_row', 'plan_runs', 'unplanned_lines')
 
@@ -77,7 +82,12 @@ def unplanned_lines() -> QuerySet[AccessLine]:
 
 @transaction.atomic
 def plan_runs(
-    lines: QuerySet[AccessLine], now: datetime, *, author=None, name: str = '', restores_only: bool = False
+    lines: QuerySet[AccessLine],
+    now: datetime,
+    *,
+    author: User | None = None,
+    name: str = '',
+    restores_only: bool = False,
 ) -> list[EnforcementRun]:
     """Plan to bring the active ones of `lines` to their intended state; those that already are there get no row.
 
@@ -93,6 +103,7 @@ def plan_runs(
     for line in lines.select_related('contract__policy', 'contract__stage', 'contract__plan', 'bras', 'acs'):
         for side in filter(line.drifts_at, line.sides):
             row = plan_row(line, side, line.intended_at(side), _reason(line))
+            assert row.desired is not None
             is_restore = not row.desired.is_more_restrictive_than(row.expected or AccessState.normal())
             mode = mode_at(line, side)
             if not is_restore and (restores_only or mode == EnforcementModeChoices.OBSERVE):
@@ -150,7 +161,7 @@ def plan_row(line: AccessLine, side: str, desired: AccessState, reason: str) -> 
     return row
 
 
-def make_run(rows: list[EnforcementChange], kind: str, name: str, **fields) -> EnforcementRun:
+def make_run(rows: list[EnforcementChange], kind: str, name: str, **fields: Any) -> EnforcementRun:
     """A planned run of these rows: in waves (what gives access back goes in one), and with the hash over them."""
     run = EnforcementRun.objects.create(name=name, kind=kind, **fields)
     waves = {}
@@ -172,7 +183,7 @@ def make_run(rows: list[EnforcementChange], kind: str, name: str, **fields) -> E
     return run
 
 
-def _approves_itself(contract) -> bool:
+def _approves_itself(contract: Contract) -> bool:
     """The stage in force may ask for a person, or do without one; else it is as the policy says."""
     if contract.policy is None:
         return False

@@ -36,6 +36,7 @@ def refusal_reason(
     if row.values is not None:
         # Parameters of a CPE, not its access: what is owed has no bearing on them.
         return why_mode(point, None, by_person=True)
+    assert row.desired is not None
     intended = line.intended_at(row.channel)
     if row.run_id and row.run.reverts_id:
         if row.desired.is_more_restrictive_than(intended):
@@ -73,6 +74,7 @@ def _why_foreign(row: EnforcementChange, line: AccessLine, found: Reading | None
 def _restricting_refusal(
     row: EnforcementChange, contract: Contract, now: datetime, frozen: str, found: Reading | None
 ) -> str:
+    assert row.desired is not None
     source, expected = contract.source, row.expected or AccessState.normal()
     # By its more restrictive half: where the session is normal and the stored policy blocks, a throttle still gives
     # back.

@@ -170,7 +170,7 @@ def _reconcile(point: EnforcementPoint, side: str, pks: Sequence[int]) -> Report
 
 
 @transaction.atomic
-def _write(side: str, known: dict[int, tuple], readings: dict[int, Reading], started: datetime) -> Report:
+def _write(side: str, known: dict[int, tuple[Any, ...]], readings: dict[int, Reading], started: datetime) -> Report:
     """Write what was read of each line, as of before it was read, where nothing newer is known of it."""
     lines = AccessLine.objects.filter(pk__in=list(known)).order_by('pk').select_related('bras', 'acs')
     locked = {line.pk: line for line in lines.select_for_update(of=('self',))}
@@ -207,7 +207,7 @@ def _write(side: str, known: dict[int, tuple], readings: dict[int, Reading], sta
     return report
 
 
-def _knowledge(line: AccessLine, side: str) -> tuple:
+def _knowledge(line: AccessLine, side: str) -> tuple[Any, ...]:
     return (
         getattr(line, f'{OBSERVED[side]}_at'),
         getattr(line, UNVERIFIED[side]),

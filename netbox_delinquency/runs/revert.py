@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from nornir_tasks.change import AccessState, Reading
@@ -20,6 +22,10 @@ from ..models import AccessLine, EnforcementChange, EnforcementRun
 from ..models.state import most_restrictive, set_state
 from .locks import RESTORE, queue_of_kind
 from .plan import make_run
+
+if TYPE_CHECKING:
+    from users.models import User
+
 
 __all__ = ('LeftOut', 'Reverting', 'is_revertible', 'may_revert_to', 'plan_revert', 'should_pin', 'unpin')
 
@@ -54,7 +60,12 @@ def is_revertible(run: EnforcementRun) -> bool:
 
 @transaction.atomic
 def plan_revert(
-    run: EnforcementRun, now: datetime, rows: Iterable[int] | None = None, *, author=None, lines=None
+    run: EnforcementRun,
+    now: datetime,
+    rows: Iterable[int] | None = None,
+    *,
+    author: User | None = None,
+    lines: QuerySet[AccessLine] | None = None,
 ) -> Reverting:
     """Plan to put the run's rows that were sent (of them those in `rows`, by primary key) back as they were before.
 
@@ -135,6 +146,7 @@ def _reverting(row: EnforcementChange) -> EnforcementChange:
 def _kind(row: EnforcementChange) -> str:
     if row.values is not None:
         return RunKindChoices.PROFILE
+    assert row.desired is not None
     takes = row.desired.is_more_restrictive_than(row.expected or AccessState.normal())
     return RunKindChoices.ENFORCE if takes else RunKindChoices.RESTORE
 
@@ -160,11 +172,12 @@ def should_pin(row: EnforcementChange, line: AccessLine) -> bool:
 def _was_found_less_restricted(row: EnforcementChange) -> bool:
     """Whether what was to give access back would have taken it from how its line was found."""
     found = most_restrictive(Reading.from_dict(row.after)) if row.after else None
+    assert row.desired is not None
     return found is not None and queue_of_kind(row.run.kind) == RESTORE and row.desired.is_more_restrictive_than(found)
 
 
 @transaction.atomic
-def unpin(lines) -> int:
+def unpin(lines: QuerySet[AccessLine]) -> int:
     """Let policy take hold of these pinned lines again; answers how many there were."""
     chosen = AccessLine.objects.filter(pk__in=lines.order_by().values('pk'), pinned=True)
     pinned = list(chosen.select_for_update(of=('self',)).order_by('pk'))
