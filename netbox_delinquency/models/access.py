@@ -307,8 +307,8 @@ class AccessLine(LifecycleModel, JobsMixin, PrimaryModel):
         state, intended = most_restrictive(reading), self.intended_at(side)
         if state is None:
             return
-        half_done = reading.stored is not None and reading.live is not None and reading.stored != reading.live
-        unverified = half_done and not state.is_more_restrictive_than(intended)
+        differing = reading.stored is not None and reading.live is not None and reading.stored != reading.live
+        unverified = differing and not state.is_more_restrictive_than(intended)
         if unverified:
             state = reading.stored if reading.live == intended else reading.live
             assert state is not None  # both were read

@@ -39,7 +39,7 @@ def is_right(side: str) -> Q:
     """Lines for which nothing is to be done on this side: without a point there, or seen as intended.
 
     Whom nothing is to be taken from is right once nothing of ours is there, whatever another does. What is restricted
-    as we would do it, and not by us, is left to whoever did that: neither lifted nor made harder.
+    as we would do it, and not by us, is left to whoever did that: neither lifted nor made more restrictive.
     """
     mode, down, up = state_fields(OBSERVED[side])
     same_rates = Q(intended_down_kbps=F(down), intended_up_kbps=F(up))
@@ -56,9 +56,9 @@ def is_over_enforced(side: str) -> Q:
     mode, down, up = state_fields(OBSERVED[side])
     throttled, blocked = AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED
     slower = Q(**{f'{down}__lt': F('intended_down_kbps')}) | Q(**{f'{up}__lt': F('intended_up_kbps')})
-    harder = (
+    more_restricted = (
         Q(**{mode: blocked}) & ~Q(intended_mode=blocked)
         | Q(**{mode: throttled}, intended_mode=AccessModeChoices.NORMAL)
         | Q(**{mode: throttled}, intended_mode=throttled) & slower
     )
-    return is_covered(side) & harder | ~is_covered(side) & Q(**{f'{mode}__in': (throttled, blocked)})
+    return is_covered(side) & more_restricted | ~is_covered(side) & Q(**{f'{mode}__in': (throttled, blocked)})

@@ -37,7 +37,7 @@ from .lifts import holders
 from .locks import ENFORCE, held_points, kinds_in_queue, queue_of_kind
 from .observing import OBSERVATION, close_row, is_at, last_said, observe, with_facts
 from .ownership import forget_unsent, note_attempts, note_readings, open_restrictions
-from .preconditions import refusal_reason, why_not_lift
+from .preconditions import lift_refusal, refusal_reason
 from .row_by_row import DATA_ERRORS, RowByRow
 from .stop_conditions import deadline_passed, note_stop_reason, stop_reason_of
 
@@ -295,7 +295,7 @@ class DatabaseJournal(RowByRow):
         pks = [row.line_id for row in rows.values() if row.line_id]
         facts = {line.pk: line for line in with_facts(pks).select_for_update(of=('self',)).order_by('pk')}
         frozen_for = frozen(now, [line.contract_id for line in facts.values()])
-        reasons = self._why_not_lifts([row for row in rows.values() if row.restriction_id])
+        reasons = self._lift_refusals([row for row in rows.values() if row.restriction_id])
         for key, row in rows.items():
             if row.restriction_id:
                 continue
@@ -309,7 +309,7 @@ class DatabaseJournal(RowByRow):
         return {key: reason for key, reason in reasons.items() if reason}, facts
 
     @staticmethod
-    def _why_not_lifts(rows: Sequence[EnforcementChange]) -> dict[str, str]:
+    def _lift_refusals(rows: Sequence[EnforcementChange]) -> dict[str, str]:
         if not rows:
             return {}
         pks = [row.restriction_id for row in rows]
@@ -318,7 +318,7 @@ class DatabaseJournal(RowByRow):
         rightful = set(Restriction.objects.with_a_right().filter(pk__in=pks).order_by().values_list('pk', flat=True))
         here = holders(list(locked.values()))
         return {
-            str(row.pk): why_not_lift(
+            str(row.pk): lift_refusal(
                 row, locked[row.restriction_id], here.get(row.place), row.restriction_id in rightful
             )
             for row in rows

@@ -13,7 +13,7 @@ from ..policy.facts import may_start
 from .locks import RESTORE, queue_of_kind
 from .modes import why_mode
 
-__all__ = ('refusal_reason', 'why_not_lift')
+__all__ = ('lift_refusal', 'refusal_reason')
 
 
 def refusal_reason(
@@ -50,7 +50,7 @@ def refusal_reason(
     return _why_foreign(row, line, found) or _restricting_refusal(row, contract, now, frozen, found)
 
 
-def why_not_lift(row: EnforcementChange, restriction: Restriction, holder: AccessLine | None, has_right: bool) -> str:
+def lift_refusal(row: EnforcementChange, restriction: Restriction, holder: AccessLine | None, has_right: bool) -> str:
     """Why what was left behind may not be lifted by this row; empty where it may. `holder` has the place by now."""
     if not restriction.is_open:
         return f'it is {restriction.get_lifted_how_display().lower()} already'
@@ -64,7 +64,7 @@ def why_not_lift(row: EnforcementChange, restriction: Restriction, holder: Acces
 
 
 def _why_foreign(row: EnforcementChange, line: AccessLine, found: Reading | None) -> str:
-    """What is restricted without being ours is another's: it is neither lifted nor made harder, nor taken for ours."""
+    """What is restricted without being ours is another's: neither lifted, nor restricted more, nor taken for ours."""
     seen = most_restrictive(found) if found is not None else None
     if seen is None or seen == AccessState.normal() or line.is_ours_at(row.channel):
         return ''
