@@ -85,7 +85,7 @@ def setup() -> dict:
     )
     bras = EnforcementPoint.objects.create(name='bras', driver='routeros', address='192.0.2.1', credential='bras')
     source = BillingSource.objects.create(
-        name='b', slug='b', credential='b', heartbeat_minutes=60, last_event_at=NOW - timedelta(minutes=5)
+        name='b', slug='b', credential='b', heartbeat_minutes=60, payments_known_at=NOW - timedelta(minutes=5)
     )
     return {
         'policies': policies, 'calendars': [calendar.pk for calendar in calendars], 'plan': plan.pk, 'bras': bras.pk,

@@ -33,6 +33,7 @@ def fill(path: Path) -> None:
 
 def seed(spec: dict[str, Any]) -> None:
     from dcim.models import DeviceRole, DeviceType, Manufacturer, Site
+    from django.utils import timezone
     from users.models import Token, User
 
     from netbox_delinquency.models import BillingSource, DelinquencyPolicy, EnforcementSettings, PolicyStage
@@ -54,7 +55,7 @@ def seed(spec: dict[str, Any]) -> None:
             DeviceType.objects.create(manufacturer=maker, model='Home gateway', slug='home-gateway'),
         ),
         'source': BillingSource.objects.create(
-            name='Demo billing', slug='demo', credential='demo-billing', heartbeat_minutes=60
+            name='Demo billing', slug='demo', credential='demo-billing', payments_known_at=timezone.now()
         ),
         'policy': DelinquencyPolicy.objects.create(name='Demo ladder'),
     }

@@ -15,12 +15,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+import redis
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / '.netbox'
@@ -229,6 +233,10 @@ class Redis:
             end_group(self.server)
             self.server = None
 
+    def flush(self) -> None:
+        """Empty it, as one that came back without its data."""
+        redis.Redis.from_url(self.url).flushall()
+
     def __enter__(self) -> Redis:
         self.start()
         return self
@@ -269,6 +277,12 @@ def end_group(process: subprocess.Popen[str], seconds: float = 10) -> None:
         except subprocess.TimeoutExpired:
             continue
     process.wait()
+
+
+def leave_on_sigterm() -> None:
+    """End as Ctrl-C does, with whatever was started: servers in process groups of their own would survive us."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 @contextmanager

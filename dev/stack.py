@@ -29,7 +29,7 @@ from standardwebhooks import Webhook
 from dev.instance import BIN, instance, psql
 from dev.lab import Lab
 from dev.seed import SUBSCRIBERS
-from dev.services import HOME, ROOT, Postgres, Redis, ServiceError, end_group, free_port, say
+from dev.services import HOME, ROOT, Postgres, Redis, ServiceError, end_group, free_port, leave_on_sigterm, say
 from nornir_tasks.netbox import NetBox
 
 ROUTERS = ('bras-1', 'bras-2', 'bras-3', 'bras-4')
@@ -88,6 +88,7 @@ class Stack:
     open_: ExitStack  # ends whatever was started
     worker_command: Sequence[str]
     postgres: Postgres | None  # one that may be restarted
+    web: subprocess.Popen[str] | None = None  # the web server: with gunicorn, the master of its workers
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
     queues: dict[int, tuple[str, ...]] = field(default_factory=dict)  # queues of each worker, by process id
 
@@ -261,6 +262,7 @@ def stack(
     `DATABASE_URL` names, where nobody else uses it. With `warm` the web server and the workers are forked from one
     process: there sooner, but none can be killed or made anew by itself.
     """
+    leave_on_sigterm()
     with ExitStack() as open_, tempfile.TemporaryDirectory() as folder:
         lab = open_.enter_context(Lab()) if with_lab and not Lab.available() else None
         router_password = secrets.token_urlsafe(12)
@@ -303,7 +305,7 @@ def stack(
         else:
             program, *arguments = (word.format(host='127.0.0.1', port=port) for word in web)
             # Each of these reads NetBox's code for many seconds before it does anything: they do so side by side.
-            open_.enter_context(process([str(BIN / program), *arguments], env, stdout=log, stderr=log))
+            running.web = open_.enter_context(process([str(BIN / program), *arguments], env, stdout=log, stderr=log))
             for queue in QUEUES:
                 running.start_worker(queue)
             subprocess.run([sys.executable, '-m', 'dev.seed', str(seed)], env=env, cwd=ROOT, check=False)

@@ -3,8 +3,10 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from netbox.plugins import PluginConfig
+from rq.timeouts import JobTimeoutException
 
 from netbox_delinquency.settings import parse_settings
+from nornir_tasks.errors import INTERRUPTIONS
 from nornir_tasks.inventory.hosts import preload
 from tr069 import __version__
 
@@ -26,6 +28,7 @@ class DelinquencyConfig(PluginConfig):
         from netbox_delinquency.jobs import inbox, points, recovery, runs, system  # noqa: F401
 
         events.register_event_types()
+        INTERRUPTIONS.append(JobTimeoutException)
         if sys.argv[1:2] == ['rqworker']:
             # A worker forks a process for every job: what is imported here need not be in each of them.
             preload()

@@ -12,6 +12,7 @@ from .text import Text
 __all__ = (
     'AccessModeChoices',
     'ApprovalChoices',
+    'BillingStatusChoices',
     'ChannelChoices',
     'ClockChoices',
     'ContractStatusChoices',
@@ -19,6 +20,7 @@ __all__ = (
     'EventStatusChoices',
     'HoldKind',
     'HoldKindChoices',
+    'InvoiceStatusChoices',
     'LiftedChoices',
     'LineChannelChoices',
     'LineStatusChoices',
@@ -95,6 +97,20 @@ class ContractStatusChoices(ChoiceSet):
     CHOICES = [
         Choice(ACTIVE, _('Active'), color='green'),
         Choice(TERMINATED, _('Terminated'), color='gray'),
+    ]
+
+
+class BillingStatusChoices(ChoiceSet):
+    """What billing last said of a contract itself."""
+
+    OPEN = 'open'
+    SUSPENDED = 'suspended'
+    CLOSED = 'closed'
+
+    CHOICES = [
+        Choice(OPEN, pgettext_lazy('contract', 'Open'), color='green'),
+        Choice(SUSPENDED, _('Suspended by billing'), color='orange'),
+        Choice(CLOSED, _('Closed'), color='gray'),
     ]
 
 
@@ -362,6 +378,8 @@ class EventStatusChoices(ChoiceSet):
     PROCESSED = 'processed'
     IGNORED = 'ignored'
     UNMATCHED = 'unmatched'
+    UNRECOGNISED = 'unrecognised'
+    CONFLICT = 'conflict'
     FAILED = 'failed'
 
     CHOICES = [
@@ -369,7 +387,32 @@ class EventStatusChoices(ChoiceSet):
         Choice(PROCESSED, _('Processed'), color='green'),
         Choice(IGNORED, _('Ignored'), color='gray', description=_('Nothing to do for this kind of event')),
         Choice(UNMATCHED, _('Unmatched'), color='orange', description=_('Names a contract that is not known')),
+        Choice(
+            UNRECOGNISED, _('Unrecognised'), color='red', description=_('About money, and of a type that is not known')
+        ),
+        Choice(CONFLICT, _('Conflict'), color='red', description=_('Sent under the ID of another event')),
         Choice(FAILED, _('Failed'), color='red', description=_('Its data cannot be used; the message says why')),
     ]
 
-    RETRYABLE = (UNMATCHED, FAILED)
+    # Worth another try: by now the contract may be known, or the cause of the failure gone.
+    RETRYABLE = (UNMATCHED, UNRECOGNISED, FAILED)
+
+
+class InvoiceStatusChoices(ChoiceSet):
+    """The values are those of `billing.accounts.InvoiceStatus`."""
+
+    ISSUED = 'issued'
+    OWED = 'owed'
+    CLEARING = 'clearing'
+    DISPUTED = 'disputed'
+    MOVED = 'moved'
+    SETTLED = 'settled'
+
+    CHOICES = [
+        Choice(ISSUED, _('Issued')),
+        Choice(OWED, _('Owed')),
+        Choice(CLEARING, _('Clearing')),
+        Choice(DISPUTED, _('Disputed')),
+        Choice(MOVED, _('Moved')),
+        Choice(SETTLED, _('Settled')),
+    ]

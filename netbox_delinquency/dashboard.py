@@ -22,6 +22,7 @@ class EnforcementWidget(DashboardWidget):
             found.append(counts.drifting(request.user))
         found += counts.open_runs(request.user)
         found += counts.late_sources(request.user)
+        found += counts.events_to_review(request.user)
         context = {'counts': found, 'empty': _('Nothing to show.')}
         page = stopped_banner() + render_to_string('netbox_delinquency/inc/counts.html', context)
         if drift := counts.drift_by_point(request.user):

@@ -22,11 +22,12 @@ from .choices import AccessModeChoices, OutcomeChoices
 if TYPE_CHECKING:
     from extras.events import EventContext
 
-    from .models import AccessLine, EnforcementChange, EnforcementRun, Restriction
+    from .models import AccessLine, EnforcementChange, Restriction
 
 logger = logging.getLogger('netbox_delinquency.events')
 
 __all__ = (
+    'BILLING_NEEDS_ATTENTION',
     'LINE_BLOCKED',
     'LINE_FOREIGN',
     'LINE_RESTORED',
@@ -38,14 +39,15 @@ __all__ = (
     'RUN_STARTED',
     'LineEvents',
     'register_event_types',
+    'send_event',
     'send_restore_late',
-    'send_run_event',
 )
 
 RUN_STARTED, RUN_PAUSED, RUN_COMPLETED = 'run.started', 'run.paused', 'run.completed'
 LINE_BLOCKED, LINE_THROTTLED, LINE_RESTORED = 'line.blocked', 'line.throttled', 'line.restored'
 LINE_UNKNOWN, LINE_FOREIGN = 'line.unknown', 'line.foreign'
 RESTORE_LATE = 'restore.late'
+BILLING_NEEDS_ATTENTION = 'billing.needs_attention'
 
 TYPES = (
     EventType(RUN_STARTED, _('Enforcement run started')),
@@ -59,6 +61,7 @@ TYPES = (
         LINE_FOREIGN, _('Access line given back by us, and still restricted by another'), kind=EVENT_TYPE_KIND_WARNING
     ),
     EventType(RESTORE_LATE, _('Restriction owed back for too long'), kind=EVENT_TYPE_KIND_DANGER),
+    EventType(BILLING_NEEDS_ATTENTION, _('Billing event needs attention'), kind=EVENT_TYPE_KIND_DANGER),
 )
 BY_MODE = {
     AccessModeChoices.BLOCKED: LINE_BLOCKED,
@@ -73,10 +76,10 @@ def register_event_types() -> None:
         event_type.register()
 
 
-def send_run_event(run: EnforcementRun, event_type: str) -> None:
-    """Send the event of a run that was just changed, once the transaction is through."""
-    if _wanted(type(run), [event_type]):
-        transaction.on_commit(partial(_flush, [_context(run, event_type)]), robust=True)
+def send_event(instance: Model, event_type: str) -> None:
+    """Send the event of an object that was just changed, once the transaction is through."""
+    if _wanted(type(instance), [event_type]):
+        transaction.on_commit(partial(_flush, [_context(instance, event_type)]), robust=True)
 
 
 def send_restore_late(restriction: Restriction) -> None:

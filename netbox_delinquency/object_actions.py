@@ -32,6 +32,8 @@ __all__ = (
     'ResumeRun',
     'RevertRows',
     'RevertRun',
+    'ReviewEvent',
+    'ReviewEvents',
     'StartRun',
     'TrustUnlock',
     'UnpinLines',
@@ -166,6 +168,28 @@ class RevertRows(SelectionAction):
     def render(cls, context, obj, **kwargs):
         may = context['request'].user.has_perm('netbox_delinquency.enforce_accessline')
         return super().render(context, obj, **kwargs) if may else ''
+
+
+class ReviewEvents(SelectionAction):
+    """Say of the selected events that a person has looked."""
+
+    name = 'bulk_review'
+    label = _('Review Selected')
+    permissions_required = {'review'}
+    color = 'warning'
+    icon = 'eye-check-outline'
+
+
+class ReviewEvent(PostAction):
+    name = 'review'
+    label = _('Reviewed')
+    permissions_required = {'review'}
+    color = 'warning'
+    icon = 'eye-check-outline'
+
+    @classmethod
+    def applies(cls, obj):
+        return obj.needs_attention
 
 
 class ProcessEvents(SelectionAction):

@@ -26,7 +26,7 @@ from .models import (
 )
 from .models.sides import POINT, RESTRICTION, UNVERIFIED
 from .runs.ownership import ATTEMPTS
-from .workflow import reevaluate, retire_lines, start_lifts
+from .workflow import adopt_words, reevaluate, retire_lines, start_lifts
 
 
 @receiver([post_save, post_delete], sender=Notice)
@@ -109,6 +109,13 @@ def read_the_point_anew(
             for line in lines:
                 line.save(update_fields=[name])
         lines.filter(status=LineStatusChoices.ACTIVE).update(**{UNVERIFIED[side]: True})
+
+
+@receiver(post_save, sender=Contract)
+def read_what_waited(instance: Contract, update_fields: Collection[str] | None = None, **kwargs: Any) -> None:
+    """A contract that appears, or gets another name, may have been paid for already."""
+    if update_fields is None or {'external_id', 'aliases', 'source'} & set(update_fields):
+        adopt_words([instance.pk])
 
 
 @receiver([pre_save, post_save, post_delete], sender=CalendarDate)

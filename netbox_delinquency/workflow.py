@@ -7,7 +7,7 @@ plan, not one for each event.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -15,7 +15,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from .billing.ingest import work_inbox
+from .billing.clock import database_now
+from .billing.ingest import adopt_waiting, process_events
 from .choices import ContractStatusChoices, LineStatusChoices, RunStatusChoices
 from .jobs.runs import start_run
 from .models import AccessLine, EnforcementRun
@@ -24,7 +25,10 @@ from .runs.lifts import note_owed, plan_lifts, unplanned_lifts
 from .runs.plan import plan_runs, unplanned_lines
 from .runs.reconcile import Report
 
-__all__ = ('evaluate_all', 'process_inbox', 'reevaluate', 'retire_lines', 'start_lifts', 'start_restores', 'start_runs')
+__all__ = (
+    'adopt_words', 'evaluate_all', 'process_inbox', 'reevaluate', 'retire_lines', 'start_lifts', 'start_restores',
+    'start_runs',
+)  # fmt: skip
 
 
 def evaluate_all(now: datetime) -> tuple[Evaluation, list[EnforcementRun]]:
@@ -72,8 +76,14 @@ def start_lifts(contracts: Collection[int] = (), restrictions: Collection[int] =
 
 def process_inbox() -> Iterator[list[EnforcementRun]]:
     """Process billing's events, batch by batch; where they give access back it is given back at once, by these runs."""
-    for contracts in work_inbox():
+    for contracts in process_events():
         yield _give_back(contracts)
+
+
+def adopt_words(contracts: Sequence[int] | None = None) -> None:
+    """What billing said of contracts (of all, where none are given) before they were here; what relieves is done."""
+    if adopted := adopt_waiting(database_now(), contracts):
+        start_lifts(adopted)
 
 
 def start_restores(report: Report) -> list[EnforcementRun]:

@@ -1,5 +1,14 @@
 """The exception family of `nornir_tasks`: each says what, where, and what to do."""
 
+# What ends the work, whatever it is in the middle of: the time limit of a job. It is raised out of nowhere, as an
+# ordinary exception, so whoever catches all others asks `is_interruption` first. Whoever runs us adds what it is there.
+INTERRUPTIONS: list[type[Exception]] = []
+
+
+def is_interruption(error: BaseException) -> bool:
+    """True for what must be raised on, by whoever catches it among others."""
+    return isinstance(error, tuple(INTERRUPTIONS))
+
 
 class EnforcementError(Exception):
     """Base of all errors raised by this package. `str(error)` is a sentence fit for an operator."""

@@ -1,11 +1,10 @@
-"""Where billing calls in: check the signature on the raw body, store, answer; the work is a job's."""
+"""Where billing calls in: check the signature on the raw body, store, answer; the rest is a job's."""
 
 from __future__ import annotations
 
 import logging
 
 from django.http import HttpRequest, JsonResponse
-from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
@@ -14,18 +13,21 @@ from redis.exceptions import RedisError
 from nornir_tasks.credentials import get_credential
 from nornir_tasks.errors import CredentialMissingError
 
-from ..billing import standard_webhooks
-from ..billing.events import EventRefusedError, SignatureRefusedError
-from ..billing.ingest import store_event
-from ..choices import EventStatusChoices
-from ..jobs.inbox import enqueue_inbox
+from ..billing.attention import alarm
+from ..billing.base import EventRefusedError, SignatureRefusedError, SigningKeyError
+from ..billing.reading import parse_body
+from ..billing.receipt import Receipt, Stored, store_event
+from ..billing.registry import AdapterMissingError, get_adapter
+from ..jobs.inbox import enqueue_inbox_soon
 from ..jobs.periodic import ensure_now_and_then
-from ..models import BillingSource
+from ..models import BillingEvent, BillingSource
 from ..settings import get_settings
 
 __all__ = ('WebhookView',)
 
 logger = logging.getLogger('netbox_delinquency.webhooks')
+
+UNAVAILABLE = 'This source cannot be verified at the moment.'
 
 
 def answer(status: int, detail: str) -> JsonResponse:
@@ -36,8 +38,8 @@ def answer(status: int, detail: str) -> JsonResponse:
 class WebhookView(View):
     """`POST webhooks/<slug>/`. A plain view: the signature is over the bytes, so nothing may parse them before.
 
-    200 stored (a duplicate too), 400 unusable body, 401 signature refused, 404 no such source, 410 source disabled,
-    413 body too large, 503 our own key is missing (the sender tries again).
+    200 stored (a duplicate too), 400 unusable body, 401 signature refused, 404 no such source, 409 another body under
+    a known ID, 410 source disabled, 413 body too large, 503 our own key is missing or broken (the sender tries again).
     """
 
     http_method_names = ('post', 'options')
@@ -54,26 +56,34 @@ class WebhookView(View):
         if not stated.isdecimal() or int(stated) > limit:
             return answer(413, f'An event has at most {limit} bytes.')
         try:
-            event_id = standard_webhooks.verify(get_credential(source.credential), request.headers, request.body)
-        except CredentialMissingError:
-            logger.exception('billing source %s: its signing key is missing', source.slug)
-            return answer(503, 'This source cannot be verified at the moment.')
+            event_id, receipt = self.receive(request, source)
+        except (CredentialMissingError, SigningKeyError, AdapterMissingError):
+            logger.exception('billing source %s: its signing key cannot be used', source.slug)
+            return answer(503, UNAVAILABLE)
         except SignatureRefusedError as error:
             # The sender is not told why; the log says it.
             logger.warning('billing source %s: event refused: %s', source.slug, error)
             return answer(401, 'The signature was refused.')
-        if len(event_id) > 200:
-            return answer(400, 'webhook-id: at most 200 characters.')
-        try:
-            event, is_new = store_event(source, event_id, request.body.decode(), timezone.now())
         except EventRefusedError as error:
             return answer(400, str(error))
-        if event.status == EventStatusChoices.RECEIVED:
+        if receipt.stored is Stored.CONFLICT:
+            if receipt.pk is not None:
+                alarm([BillingEvent.objects.get(pk=receipt.pk)])
+            return answer(409, 'Another event was received under this webhook-id: send this one under its own.')
+        if receipt.is_waiting:
             # A duplicate that was never processed is queued once more.
             try:
-                enqueue_inbox()
+                enqueue_inbox_soon(receipt.is_urgent)
                 ensure_now_and_then()
             except RedisError:
                 # It is stored, and that is what the sender asked for: it is processed as soon as there is a queue.
                 logger.exception('billing source %s: event %s is stored, but there is no queue', source.slug, event_id)
-        return answer(200, 'stored' if is_new else 'known already')
+        return answer(200, 'stored' if receipt.stored is Stored.NEW else 'known already')
+
+    def receive(self, request: HttpRequest, source: BillingSource) -> tuple[str, Receipt]:
+        """The sender's ID of the event, and what became of it. Raises `BillingError`, `CredentialMissingError`."""
+        credential = get_credential(source.credential)
+        body = request.body
+        event_id = get_adapter(source.adapter).verify(credential, request.headers, request.GET.dict(), body)
+        kind, parsed = parse_body(source, body)
+        return event_id, store_event(source, event_id, kind, body.decode(), parsed)

@@ -1,216 +1,212 @@
-"""From a stored event to a contract's facts, and from those to where the contract stands."""
+"""From stored events to what contracts owe: batch by batch, payments first, each event once."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import OperationalError, transaction
-from django.db.models import Case, Count, Min, QuerySet, Sum, When
-from django.utils import timezone
+from django.db.models import QuerySet
+from rq.timeouts import JobTimeoutException
 
 from ..choices import EventStatusChoices
-from ..models import BillingEvent, BillingSource, Contract, Invoice, Notice
+from ..models import BillingEvent
 from ..policy.evaluate import evaluate
-from . import standard_webhooks
-from .events import EventRefusedError, InvoiceFact, Meaning, NoticeFact
+from .attention import alarm
+from .base import RELIEVING, BillingError, Entry, Meaning, Parsed
+from .clock import database_now
+from .posting import Match, attach_waiting, lapsed_contracts, open_contracts, post_contracts, resolve, write_words
+from .reading import describe, parse_body
 
-__all__ = ('lapse_clearing', 'process_again', 'process_event', 'store_event', 'work_inbox')
+__all__ = ('adopt_waiting', 'lapse_clearing', 'process_again', 'process_event', 'process_events')
 
 logger = logging.getLogger('netbox_delinquency.billing')
 
-# Few, so that a payment among many events has its line back before the last of them is read.
-BATCH = 25
+# A payment that comes in meanwhile waits for no more than one batch.
+BATCH = 200
 
-# Of a sender's clock against ours.
-SKEW = timedelta(minutes=5)
-
-WEIGHTS = {Meaning.OVERDUE: 0, Meaning.CLEARING: 1, Meaning.PAID: 2}
+DONE = ('status', 'message', 'contract', 'processed_at', 'meaning', 'is_urgent', 'reference', 'needs_attention')
 
 
-def store_event(source: BillingSource, event_id: str, body: str, now: datetime) -> tuple[BillingEvent, bool]:
-    """Keep an event in the inbox; returns it and whether it is new. Raises `EventRefusedError` for an unusable body.
+@dataclass
+class Outcome:
+    """What became of one event of a batch."""
 
-    One that billing sends again because it came to nothing here, its contract unknown or its data unusable, is as good
-    as new.
-    """
-    kind = standard_webhooks.event_type(body)
-    mine = {'source': source, 'event_id': event_id}
-    with transaction.atomic():
-        is_new = not BillingEvent.objects.filter(**mine).exists()
-        # In bulk: NetBox's change log wants a user, and a billing system is none. Conflicts are duplicates.
-        BillingEvent.objects.bulk_create([BillingEvent(**mine, event_type=kind, body=body)], ignore_conflicts=True)
-        again = BillingEvent.objects.filter(**mine, status__in=EventStatusChoices.RETRYABLE)
-        again.update(event_type=kind, body=body)
-        process_again(again, now)
-        BillingSource.objects.filter(pk=source.pk).update(last_event_at=now)
-    return BillingEvent.objects.get(**mine), is_new
+    event: BillingEvent
+    status: str = EventStatusChoices.PROCESSED
+    message: str = ''
+    parsed: Parsed = field(default_factory=Parsed)
+    contract: int | None = None
+    needs_attention: bool = False
 
 
 def process_again(events: QuerySet[BillingEvent], now: datetime) -> int:
     """Put those of `events` that came to nothing back into the inbox, and return how many.
 
-    Their contract may be known by now. What took effect is never worked twice. They count as received `now`: a source
-    is late by what has lain unread since, not by how old that is.
+    They count as received `now`: a source is late by what has lain unread since, not by how old that is.
     """
     nothing = events.filter(status__in=EventStatusChoices.RETRYABLE)
-    return nothing.update(status=EventStatusChoices.RECEIVED, received_at=now, message='', processed_at=None)
-
-
-def work_inbox(clock: Callable[[], datetime] = timezone.now) -> Iterator[set[int]]:
-    """Work off whatever lies in the inbox, batch by batch; yields the primary keys of the contracts each one changed.
-
-    Payments come before all else, those too that arrive in the meantime: the order within a contract does not matter,
-    since its facts have moments of their own. Events that another worker has in hand are left to it. One that breaks us
-    is marked as failed and holds up no other. Each is worked at its own moment: a long inbox takes minutes.
-    """
-    seen: set[int] = set()
-    payments_first = Case(When(event_type__in=standard_webhooks.PAYMENTS, then=0), default=1)
-    waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED).order_by(payments_first, 'pk')
-    while batch := list(waiting.exclude(pk__in=seen).values_list('pk', flat=True)[:BATCH]):
-        seen.update(batch)
-        changed = set()
-        for pk in batch:
-            try:
-                contract = process_event(pk, clock())
-            except OperationalError:
-                # A deadlock, or a database that went away, is not the event's fault: it stays for the next time.
-                logger.exception('billing event %s waits: the database did not let us', pk)
-                continue
-            except Exception as error:
-                logger.exception('billing event %s could not be processed', pk)
-                BillingEvent.objects.get(pk=pk).advance(
-                    status=EventStatusChoices.FAILED, message=f'a fault of ours: {error!r}'[:500], processed_at=clock()
-                )
-                continue
-            if contract is not None:
-                changed.add(contract.pk)
-        yield changed
-
-
-def process_event(pk: int, now: datetime) -> Contract | None:
-    """Work one stored event off, once; returns the contract it changed, if it changed one.
-
-    The facts are those of the invoice at the newest moment billing told of, so events may come late, twice or out of
-    order. The event ends as processed, ignored, unmatched or failed, with the reason.
-    """
-    with transaction.atomic():
-        received = BillingEvent.objects.filter(pk=pk, status=EventStatusChoices.RECEIVED)
-        event = received.select_for_update(skip_locked=True).first()
-        if event is None:
-            return None
-        status, message, contract = EventStatusChoices.PROCESSED, '', None
-        try:
-            fact = standard_webhooks.parse(event.body)
-        except EventRefusedError as error:
-            status, message = EventStatusChoices.FAILED, str(error)[:500]
-        else:
-            if fact is None:
-                status = EventStatusChoices.IGNORED
-            else:
-                contract = Contract.objects.filter(source=event.source_id, external_id=fact.contract).first()
-                if contract is None:
-                    status = EventStatusChoices.UNMATCHED
-                    message = f'no contract "{fact.contract}" of this source is known'
-        if contract is not None:
-            try:
-                record = _record_notice if isinstance(fact, NoticeFact) else _record
-                message = record(contract, fact, now)
-                evaluate(now, [contract.pk])
-            except EventRefusedError as error:
-                status, message, contract = EventStatusChoices.FAILED, str(error)[:500], None
-        event.advance(status=status, message=message, contract=contract, processed_at=now)
-    return contract
-
-
-def _record(contract: Contract, fact: InvoiceFact, now: datetime) -> str:
-    """Write the invoice, unless billing already told of something newer, and sum the contract's invoices up.
-
-    Returns what is to be said of it, if anything.
-    """
-    message = ''
-    # The contract's row is the lock: two events of one contract are worked one after the other.
-    contract = Contract.objects.select_for_update().get(pk=contract.pk)
-    known = Invoice.objects.filter(contract=contract, reference=fact.invoice).first()
-    # A sender whose clock runs ahead must not make us deaf to the payment that follows.
-    occurred_at = min(fact.occurred_at, now)
-    due_date = fact.due_date or (known and known.due_date)
-    # What is not known to be due does not become so by being paid.
-    is_open = fact.meaning is Meaning.OVERDUE or (fact.meaning is Meaning.CLEARING and due_date is not None)
-    # At the same moment a payment outweighs a debt, in whichever order they arrive.
-    if known is None or (occurred_at, WEIGHTS[fact.meaning]) >= (known.occurred_at, _weight(known)):
-        if known is not None and not known.is_open and is_open:
-            # A payment was taken back: what was told of the debt before it was settled is no notice of this one.
-            Contract.objects.filter(pk=contract.pk).update(notices_from=occurred_at)
-        amount = fact.amount
-        if amount is None and known is not None and fact.meaning is Meaning.CLEARING:
-            amount = known.amount
-        Invoice.objects.update_or_create(
-            contract=contract,
-            reference=fact.invoice,
-            defaults={
-                'occurred_at': occurred_at,
-                'is_open': is_open,
-                'is_clearing': is_open and fact.meaning is Meaning.CLEARING,
-                'due_date': due_date,
-                # Settled sums are nobody's business any more.
-                'amount': amount if is_open else None,
-            },
-        )
-    else:
-        message = f'superseded: billing told something newer of this invoice, of {known.occurred_at.isoformat()}'
-        if known.is_open and not is_open:
-            # Paid before the debt that we know of, which therefore came anew: as above, only told in the other order.
-            since = max(filter(None, (contract.notices_from, known.occurred_at)))
-            Contract.objects.filter(pk=contract.pk).update(notices_from=since)
-    _sum_up(contract, now)
-    return message
-
-
-def _weight(invoice: Invoice) -> int:
-    meaning = Meaning.CLEARING if invoice.is_clearing else Meaning.OVERDUE if invoice.is_open else Meaning.PAID
-    return WEIGHTS[meaning]
-
-
-def _sum_up(contract: Contract, now: datetime) -> None:
-    """The contract's facts, of its open invoices: of those that wait for the bank only where all of them do."""
-    owed = contract.invoices.filter(is_open=True)
-    waiting = owed.filter(is_clearing=True).exists()
-    if owed.filter(is_clearing=False).exists():
-        owed, waiting = owed.filter(is_clearing=False), False
-    total = owed.aggregate(due=Min('due_date'), balance=Sum('amount'), count=Count('pk'))
-    Contract.objects.filter(pk=contract.pk).update(
-        oldest_due_date=total['due'], open_balance=total['balance'], unpaid_invoices=total['count'],
-        awaiting_clearing=waiting, facts_at=now,
+    return nothing.update(
+        status=EventStatusChoices.RECEIVED, received_at=now, message='', processed_at=None, needs_attention=False,
+        is_urgent=True,
     )  # fmt: skip
+
+
+def process_events(clock: Callable[[], datetime] = database_now) -> Iterator[set[int]]:
+    """Process whatever lies in the inbox, batch by batch; yields the primary keys of the contracts each one changed.
+
+    Urgent events, such as payments, come before all others, those too that arrive in the meantime. Events that another
+    worker has in hand are left to it. Each batch is read at a moment of its own: a long inbox takes minutes. What is
+    passed over stays for the next time.
+    """
+    after = {True: 0, False: 0}
+    while True:
+        for urgent in (True, False):
+            seen, changed = _process_batch(urgent, after[urgent], clock)
+            if seen:
+                after[urgent] = seen
+                yield changed
+                break
+        else:
+            return
+
+
+def _process_batch(urgent: bool, after: int, clock: Callable[[], datetime]) -> tuple[int, set[int]]:
+    """The last event of the batch (0: there is none), and the contracts that were changed.
+
+    One event that breaks us is marked as failed and holds up no other.
+    """
+    waiting = BillingEvent.objects.filter(status=EventStatusChoices.RECEIVED, is_urgent=urgent, pk__gt=after)
+    waiting = waiting.order_by('pk')
+    pks: list[int] = []
+    try:
+        with transaction.atomic():
+            batch = list(waiting.select_for_update(skip_locked=True, of=('self',)).select_related('source')[:BATCH])
+            pks = [event.pk for event in batch]
+            return (pks[-1], _process(batch, clock())) if batch else (0, set())
+    except JobTimeoutException:
+        raise
+    except OperationalError:
+        # A deadlock, or a database that went away, is no event's fault: they stay for the next time.
+        logger.exception('%d billing events wait: the database did not let us', len(pks))
+        return (pks[-1] if pks else 0), set()
+    except Exception:
+        logger.exception('a batch of %d billing events could not be processed: one by one', len(pks))
+    changed: set[int] = set()
+    for pk in pks:
+        changed |= process_event(pk, clock())
+    return pks[-1], changed
+
+
+def process_event(pk: int, now: datetime) -> set[int]:
+    """Process one stored event, once; returns the contracts that it changed."""
+    try:
+        with transaction.atomic():
+            received = BillingEvent.objects.filter(pk=pk, status=EventStatusChoices.RECEIVED).select_related('source')
+            event = received.select_for_update(skip_locked=True, of=('self',)).first()
+            return _process([event], now) if event else set()
+    except (JobTimeoutException, OperationalError) as error:
+        if isinstance(error, JobTimeoutException):
+            raise
+        logger.exception('billing event %s waits: the database did not let us', pk)
+    except Exception as error:
+        logger.exception('billing event %s could not be processed', pk)
+        event = BillingEvent.objects.get(pk=pk)
+        message = f'internal error: {error!r}'[:500]
+        event.advance(
+            status=EventStatusChoices.FAILED, message=message, processed_at=now, needs_attention=event.is_urgent
+        )
+        if event.needs_attention:
+            alarm([event])
+    return set()
+
+
+def _process(events: Sequence[BillingEvent], now: datetime) -> set[int]:
+    outcomes = [_read(event) for event in events]
+    said = [(outcome, word) for outcome in outcomes for word in outcome.parsed.words]
+    named = {(outcome.event.source_id, word.contract) for outcome, word in said if word.contract}
+    named |= {(outcome.event.source_id, outcome.parsed.contract) for outcome in outcomes if outcome.parsed.contract}
+    matches = resolve(named)
+    rows, contracts, whole = [], set(), set()
+    for outcome, word in said:
+        if word.meaning is Meaning.HEARTBEAT:
+            continue
+        source = outcome.event.source_id
+        match = matches[source, word.contract] if word.contract else Match('', '', None, False)
+        if not word.contract:
+            whole.add(source)
+        rows.append((source, Entry(word, outcome.event.received_at, outcome.event.event_id), match))
+        if match.contract is not None:
+            contracts.add(match.contract)
+            outcome.contract = match.contract
+    for outcome in outcomes:
+        _judge(outcome, matches)
+    write_words(rows)
+    if whole:
+        contracts |= open_contracts(whole, list(contracts))
+    post_contracts(contracts, now)
+    # Before the evaluation: what has been read is no reason any more to take the feed for late.
+    _close(outcomes, matches, now)
+    evaluate(now, contracts)
+    return contracts
+
+
+def _read(event: BillingEvent) -> Outcome:
+    """What an event says. It was read when it came in, but adapters and their parameters change."""
+    try:
+        _kind, parsed = parse_body(event.source, event.body.encode())
+    except (BillingError, ValueError) as error:
+        # It is not known of whom it speaks, unless it was known when it came in.
+        return Outcome(event, EventStatusChoices.FAILED, str(error)[:500], needs_attention=event.is_urgent)
+    if parsed.unrecognised:
+        message = f'"{event.event_type}" is about money, and not known: see whom it concerns, then review it'
+        return Outcome(event, EventStatusChoices.UNRECOGNISED, message[:500], parsed, needs_attention=True)
+    return Outcome(event, EventStatusChoices.PROCESSED if parsed.words else EventStatusChoices.IGNORED, '', parsed)
+
+
+def _judge(outcome: Outcome, matches: dict[tuple[int, str], Match]) -> None:
+    """An event none of whose contracts is here is kept as unmatched. Whom its payment could mean is spared."""
+    named = [word for word in outcome.parsed.words if word.contract]
+    if outcome.status != EventStatusChoices.PROCESSED or not named or outcome.contract is not None:
+        return
+    outcome.status = EventStatusChoices.UNMATCHED
+    outcome.message = f'no contract "{named[0].contract}" of this source is known'
+    relieves = any(word.meaning in RELIEVING for word in named)
+    likely = any(matches[outcome.event.source_id, word.contract].resembles for word in named)
+    outcome.needs_attention = relieves and (likely or outcome.event.source.known_in_full)
+
+
+def _close(outcomes: Sequence[Outcome], matches: dict[tuple[int, str], Match], now: datetime) -> None:
+    events = []
+    for outcome in outcomes:
+        event, said = outcome.event, describe(outcome.parsed)
+        if match := matches.get((event.source_id, said['contract'])):
+            event.reference = match.loose
+        event.status, event.message, event.processed_at = outcome.status, outcome.message, now
+        event.contract_id, event.needs_attention = outcome.contract, outcome.needs_attention
+        if outcome.parsed.words or outcome.parsed.unrecognised:
+            event.meaning, event.is_urgent = said['meaning'], said['is_urgent']
+        event.last_updated = now
+        events.append(event)
+    BillingEvent.objects.bulk_update(events, [*DONE, 'last_updated'])
+    alarm([event for event in events if event.needs_attention])
 
 
 @transaction.atomic
-def lapse_clearing(now: datetime, days: int) -> int:
-    """What was to clear and has not after `days` is owed again; returns how many invoices that were."""
-    lapsed = Invoice.objects.filter(is_open=True, is_clearing=True, occurred_at__lt=now - timedelta(days=days))
-    contracts = set(lapsed.values_list('contract', flat=True))
-    # The contracts' rows are the locks, as they are for an event.
-    locked = list(Contract.objects.select_for_update().filter(pk__in=contracts).order_by('pk'))
-    count = lapsed.filter(contract__in=contracts).update(is_clearing=False)
-    for contract in locked:
-        _sum_up(contract, now)
-    return count
+def lapse_clearing(now: datetime) -> int:
+    """What was to clear and has not is owed again; returns of how many contracts something lapsed."""
+    contracts = lapsed_contracts(now)
+    post_contracts(contracts, now)
+    return len(contracts)
 
 
-def _record_notice(contract: Contract, fact: NoticeFact, now: datetime) -> str:
-    """Keep the proof once; the first word on a reference stands, for a later one could only move the clock."""
-    if fact.delivered_at > now + SKEW:
-        raise EventRefusedError('data.delivered_at: a notice is proof of what was, and this lies in the future')
-    Notice.objects.bulk_create(
-        [
-            Notice(
-                contract=contract, kind=fact.kind, reference=fact.notice, channel=fact.channel,
-                sent_at=fact.sent_at and min(fact.sent_at, now), delivered_at=min(fact.delivered_at, now),
-                asserted_by=contract.source.name,
-            )
-        ],
-        ignore_conflicts=True,
-    )  # fmt: skip
-    return ''
+@transaction.atomic
+def adopt_waiting(now: datetime, contracts: Sequence[int] | None = None) -> set[int]:
+    """Post what was said of contracts before they were here; the contracts (of these, or of all) that had any."""
+    adopted = attach_waiting(now, contracts)
+    post_contracts(adopted, now)
+    if adopted:
+        evaluate(now, adopted)
+    return adopted

@@ -94,7 +94,7 @@ def read_contract(
     entries: Iterable[Entry], now: datetime, clearing_days: int, statements: Iterable[Entry] = ()
 ) -> ContractState:
     """A contract by its words at `now`. `statements` are the complete ones of its whole source, whoever they list."""
-    ordered = in_order(entries)
+    ordered = _with_closed_disputes(in_order(entries))
     agreements = _grouped(ordered, AGREEMENTS)
     by_invoice = _by_invoice(ordered, list(statements))
     accounts = {reference: read(reference, said) for reference, said in by_invoice.items()}
@@ -133,6 +133,23 @@ def contract_facts(invoices: Iterable[InvoiceState], reliefs: Iterable[Relief] =
         notices_from=max((state.reopened_at for state in owed if state.reopened_at), default=None),
         relief_ended_at=max([*ends, *(state.relief_ended_at for state in owed if state.relief_ended_at)], default=None),
     )
+
+
+def _with_closed_disputes(ordered: Sequence[Entry]) -> list[Entry]:
+    """The end of a dispute is that of all that was disputed under its reference, whether or not it says of what."""
+    disputed: dict[str, set[str]] = defaultdict(set)
+    for entry in ordered:
+        if entry.word.meaning is Meaning.DISPUTE_OPENED:
+            disputed[entry.word.agreement].add(entry.word.invoice)
+    return [
+        copy
+        for entry in ordered
+        for copy in (
+            [entry.of(invoice=invoice) for invoice in sorted(disputed[entry.word.agreement])] or [entry]
+            if entry.word.meaning is Meaning.DISPUTE_CLOSED
+            else [entry]
+        )
+    ]
 
 
 def _grouped(

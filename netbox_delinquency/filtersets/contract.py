@@ -3,9 +3,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.validators import EMPTY_VALUES
 from django.utils.translation import gettext_lazy as _
 from netbox.filtersets import PrimaryModelFilterSet
+from utilities.filters import MultiValueCharFilter
 from utilities.filtersets import register_filterset
 
-from ..choices import ContractStatusChoices, StageActionChoices
+from ..choices import BillingStatusChoices, ContractStatusChoices, StageActionChoices
 from ..models import BillingSource, Calendar, Contract, DelinquencyPolicy, PolicyStage, ServicePlan, Subscriber
 from .base import SearchMixin, StrictMixin, choices, related
 
@@ -17,6 +18,10 @@ class ContractFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     search_fields = ('external_id', 'subscriber__external_id', 'subscriber__name', 'description', 'comments')
 
     status = choices(ContractStatusChoices)
+    reference = MultiValueCharFilter(label=_('Reference'))
+    loose_reference = MultiValueCharFilter(label=_('Loose reference'))
+    aliases = django_filters.CharFilter(method='with_alias', label=_('Alias'))
+    billing_status = choices(BillingStatusChoices)
     subscriber_id = related(Subscriber, 'subscriber', _('Subscriber (ID)'))
     subscriber = related(Subscriber, 'subscriber', _('Subscriber (external ID)'), by='external_id')
     source_id = related(BillingSource, 'source', _('Billing source (ID)'))
@@ -49,6 +54,7 @@ class ContractFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
             'unpaid_invoices',
             'awaiting_clearing',
             'notices_from',
+            'relief_ended_at',
             'facts_at',
             'stage_since',
             'took_effect_at',
@@ -59,6 +65,9 @@ class ContractFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
             'dunning_note',
             'description',
         )
+
+    def with_alias(self, queryset, name, value):
+        return queryset.filter(aliases__contains=[value])
 
     def filter_queryset(self, queryset):
         """A filter by the balance reveals it, so such a question reaches only contracts whose balance may be seen."""

@@ -38,5 +38,6 @@ class HoldFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
             'instalments',
             'ended_at',
             'end_reason',
+            'asserted_by',
             'description',
         )

@@ -36,6 +36,7 @@ class DelinquencyPolicyFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet
             'preset_version',
             'min_notice_days',
             'throttle_is_suspension',
+            'notice_outlasts_relief',
             'min_arrears',
             'min_invoices',
             'no_start_days',

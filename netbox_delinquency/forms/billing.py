@@ -7,14 +7,18 @@ from netbox.forms import (
     PrimaryModelFilterSetForm,
     PrimaryModelForm,
 )
-from utilities.forms.fields import SlugField, TagFilterField
+from utilities.forms import get_field_value
+from utilities.forms.fields import ChoiceField, CSVChoiceField, SlugField, TagFilterField
 from utilities.forms.rendering import FieldSet
+from utilities.forms.widgets import HTMXSelect
 
+from ..billing.registry import DEFAULT_ADAPTER, available_adapters
 from ..models import BillingEvent, BillingSource
 from .base import (
     OWNERSHIP,
     SEARCH,
     NetBoxImportForm,
+    ParametersField,
     PrimaryImportForm,
     choose,
     edit,
@@ -22,6 +26,7 @@ from .base import (
     kept_as_created,
     refer,
 )
+from .parameters import AdapterSection, ParametersFormMixin
 
 __all__ = (
     'BillingEventBulkEditForm',
@@ -39,7 +44,10 @@ SOURCE_FIELDS = (
     'slug',
     'enabled',
     'credential',
+    'adapter',
+    'parameters',
     'heartbeat_minutes',
+    'known_in_full',
     'description',
     'owner',
     'comments',
@@ -49,12 +57,26 @@ EVENT_FACTS = ('source', 'event_id', 'event_type', 'body')
 EVENT_FIELDS = (*EVENT_FACTS, 'tags')
 
 
-class BillingSourceForm(PrimaryModelForm):
-    fieldsets = (
+def adapters() -> list[tuple[str, str]]:
+    return [(name, name) for name in available_adapters()]
+
+
+class BillingSourceForm(ParametersFormMixin, PrimaryModelForm):
+    fieldsets_before = (
         FieldSet('name', 'slug', 'enabled', 'description', 'tags', name=_('Billing source')),
-        FieldSet('credential', 'heartbeat_minutes', name=_('Feed')),
+        FieldSet('adapter', 'credential', 'heartbeat_minutes', 'known_in_full', name=_('Feed')),
     )
     slug = SlugField()
+    adapter = ChoiceField(
+        label=_('Adapter'), choices=adapters, initial=DEFAULT_ADAPTER,
+        help_text=_('How this source speaks: one of the adapters installed here'),
+        widget=HTMXSelect(),  # choosing another one brings its parameters
+    )  # fmt: skip
+    parameters = ParametersField(label=_('Parameters'), help_text=_("An object with the adapter's own settings"))
+
+    def sections(self):
+        adapter = get_field_value(self, 'adapter')
+        return [AdapterSection(adapter, '')] if adapter else []
 
     class Meta:
         model = BillingSource
@@ -63,6 +85,8 @@ class BillingSourceForm(PrimaryModelForm):
 
 class BillingSourceImportForm(PrimaryImportForm):
     slug = SlugField()
+    adapter = CSVChoiceField(label=_('Adapter'), choices=adapters(), required=False)
+    parameters = ParametersField(label=_('Parameters'))
 
     class Meta:
         model = BillingSource
@@ -71,12 +95,16 @@ class BillingSourceImportForm(PrimaryImportForm):
 
 class BillingSourceBulkEditForm(PrimaryModelBulkEditForm):
     model = BillingSource
-    fieldsets = (FieldSet('enabled', 'description'), FieldSet('credential', 'heartbeat_minutes', name=_('Feed')))
+    fieldsets = (
+        FieldSet('enabled', 'description'),
+        FieldSet('credential', 'heartbeat_minutes', 'known_in_full', name=_('Feed')),
+    )
     nullable_fields = ('heartbeat_minutes', 'description', 'comments')
 
     enabled = edit(BillingSource, 'enabled')
     credential = edit(BillingSource, 'credential')
     heartbeat_minutes = edit(BillingSource, 'heartbeat_minutes')
+    known_in_full = edit(BillingSource, 'known_in_full')
 
 
 class BillingSourceFilterForm(PrimaryModelFilterSetForm):
@@ -128,13 +156,14 @@ class BillingEventFilterForm(NetBoxModelFilterSetForm):
     model = BillingEvent
     fieldsets = (
         SEARCH,
-        FieldSet('source_id', 'status', 'event_type', 'contract_id', name=_('Billing event')),
+        FieldSet('source_id', 'status', 'needs_attention', 'event_type', 'contract_id', name=_('Billing event')),
         FieldSet('received_at', 'processed_at', name=_('Times')),
     )
 
     source_id = filter_by(BillingEvent, 'source')
     status = filter_by(BillingEvent, 'status')
     event_type = filter_by(BillingEvent, 'event_type')
+    needs_attention = filter_by(BillingEvent, 'needs_attention')
     contract_id = filter_by(BillingEvent, 'contract')
     received_at = filter_by(BillingEvent, 'received_at')
     processed_at = filter_by(BillingEvent, 'processed_at')

@@ -21,6 +21,7 @@ __all__ = ('ContractBulkEditForm', 'ContractFilterForm', 'ContractForm', 'Contra
 FIELDS = (
     'source',
     'external_id',
+    'aliases',
     'subscriber',
     'plan',
     'policy',
@@ -37,7 +38,7 @@ FIELDS = (
 
 class ContractForm(PrimaryModelForm):
     fieldsets = (
-        FieldSet('source', 'external_id', 'subscriber', 'status', 'description', 'tags', name=_('Contract')),
+        FieldSet('source', 'external_id', 'aliases', 'subscriber', 'status', 'description', 'tags', name=_('Contract')),
         FieldSet('plan', 'policy', 'calendar', 'time_zone', 'tier', name=_('Service')),
     )
     calendar = choose(Contract, 'calendar')

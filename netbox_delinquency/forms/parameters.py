@@ -21,7 +21,9 @@ from utilities.forms.rendering import FieldSet
 from nornir_tasks.drivers import get_driver
 from nornir_tasks.errors import ConfigurationError
 
-__all__ = ('ParametersFormMixin', 'Section')
+from ..billing.registry import AdapterMissingError, get_adapter
+
+__all__ = ('AdapterSection', 'ParametersFormMixin', 'Section')
 
 PREFIX = 'parameter'
 Schema = Mapping[str, Any]
@@ -34,6 +36,7 @@ class Section:
     driver: str
     schema: str  # `PointParameters` or `LineParameters`
     key: str = ''
+    title = _('Parameters of driver {name}')
 
     @property
     def model(self) -> type[pydantic.BaseModel]:
@@ -53,6 +56,20 @@ class Section:
                 yield (name, part), part_schema, part in inner.get('required', ())
             if not inner.get('properties'):
                 yield (name,), schema, name in whole.get('required', ())
+
+
+@dataclass(frozen=True)
+class AdapterSection(Section):
+    """The same of a billing source's adapter."""
+
+    title = _('Parameters of adapter {name}')
+
+    @property
+    def model(self) -> type[pydantic.BaseModel]:
+        try:
+            return get_adapter(self.driver).settings
+        except AdapterMissingError as error:
+            raise ConfigurationError(str(error)) from error
 
 
 def form_field(path: tuple[str, ...], schema: Schema, required: bool) -> forms.Field:
@@ -119,7 +136,7 @@ class ParametersFormMixin(_ModelForm):
     @property
     def fieldsets(self) -> list[FieldSet]:
         shown = [
-            FieldSet(*names, name=_('Parameters of driver {driver}').format(driver=section.driver))
+            FieldSet(*names, name=section.title.format(name=section.driver))
             for section, names in self.parameter_sections
         ]
         return [

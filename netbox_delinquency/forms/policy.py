@@ -45,6 +45,7 @@ LAW = (
     'articles',
     'min_notice_days',
     'throttle_is_suspension',
+    'notice_outlasts_relief',
     'min_arrears',
     'min_invoices',
 )

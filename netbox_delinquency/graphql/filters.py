@@ -87,6 +87,7 @@ class DelinquencyPolicyFilter(PrimaryModelFilter):
     articles: JSONFilter | None = filter_field()
     min_notice_days: IntegerLookup | None = filter_field()
     throttle_is_suspension: FilterLookup[bool] | None = filter_field()
+    notice_outlasts_relief: FilterLookup[bool] | None = filter_field()
     min_arrears: ComparisonFilterLookup[Decimal] | None = filter_field()
     min_invoices: IntegerLookup | None = filter_field()
     calendar: CalendarFilter | None = filter_field()
@@ -130,7 +131,10 @@ class BillingSourceFilter(PrimaryModelFilter):
     slug: StrFilterLookup | None = filter_field()
     enabled: FilterLookup[bool] | None = filter_field()
     credential: StrFilterLookup | None = filter_field()
+    adapter: StrFilterLookup | None = filter_field()
     heartbeat_minutes: IntegerLookup | None = filter_field()
+    known_in_full: FilterLookup[bool] | None = filter_field()
+    payments_known_at: DatetimeFilterLookup | None = filter_field()
     last_event_at: DatetimeFilterLookup | None = filter_field()
 
 
@@ -154,6 +158,9 @@ class ContractFilter(PrimaryModelFilter):
     unpaid_invoices: IntegerLookup | None = filter_field()
     awaiting_clearing: FilterLookup[bool] | None = filter_field()
     notices_from: DatetimeFilterLookup | None = filter_field()
+    relief_ended_at: DatetimeFilterLookup | None = filter_field()
+    billing_status: StrFilterLookup | None = filter_field()
+    reference: StrFilterLookup | None = filter_field()
     facts_at: DatetimeFilterLookup | None = filter_field()
     stage: PolicyStageFilter | None = filter_field()
     stage_id: ID | None = filter_field()
@@ -312,6 +319,11 @@ class BillingEventFilter(NetBoxModelFilter):
     message: StrFilterLookup | None = filter_field()
     contract: ContractFilter | None = filter_field()
     contract_id: ID | None = filter_field()
+    needs_attention: FilterLookup[bool] | None = filter_field()
+    is_urgent: FilterLookup[bool] | None = filter_field()
+    meaning: StrFilterLookup | None = filter_field()
+    reference: StrFilterLookup | None = filter_field()
+    reviewed_at: DatetimeFilterLookup | None = filter_field()
     received_at: DatetimeFilterLookup | None = filter_field()
     processed_at: DatetimeFilterLookup | None = filter_field()
 
@@ -351,6 +363,7 @@ class HoldFilter(PrimaryModelFilter):
     instalments: IntegerLookup | None = filter_field()
     ended_at: DatetimeFilterLookup | None = filter_field()
     end_reason: StrFilterLookup | None = filter_field()
+    asserted_by: StrFilterLookup | None = filter_field()
     successor: PolicyStageFilter | None = filter_field()
     successor_id: ID | None = filter_field()
 

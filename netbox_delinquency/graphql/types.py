@@ -76,7 +76,7 @@ class BillingSourceType(PrimaryObjectType):
     contracts: list[Annotated['ContractType', HERE]]
     events: list[Annotated['BillingEventType', HERE]]
 
-    @strawberry_django.field(only=['heartbeat_minutes', 'last_event_at'])
+    @strawberry_django.field(only=['heartbeat_minutes', 'payments_known_at'])
     def late(self) -> bool:
         return self.is_silent(timezone.now())
 
@@ -85,6 +85,9 @@ class BillingSourceType(PrimaryObjectType):
 @model_type(models.Contract, exclude=['open_balance'])
 class ContractType(PrimaryObjectType):
     subscriber: Annotated['SubscriberType', HERE]
+    aliases: list[str]
+    reference: str
+    loose_reference: str
     source: Annotated['BillingSourceType', HERE]
     plan: Annotated['ServicePlanType', HERE]
     policy: Annotated['DelinquencyPolicyType', HERE] | None
@@ -161,6 +164,7 @@ class RestrictionType(NetBoxObjectType):
 class BillingEventType(NetBoxObjectType):
     source: Annotated['BillingSourceType', HERE]
     contract: Annotated['ContractType', HERE] | None
+    reviewed_by: UserType | None
 
 
 @model_type(models.Calendar)
@@ -183,7 +187,7 @@ class NoticeType(PrimaryObjectType):
 @model_type(models.Hold)
 class HoldType(PrimaryObjectType):
     contract: Annotated['ContractType', HERE]
-    approver: UserType
+    approver: UserType | None
     successor: Annotated['PolicyStageType', HERE] | None
 
 

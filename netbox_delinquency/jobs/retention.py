@@ -8,9 +8,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, TruncDate
 
-from ..choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
+from ..billing.base import Meaning
+from ..choices import EventStatusChoices, HoldKindChoices, InvoiceStatusChoices, RunStatusChoices
 from ..models import (
     BillingEvent,
+    BillingWord,
     EnforcementChange,
     EnforcementRun,
     Hold,
@@ -24,6 +26,11 @@ from ..models import (
 __all__ = ('purge',)
 
 YEAR = timedelta(days=366)
+SETTLED = InvoiceStatusChoices.SETTLED
+# These are kept without an end: a debt that is told once more, however late, was settled. They hold no personal data.
+SETTLING = (
+    Meaning.PAID, Meaning.CANCELLED, Meaning.CREDITED, Meaning.REPLACED, Meaning.PARTIALLY_PAID,
+)  # fmt: skip
 
 
 @transaction.atomic
@@ -36,7 +43,7 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
     log_end = now - timedelta(days=log_days)
     done = {'run__status__in': RunStatusChoices.ENDED, 'run__finished_at__lt': log_end}
     settled = Q(contract__oldest_due_date__isnull=True)
-    paid = Invoice.objects.filter(contract=OuterRef('contract'), is_open=False, occurred_at__gte=before)
+    paid = Invoice.objects.filter(contract=OuterRef('contract'), status=SETTLED, changed_at__gte=before)
     # What was about a debt that was paid since: the term begins with the payment, not with the notice.
     paid_since = Exists(paid.filter(Q(due_date__isnull=True) | Q(due_date__lte=OuterRef('day'))))
     # How often a contract was unlocked within a year is asked for a year.
@@ -44,11 +51,18 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
     notices = Notice.objects.filter(settled, delivered_at__lt=before).annotate(day=TruncDate('delivered_at'))
     holds = Hold.objects.annotate(end=Coalesce('ended_at', 'ends_at')).filter(settled, end__lt=before)
     holds = holds.exclude(counts_still).annotate(day=TruncDate('end'))
+    invoices = Invoice.objects.filter(status=SETTLED, changed_at__lt=before, contract__oldest_due_date__isnull=True)
+    forgotten = invoices.filter(contract=OuterRef('contract'), reference=OuterRef('invoice'))
+    # Nobody has come to be whom these waited for; or they are of the contract itself, and it owes nothing.
+    said = Q(received_at__lt=before) & (
+        Q(contract__isnull=True) & ~Q(reference='') | Q(invoice='', contract__isnull=False) & settled
+    )
     gone = (
         Notice.objects.filter(pk__in=notices.filter(~paid_since).values('pk')),
         Hold.objects.filter(pk__in=holds.filter(~paid_since).values('pk')),
         PlanChangeOrder.objects.filter(settled, Q(decided_at__lt=before) | Q(offered_until__lt=before)),
-        Invoice.objects.filter(is_open=False, occurred_at__lt=before, contract__oldest_due_date__isnull=True),
+        BillingWord.objects.filter(Q(said) | ~Q(invoice='') & Exists(forgotten) & ~Q(meaning__in=SETTLING)),
+        Invoice.objects.filter(pk__in=invoices.values('pk')),
         BillingEvent.objects.filter(received_at__lt=before).exclude(status=EventStatusChoices.RECEIVED),
         EnforcementChange.objects.filter(**done),
         Restriction.objects.filter(lifted_at__lt=log_end, change__isnull=True, changes__isnull=True),

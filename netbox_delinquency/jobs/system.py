@@ -8,12 +8,13 @@ from core.choices import JobStatusChoices
 from django.utils import timezone
 from netbox.jobs import system_job
 
+from ..billing.clock import database_now
 from ..billing.ingest import lapse_clearing
 from ..models import EnforcementSettings
 from ..policy.days import ensure_start_days
 from ..runs.reconcile import points_to_read
 from ..settings import get_settings
-from ..workflow import evaluate_all, process_inbox
+from ..workflow import adopt_words, evaluate_all, process_inbox
 from .lost import is_lost
 from .periodic import PeriodicJob
 from .points import ReconcilePoint, enqueue_reconcile
@@ -33,8 +34,9 @@ class Evaluate(PeriodicJob):
         for _ in process_inbox():
             pass  # a payment that lies there, because its own worker is dead or busy, comes before any debt
         now = timezone.now()
-        if lapsed := lapse_clearing(now, get_settings().clearing_days):
-            self.logger.warning('%d invoices were to clear and have not: they are owed again', lapsed)
+        adopt_words()
+        if lapsed := lapse_clearing(database_now()):
+            self.logger.warning('of %d contracts something was to clear and has not: it is owed again', lapsed)
         evaluation, runs = evaluate_all(now)
         self.logger.info(
             'dunning position of %d contracts and intended state of %d lines changed',

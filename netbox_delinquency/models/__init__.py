@@ -3,6 +3,7 @@ from .billing import *
 from .calendar import *
 from .contract import *
 from .hold import *
+from .ledger import *
 from .notice import *
 from .plan import *
 from .plan_change import *

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, F, When
 from django.utils.translation import gettext
@@ -9,15 +11,16 @@ from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
 from utilities.querysets import RestrictedQuerySet
 
-from ..choices import ContractStatusChoices
+from ..choices import BillingStatusChoices, ContractStatusChoices
 from .calendar import validate_time_zone
 from .lifecycle import LifecycleModel
+from .references import loose_form, normal_form
 
 if TYPE_CHECKING:
     from users.models import User
 
 
-__all__ = ('Contract', 'Invoice')
+__all__ = ('Contract',)
 
 
 class ContractQuerySet(RestrictedQuerySet):
@@ -42,6 +45,19 @@ class Contract(LifecycleModel, PrimaryModel):
     external_id = models.CharField(
         verbose_name=_('external ID'), max_length=100, help_text=_("The contract's identifier in the billing system")
     )
+    aliases = ArrayField(
+        models.CharField(max_length=100), verbose_name=_('aliases'), blank=True, default=list,
+        help_text=_('Other references by which the billing system names this contract'),
+    )  # fmt: skip
+    # Two contracts of a source whose identifiers differ in case or spaces alone would be told apart by nobody.
+    reference = models.GeneratedField(
+        expression=normal_form('external_id'), output_field=models.CharField(max_length=400), db_persist=True,
+        verbose_name=_('reference'),
+    )  # fmt: skip
+    loose_reference = models.GeneratedField(
+        expression=loose_form('external_id'), output_field=models.CharField(max_length=400), db_persist=True,
+        verbose_name=_('loose reference'),
+    )  # fmt: skip
     plan = models.ForeignKey(
         'ServicePlan', on_delete=models.PROTECT, related_name='contracts', verbose_name=_('service plan')
     )
@@ -88,6 +104,13 @@ class Contract(LifecycleModel, PrimaryModel):
         verbose_name=_('notices count from'), blank=True, null=True, editable=False,
         help_text=_('A payment was taken back then: a notice from before it is no notice of this debt'),
     )  # fmt: skip
+    relief_ended_at = models.DateTimeField(
+        verbose_name=_('relief ended'), blank=True, null=True, editable=False,
+        help_text=_('An agreement, dispute or clearing came to nothing: a new notice goes before what follows'),
+    )  # fmt: skip
+    billing_status = models.CharField(
+        verbose_name=_('status at billing'), max_length=30, choices=BillingStatusChoices, blank=True, editable=False
+    )
     facts_at = models.DateTimeField(verbose_name=_('facts as of'), blank=True, null=True, editable=False)
 
     # Where policy puts it
@@ -125,7 +148,9 @@ class Contract(LifecycleModel, PrimaryModel):
     objects = ContractQuerySet.as_manager()
 
     lifecycle_fields = (
-        'oldest_due_date', 'open_balance', 'unpaid_invoices', 'awaiting_clearing', 'notices_from', 'facts_at', 'stage',
+        'oldest_due_date', 'open_balance', 'unpaid_invoices', 'awaiting_clearing', 'notices_from',
+        'relief_ended_at', 'billing_status',
+        'facts_at', 'stage',
         'stage_since',
         'took_effect_at',
         'next_stage', 'next_action_on', 'next_action_at', 'in_relief', 'review_requested_at', 'dunning_note',
@@ -145,6 +170,9 @@ class Contract(LifecycleModel, PrimaryModel):
             models.UniqueConstraint(
                 fields=('source', 'external_id'), name='netbox_delinquency_contract_unique_external'
             ),
+            models.UniqueConstraint(
+                fields=('source', 'reference'), name='netbox_delinquency_contract_unique_reference'
+            ),
             models.CheckConstraint(
                 condition=models.Q(stage__isnull=True, stage_since__isnull=True)
                 | models.Q(stage__isnull=False, stage_since__isnull=False),
@@ -153,13 +181,35 @@ class Contract(LifecycleModel, PrimaryModel):
         ]
         indexes = [
             models.Index(fields=('oldest_due_date',), name='nbd_contract_due'),
+            models.Index(fields=('source', 'loose_reference'), name='nbd_contract_loose'),
+            models.Index(fields=('source',), name='nbd_contract_aliases', condition=~models.Q(aliases=[])),
         ]
 
     def __str__(self) -> str:
         return self.external_id
 
+    def clean(self) -> None:
+        super().clean()
+        self.aliases = sorted({alias.strip() for alias in self.aliases or () if alias.strip()})
+        if self.source_id and self.external_id:
+            mine = models.Value(self.external_id)
+            same = type(self).objects.filter(source=self.source_id).exclude(pk=self.pk)
+            same = same.exclude(external_id=self.external_id).annotate(wanted=normal_form(mine))
+            if other := same.filter(reference=F('wanted')).first():
+                text = _('"{mine}" and contract "{other}" of this source are the same but for case and spaces.')
+                raise ValidationError({'external_id': text.format(mine=self.external_id, other=other.external_id)})
+
     def get_status_color(self) -> str | None:
         return ContractStatusChoices.colors.get(self.status)
+
+    def get_billing_status_color(self) -> str | None:
+        return BillingStatusChoices.colors.get(self.billing_status)
+
+    @property
+    def needs_attention(self) -> bool:
+        """True where a word about money may concern it that nobody could read or match, and no person has looked."""
+        unread = self.source.events.filter(needs_attention=True, reference=self.loose_reference)
+        return unread.exclude(reference='').exists()
 
     @property
     def note(self) -> str:
@@ -169,35 +219,3 @@ class Contract(LifecycleModel, PrimaryModel):
     def serialize_object(self, exclude: list[str] | None = None) -> dict[str, Any]:
         """What the change log keeps: without the balance, whose readers are fewer than the log's."""
         return super().serialize_object(exclude=[*(exclude or ()), 'open_balance'])
-
-
-class Invoice(models.Model):
-    """What billing last said of one invoice, so that events may come twice or out of order.
-
-    It is ingest's own memory and has no pages; what it sums up to is on the contract.
-    """
-
-    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name='invoices')
-    reference = models.CharField(max_length=100)
-    due_date = models.DateField(blank=True, null=True)
-    amount = models.DecimalField(max_digits=12, decimal_places=2, blank=True, null=True)
-    is_open = models.BooleanField()
-    is_clearing = models.BooleanField(default=False)
-    occurred_at = models.DateTimeField(help_text='When billing says this became so')
-
-    objects = RestrictedQuerySet.as_manager()
-
-    class Meta:
-        ordering = ('due_date', 'reference')
-        constraints = [
-            models.UniqueConstraint(
-                fields=('contract', 'reference'), name='netbox_delinquency_invoice_unique_reference'
-            ),
-            models.CheckConstraint(
-                condition=models.Q(is_open=False) | models.Q(due_date__isnull=False),
-                name='netbox_delinquency_invoice_open_has_due_date',
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.reference

@@ -26,8 +26,13 @@ class Hold(LifecycleModel, PrimaryModel):
         verbose_name=_('reference'), max_length=100, blank=True, help_text=_('Ticket, agreement or case number')
     )
     approver = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name='+', verbose_name=_('approver')
-    )
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name='+', verbose_name=_('approver'),
+        null=True,  # billing's own agreements and disputes have none
+    )  # fmt: skip
+    asserted_by = models.CharField(
+        verbose_name=_('asserted by'), max_length=100, blank=True, editable=False,
+        help_text=_('The billing source that keeps this hold; empty: a person does'),
+    )  # fmt: skip
     starts_at = models.DateTimeField(verbose_name=_('starts'), default=timezone.now)
     ends_at = models.DateTimeField(verbose_name=_('ends'))
     instalments = models.PositiveSmallIntegerField(
@@ -41,7 +46,7 @@ class Hold(LifecycleModel, PrimaryModel):
         verbose_name=_('successor stage'), help_text=_('Where a trust unlock leads when it ends and nothing was paid'),
     )  # fmt: skip
 
-    lifecycle_fields = ('ended_at', 'end_reason', 'successor')
+    lifecycle_fields = ('ended_at', 'end_reason', 'successor', 'asserted_by')
     clone_fields = ('contract', 'kind', 'reason')
 
     class Meta:
@@ -53,6 +58,15 @@ class Hold(LifecycleModel, PrimaryModel):
                 condition=models.Q(ends_at__gt=models.F('starts_at')),
                 name='netbox_delinquency_hold_ends_after_start',
                 violation_error_message=_('A hold ends after it starts: correct one of the times.'),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(approver__isnull=False) | ~models.Q(asserted_by=''),
+                name='netbox_delinquency_hold_has_an_author',
+            ),
+            models.UniqueConstraint(
+                fields=('contract', 'kind', 'reference'),
+                condition=~models.Q(asserted_by=''),
+                name='netbox_delinquency_hold_unique_of_billing',
             ),
         ]
         indexes = [models.Index(fields=('ends_at',), name='nbd_hold_ends')]

@@ -86,6 +86,13 @@ class DelinquencyPolicy(PrimaryModel):
         verbose_name=_('throttle is suspension'), default=True,
         help_text=_('A punitive throttle needs whatever a block needs'),
     )  # fmt: skip
+    notice_outlasts_relief = models.BooleanField(
+        verbose_name=_('notice outlasts relief'), default=False,
+        help_text=_(
+            'After an agreement, a dispute or a clearing that came to nothing no new notice is asked for; '
+            'name the article that allows it'
+        ),
+    )  # fmt: skip
     min_arrears = amount(_('minimum arrears'))
     min_invoices = days(_('minimum unpaid invoices'), blank=True, null=True, validators=[MinValueValidator(1)])
     # The calendar
@@ -110,7 +117,7 @@ class DelinquencyPolicy(PrimaryModel):
 
     clone_fields = (
         'mode', 'auto_approve', 'repair_drift', 'preset', 'preset_version', 'articles', 'min_notice_days',
-        'throttle_is_suspension', 'min_arrears', 'min_invoices', 'calendar', 'no_start_days',
+        'throttle_is_suspension', 'notice_outlasts_relief', 'min_arrears', 'min_invoices', 'calendar', 'no_start_days',
         'start_from', 'start_until', 'no_contact_days', 'contact_from', 'contact_until', 'restore_hours', 'fee_cap',
         'trust_days', 'trust_gap_days', 'trust_uses_a_year',
     )  # fmt: skip
@@ -136,6 +143,9 @@ class DelinquencyPolicy(PrimaryModel):
             raise ValidationError({'calendar': text})
         if not isinstance(self.articles, dict):
             raise ValidationError({'articles': _('Give an object: the rule, and what it stands on.')})
+        if self.notice_outlasts_relief and not str(self.articles.get('notice_outlasts_relief') or '').strip():
+            text = _('Name the article that allows it, in the articles under "notice_outlasts_relief".')
+            raise ValidationError({'notice_outlasts_relief': text})
         if self.pk:
             check_stages(self.min_notice_days, self.throttle_is_suspension, list(self.stages.all()))
 

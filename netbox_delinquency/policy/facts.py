@@ -75,14 +75,16 @@ def facts_from(contract: Contract, now: datetime) -> tuple[ContractFacts, Rules]
     notice = None
     if contract.oldest_due_date:
         since = moment_of(contract.oldest_due_date, None, zone)
-        if contract.notices_from:
-            since = max(since, contract.notices_from)
+        renewed = [contract.notices_from]
+        if policy is not None and not policy.notice_outlasts_relief:
+            renewed.append(contract.relief_ended_at)
+        since = max([since, *(moment for moment in renewed if moment)])
         delivered = [notice.delivered_at for notice in contract.notices.all() if notice.kind == 'suspension']
         notice = min((moment for moment in delivered if moment and since <= moment <= now), default=None)
     facts = ContractFacts(
         oldest_due_date=contract.oldest_due_date,
         awaiting_clearing=contract.awaiting_clearing,
-        feed_is_late=not contract.source.enabled or contract.source.is_late(now),
+        feed_is_late=not contract.source.enabled or contract.source.is_late(now) or contract.needs_attention,
         stages=stages,
         stage=next((stage for stage in stages if stage.pk == contract.stage_id), None),
         stage_since=contract.stage_since,

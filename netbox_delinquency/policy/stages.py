@@ -21,7 +21,7 @@ from .actions import action_of, is_restricting, weight_of
 from .calendar import NextDay, Window, any_day, moment_of, next_allowed
 
 # Notes are kept in this wording, whatever the language, and translated where they are shown.
-FEED_IS_LATE = gettext_noop('The billing feed is late: no escalation until it is heard again.')
+FEED_IS_LATE = gettext_noop('Word of payments is missing, late or not understood: no escalation until it is put right.')
 ON_HOLD = gettext_noop('A hold is active: no escalation until it ends.')
 IN_REVIEW = gettext_noop('A person was asked to review it: no escalation until then.')
 IS_EXEMPT = gettext_noop('Exempt by a grace rule: nothing is restricted.')

@@ -19,7 +19,7 @@ from extras.models import Notification
 
 from ..choices import OutcomeChoices, RunStatusChoices
 from ..errors import RunRefusedError
-from ..events import RUN_COMPLETED, RUN_PAUSED, RUN_STARTED, send_run_event
+from ..events import RUN_COMPLETED, RUN_PAUSED, RUN_STARTED, send_event
 from ..models import EnforcementRun, EnforcementSettings, RunPoint
 from ..reasons import Reason, ReasonCode, message_columns, stop_columns
 from .approval import plan_hash
@@ -80,7 +80,7 @@ def begin_run(pk: int, now: datetime, executor: str = '') -> EnforcementRun:
         **stop_columns(''),
     )
     if begins:
-        send_run_event(run, RUN_STARTED)
+        send_event(run, RUN_STARTED)
     return run
 
 
@@ -103,7 +103,7 @@ def pause_run(run: EnforcementRun, reason: str, now: datetime) -> None:
     if locked.status != RunStatusChoices.RUNNING:
         raise RunRefusedError(Reason.of(ReasonCode.NOT_RUNNING, run=run, status=locked.status))
     locked.advance(status=RunStatusChoices.PAUSED, **stop_columns(reason))
-    send_run_event(locked, RUN_PAUSED)
+    send_event(locked, RUN_PAUSED)
     _notify_starter(locked, RUN_PAUSED)
 
 
@@ -148,7 +148,7 @@ def cancel_run(run: EnforcementRun, now: datetime) -> None:
         )
     run.advance(status=RunStatusChoices.CANCELLED, finished_at=now, **stop_columns(''))
     if locked.started_at:
-        send_run_event(run, RUN_COMPLETED)
+        send_event(run, RUN_COMPLETED)
 
 
 @transaction.atomic
@@ -241,7 +241,7 @@ def _end(run: EnforcementRun, now: datetime) -> None:
     wrong = set(run.outcomes()) - set(OutcomeChoices.SUCCESS) - {OutcomeChoices.SKIPPED}
     status = RunStatusChoices.FAILED if wrong else RunStatusChoices.COMPLETED
     run.advance(status=status, finished_at=now, **stop_columns(''))
-    send_run_event(run, RUN_COMPLETED)
+    send_event(run, RUN_COMPLETED)
     if wrong:
         _notify_starter(run, RUN_COMPLETED)
 

@@ -209,15 +209,20 @@ def _exempting_rules() -> QuerySet[GraceRule]:
 
 
 def _frozen(run: EnforcementRun, now: datetime) -> list[tuple[str, int, str]]:
-    """Feeds that are silent or switched off: nothing is taken from their contracts until they are heard again."""
+    """Feeds that are silent or switched off, and take nothing until they are heard; and those that nobody watches."""
     counts = run.changes.order_by().values_list('line__contract__source').annotate(count=Count('pk'))
     rows = dict(counts)
-    text = _('Billing source {source} is silent or disabled: its {rows} rows will be skipped.')
-    return [
-        ('frozen', rows[source.pk], text.format(source=source, rows=rows[source.pk]))
-        for source in BillingSource.objects.filter(pk__in=list(rows)).order_by('name')
-        if not source.enabled or source.is_late(now)
-    ]
+    late = _('Billing source {source} is silent or disabled: its {rows} rows will be skipped.')
+    unwatched = _(
+        'Billing source {source} is not watched: whether payments of its {rows} rows still reach us is not known.'
+    )
+    found = []
+    for source in BillingSource.objects.filter(pk__in=list(rows)).order_by('name'):
+        if not source.enabled or source.is_late(now):
+            found.append(('frozen', rows[source.pk], late.format(source=source, rows=rows[source.pk])))
+        elif source.heartbeat_minutes is None:
+            found.append(('unwatched', rows[source.pk], unwatched.format(source=source, rows=rows[source.pk])))
+    return found
 
 
 def _modes(run: EnforcementRun) -> list[tuple[str, int, str]]:

@@ -11,6 +11,7 @@ __all__ = ('BillingEventTable', 'BillingSourceTable')
 class BillingSourceTable(PrimaryModelTable):
     name = tables.Column(linkify=True)
     enabled = columns.BooleanColumn()
+    known_in_full = columns.BooleanColumn()
     late = WarningColumn(verbose_name=_('Late'), orderable=False)
     contract_count = counted(Contract, _('Contracts'), source_id='pk')
     tags = tags(BillingSource)
@@ -24,7 +25,11 @@ class BillingSourceTable(PrimaryModelTable):
             'slug',
             'enabled',
             'credential',
+            'adapter',
+            'parameters',
             'heartbeat_minutes',
+            'known_in_full',
+            'payments_known_at',
             'last_event_at',
             'late',
             'contract_count',
@@ -38,7 +43,7 @@ class BillingSourceTable(PrimaryModelTable):
             'actions',
         )
         default_columns = (
-            'pk', 'name', 'slug', 'enabled', 'heartbeat_minutes', 'last_event_at', 'late', 'contract_count',
+            'pk', 'name', 'slug', 'enabled', 'heartbeat_minutes', 'payments_known_at', 'late', 'contract_count',
         )  # fmt: skip
 
 
@@ -48,6 +53,8 @@ class BillingEventTable(NetBoxTable):
     event_id = tables.Column(linkify=True)
     source = tables.Column(linkify=True)
     status = columns.ChoiceFieldColumn()
+    needs_attention = WarningColumn()
+    is_urgent = columns.BooleanColumn()
     contract = tables.Column(linkify=True)
     tags = tags(BillingEvent)
 
@@ -61,6 +68,12 @@ class BillingEventTable(NetBoxTable):
             'event_type',
             'status',
             'message',
+            'meaning',
+            'is_urgent',
+            'reference',
+            'needs_attention',
+            'reviewed_at',
+            'reviewed_by',
             'contract',
             'received_at',
             'processed_at',
@@ -75,6 +88,7 @@ class BillingEventTable(NetBoxTable):
             'source',
             'event_type',
             'status',
+            'needs_attention',
             'contract',
             'received_at',
             'message',

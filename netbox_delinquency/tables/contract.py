@@ -18,6 +18,8 @@ class ContractTable(PrimaryModelTable):
     # The list view's annotation, empty where the user may not see it: ordering by the field itself would reveal it.
     open_balance = tables.Column(accessor='visible_balance', verbose_name=_('Open balance'))
     calendar = tables.Column(linkify=True)
+    billing_status = columns.ChoiceFieldColumn()
+    aliases = columns.ArrayColumn()
     in_relief = columns.BooleanColumn()
     awaiting_clearing = columns.BooleanColumn()
     stage = tables.Column(linkify=True)
@@ -32,6 +34,9 @@ class ContractTable(PrimaryModelTable):
             'pk',
             'id',
             'external_id',
+            'aliases',
+            'reference',
+            'loose_reference',
             'source',
             'subscriber',
             'plan',
@@ -45,6 +50,8 @@ class ContractTable(PrimaryModelTable):
             'unpaid_invoices',
             'awaiting_clearing',
             'notices_from',
+            'relief_ended_at',
+            'billing_status',
             'facts_at',
             'stage',
             'stage_since',

@@ -23,6 +23,7 @@ class HoldTable(PrimaryModelTable):
             'reason',
             'reference',
             'approver',
+            'asserted_by',
             'starts_at',
             'ends_at',
             'instalments',

@@ -15,6 +15,7 @@ class DelinquencyPolicyTable(PrimaryModelTable):
     repair_drift = columns.BooleanColumn()
     calendar = tables.Column(linkify=True)
     throttle_is_suspension = columns.BooleanColumn()
+    notice_outlasts_relief = columns.BooleanColumn()
     stage_count = counted(PolicyStage, _('Stages'), policy_id='pk')
     contract_count = counted(Contract, _('Contracts'), policy_id='pk')
     tags = tags(DelinquencyPolicy)
@@ -33,6 +34,7 @@ class DelinquencyPolicyTable(PrimaryModelTable):
             'articles',
             'min_notice_days',
             'throttle_is_suspension',
+            'notice_outlasts_relief',
             'min_arrears',
             'min_invoices',
             'calendar',

@@ -12,7 +12,7 @@ from utilities.choices import ChoiceSet
 from utilities.views import get_action_url
 
 from ..choices import AccessModeChoices, LineStatusChoices, OutcomeChoices, RunStatusChoices
-from ..models import AccessLine, BillingSource, EnforcementChange, EnforcementPoint, EnforcementRun
+from ..models import AccessLine, BillingEvent, BillingSource, EnforcementChange, EnforcementPoint, EnforcementRun
 from ..models.sides import POINT, UNVERIFIED, is_ours, is_over_enforced, is_right
 
 __all__ = (
@@ -20,6 +20,7 @@ __all__ = (
     'Drift',
     'drift_by_point',
     'drifting',
+    'events_to_review',
     'late_sources',
     'lines_by_intended_state',
     'open_runs',
@@ -127,6 +128,12 @@ def late_sources(user) -> list[Count]:
     sources = BillingSource.objects.restrict(user, 'view').filter(enabled=True)
     number = sum(source.late for source in sources)
     return [Count(_('Late billing sources'), number, 'red', _url(BillingSource))] if number else []
+
+
+def events_to_review(user) -> list[Count]:
+    number = BillingEvent.objects.restrict(user, 'view').filter(needs_attention=True).count()
+    url = _url(BillingEvent, needs_attention='true')
+    return [Count(_('Billing events to review'), number, 'red', url)] if number else []
 
 
 def rows_by_outcome(user, run: EnforcementRun) -> list[Count]:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from nornir_tasks.change import AccessChange, ChangeResult, Reading
 from nornir_tasks.engine.breaker import Health
+from nornir_tasks.errors import is_interruption
 
 logger = logging.getLogger(__name__)
 
@@ -121,5 +122,7 @@ class ReportingJournal:
         for result in results:
             try:
                 self.report(result)
-            except Exception:
+            except Exception as error:
+                if is_interruption(error):
+                    raise
                 logger.exception('row %s: what it came to could not be reported', result.key)

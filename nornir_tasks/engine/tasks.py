@@ -19,7 +19,7 @@ from nornir_tasks.engine.breaker import Health
 from nornir_tasks.engine.cancellation import Stop
 from nornir_tasks.engine.journal import Journal
 from nornir_tasks.engine.rate_limit import Pace
-from nornir_tasks.errors import EnforcementError
+from nornir_tasks.errors import EnforcementError, is_interruption
 from nornir_tasks.points import Point
 
 SETTLE_SECONDS = 5.0  # how long a session that we dropped may take to come back before it counts as offline
@@ -290,7 +290,10 @@ class PointWork:
         if not self.stop_reason and time.monotonic() >= self._asked_at + ASK_SECONDS:
             try:
                 self.stop_reason = self.journal.claim(()).stop_reason
-            except Exception as error:  # noqa: BLE001 - it may be any journal's; what is in flight must still be read
+            except Exception as error:
+                # It may be any journal's; what is in flight must still be read.
+                if is_interruption(error):
+                    raise
                 self.stop_reason = f'the journal cannot be asked whether to go on: {error}'
             self._asked_at = time.monotonic()
         self.stop_reason = self.stop_reason or self.stop.reason

@@ -26,6 +26,7 @@ from nornir_tasks.engine.breaker_journal import BreakerJournal
 from nornir_tasks.engine.cancellation import Stop
 from nornir_tasks.engine.tasks import probe_point
 from nornir_tasks.engine.waves import Waves, assign_waves
+from nornir_tasks.errors import is_interruption
 
 logger = logging.getLogger(__name__)
 
@@ -218,7 +219,9 @@ class _JournaledWork(_Work):
             return
         try:
             stop_reason = self.watch.claim(()).stop_reason
-        except Exception as error:  # noqa: BLE001 - it may be any journal's
+        except Exception as error:
+            if is_interruption(error):
+                raise
             stop_reason = f'the journal cannot be asked whether to go on: {error}'
         if stop_reason:
             self.stop.pull(stop_reason)
@@ -250,7 +253,9 @@ class GuardedProcessors(Processors):
         for processor in self:
             try:
                 getattr(processor, method)(task, host, *args)
-            except Exception:
+            except Exception as error:
+                if is_interruption(error):
+                    raise
                 logger.exception('%s: a processor of task %s failed', host.name, task.name)
 
 

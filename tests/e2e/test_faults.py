@@ -184,7 +184,7 @@ def net(running):
     network = Network(running)
     running.configure(max_share_percent=100)
     # Nobody is blocked on a feed that fell silent, and no billing speaks here.
-    running.sql('UPDATE netbox_delinquency_billingsource SET last_event_at = now()')
+    running.sql('UPDATE netbox_delinquency_billingsource SET payments_known_at = now()')
     assert network.not_normal() == {}
     yield network
     if running.redis.server is None:

@@ -64,7 +64,7 @@ class World:
 @pytest.fixture
 def world(running):
     world = World(running)
-    running.sql('UPDATE netbox_delinquency_billingsource SET last_event_at = now()')
+    running.sql('UPDATE netbox_delinquency_billingsource SET payments_known_at = now()')
     yield world
     world.owe(0)
     world.evaluate()

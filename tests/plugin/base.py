@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from utilities.testing import ChangeLoggedFilterSetTestMixin, TableTestCases, TestCase, ViewTestCases
 from utilities.testing.views import ModelViewTestCase
 
-from netbox_delinquency.models import EnforcementSettings, Invoice, Restriction, RunPoint, StartDay
+from netbox_delinquency.models import BillingWord, EnforcementSettings, Invoice, Restriction, RunPoint, StartDay
 
 __all__ = (
     'CRUD_MODELS',
@@ -30,7 +30,7 @@ __all__ = (
 CRUD_MODELS = [
     model
     for model in apps.get_app_config('netbox_delinquency').get_models()
-    if model not in (EnforcementSettings, Invoice, Restriction, RunPoint, StartDay)
+    if model not in (BillingWord, EnforcementSettings, Invoice, Restriction, RunPoint, StartDay)
 ]
 
 # A form refuses related objects its user may not see.

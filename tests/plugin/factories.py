@@ -47,7 +47,12 @@ def make_plan(**values):
 
 def make_source(**values):
     number = next(_number)
-    defaults = {'name': f'Billing {number}', 'slug': f'billing-{number}', 'credential': f'billing-{number}'}
+    defaults = {
+        'name': f'Billing {number}',
+        'slug': f'billing-{number}',
+        'credential': f'billing-{number}',
+        'heartbeat_minutes': None,
+    }
     return BillingSource.objects.create(**{**defaults, **values})
 
 

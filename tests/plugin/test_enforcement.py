@@ -194,7 +194,7 @@ class EnforcementTestCase(TestCase):
         self.point.add('c', BLOCKED)
         (restore,) = plan_runs(unplanned_lines(), NOW)
         BillingSource.objects.filter(pk=self.source.pk).update(
-            heartbeat_minutes=5, last_event_at=datetime.now(tz=UTC) - timedelta(minutes=6)
+            heartbeat_minutes=5, payments_known_at=datetime.now(tz=UTC) - timedelta(minutes=6)
         )
         self.assertEqual(self.outcomes(execute_run(run.pk)), {'a': 'skipped', 'b': 'skipped'})
         self.assertEqual(self.outcomes(execute_run(restore.pk)), {'c': 'applied'})

@@ -137,9 +137,9 @@ class EqualityTestCase(TestCase):
         PolicyStage.objects.filter(policy=cls.policies[1], after_days=50).update(channel='bras')
         cls.sources = [
             make_source(),
-            make_source(heartbeat_minutes=60, last_event_at=NOW),
+            make_source(heartbeat_minutes=60, payments_known_at=NOW),
             make_source(enabled=False),
-            make_source(heartbeat_minutes=60, last_event_at=datetime(2027, 5, 1, tzinfo=UTC)),
+            make_source(heartbeat_minutes=60, payments_known_at=datetime(2027, 5, 1, tzinfo=UTC)),
         ]
         cls.tag = create_tags('Good')[0]
         for number in (0, 3, 4):

@@ -72,7 +72,7 @@ class EventsTestCase(TestCase):
 
         names = {
             'run.started', 'run.paused', 'run.completed', 'line.blocked', 'line.throttled', 'line.restored',
-            'line.unknown', 'line.foreign', 'restore.late',
+            'line.unknown', 'line.foreign', 'restore.late', 'billing.needs_attention',
         }  # fmt: skip
         self.assertLessEqual(names, set(registry['event_types']))
         self.assertEqual({event_type.name for event_type in events.TYPES}, names)

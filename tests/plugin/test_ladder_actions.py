@@ -217,7 +217,7 @@ class LadderActionTest(PluginAPITestCase):
         paid = make_contract()
         old = now - timedelta(days=400)
         for contract in (paid, self.contract):
-            Invoice.objects.create(contract=contract, reference='I', is_open=False, occurred_at=old)
+            Invoice.objects.create(contract=contract, reference='I', status='settled', changed_at=old)
             Notice.objects.create(contract=contract, kind='reminder', reference='N', delivered_at=old, asserted_by='b')
         counts = purge(now, 180, 1826)
         assert (counts['Invoice'], counts['Notice']) == (1, 1)

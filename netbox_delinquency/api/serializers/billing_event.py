@@ -2,6 +2,7 @@ from django.utils.translation import gettext as _
 from netbox.api.fields import ChoiceField
 from netbox.api.serializers import NetBoxModelSerializer
 from rest_framework import serializers
+from users.api.serializers import UserSerializer
 
 from ...choices import EventStatusChoices
 from ...models import BillingEvent
@@ -20,12 +21,14 @@ class BillingEventSerializer(NetBoxModelSerializer):
     body = serializers.CharField(write_only=True, trim_whitespace=False)  # as it was signed, to the byte
     status = ChoiceField(choices=EventStatusChoices, read_only=True)
     contract = ContractSerializer(nested=True, read_only=True, allow_null=True)
+    reviewed_by = UserSerializer(nested=True, read_only=True, allow_null=True)
 
     class Meta:
         model = BillingEvent
         fields = (
             'id', 'url', 'display_url', 'display', 'source', 'event_id', 'event_type', 'body', 'status', 'message',
-            'contract', 'received_at', 'processed_at', 'tags', 'custom_fields', 'created', 'last_updated',
+            'meaning', 'is_urgent', 'reference', 'contract', 'received_at', 'processed_at', 'needs_attention',
+            'reviewed_at', 'reviewed_by', 'tags', 'custom_fields', 'created', 'last_updated',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'event_id', 'event_type', 'status')
 

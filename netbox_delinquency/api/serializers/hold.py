@@ -14,7 +14,7 @@ __all__ = ('HoldSerializer',)
 class HoldSerializer(PrimaryModelSerializer):
     contract = ContractSerializer(nested=True)
     kind = ChoiceField(choices=HoldKindChoices)
-    approver = UserSerializer(nested=True)
+    approver = UserSerializer(nested=True)  # null where billing itself asserts the hold
     starts_at = AwareDateTimeField(required=False)
     ends_at = AwareDateTimeField()
     successor = PolicyStageSerializer(nested=True, read_only=True, allow_null=True)
@@ -23,7 +23,8 @@ class HoldSerializer(PrimaryModelSerializer):
         model = Hold
         fields = (
             'id', 'url', 'display_url', 'display', 'contract', 'kind', 'reason', 'reference', 'approver', 'starts_at',
-            'ends_at', 'instalments', 'ended_at', 'end_reason', 'successor', 'description', 'owner', 'comments', 'tags',
+            'ends_at', 'instalments', 'ended_at', 'end_reason', 'asserted_by', 'successor',
+            'description', 'owner', 'comments', 'tags',
             'custom_fields', 'created', 'last_updated',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'kind', 'starts_at', 'ends_at', 'description')

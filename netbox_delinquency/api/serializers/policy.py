@@ -27,8 +27,8 @@ class DelinquencyPolicySerializer(PrimaryModelSerializer):
         model = DelinquencyPolicy
         fields = (
             'id', 'url', 'display_url', 'display', 'name', 'mode', 'auto_approve', 'repair_drift', 'preset',
-            'preset_version', 'articles', 'min_notice_days', 'throttle_is_suspension', 'min_arrears', 'min_invoices',
-            'calendar',
+            'preset_version', 'articles', 'min_notice_days', 'throttle_is_suspension',
+            'notice_outlasts_relief', 'min_arrears', 'min_invoices', 'calendar',
             'no_start_days', 'start_from', 'start_until', 'no_contact_days', 'contact_from', 'contact_until',
             'restore_hours', 'fee_cap', 'trust_days', 'trust_gap_days', 'trust_uses_a_year', 'description',
             'owner', 'comments', 'tags', 'custom_fields', 'created', 'last_updated', 'stage_count', 'contract_count',

@@ -8,11 +8,13 @@ AND contract.id = ANY(%(contracts)s)
 -- part: feed_is_late
 -- As `BillingSource.is_late` says it.
 (source.heartbeat_minutes IS NOT NULL
-    AND (source.last_event_at IS NULL
-         OR %(now)s - source.last_event_at > make_interval(mins => source.heartbeat_minutes))
+    AND (source.payments_known_at IS NULL
+         OR %(now)s - source.payments_known_at > make_interval(mins => source.heartbeat_minutes))
  OR EXISTS (SELECT FROM netbox_delinquency_billingevent event
              WHERE event.status = 'received' AND event.source_id = source.id
-               AND event.received_at < %(now)s - %(unread)s))
+               AND event.received_at < %(now)s - %(unread)s)
+ OR EXISTS (SELECT FROM netbox_delinquency_billingevent event
+             WHERE event.needs_attention AND event.source_id = source.id AND event.reference = ''))
 
 -- part: feed_is_in_time
 false
@@ -45,18 +47,29 @@ SELECT contract_id,
  WHERE starts_at <= %(now)s AND ends_at > %(now)s AND (ended_at IS NULL OR ended_at > %(now)s)
  GROUP BY contract_id
 
+-- cte: attention
+-- Contracts that a word about money may concern which nobody could read or match, until a person has looked.
+SELECT event.source_id, event.reference
+  FROM netbox_delinquency_billingevent event
+ WHERE event.needs_attention AND event.reference <> ''
+ GROUP BY event.source_id, event.reference
+
 -- cte: placed
 -- Each contract with its policy, its calendar and the clock on its wall.
 SELECT contract.id, contract.xmin AS seen, contract.policy_id, contract.oldest_due_date, contract.unpaid_invoices,
        coalesce(contract.open_balance, 0) AS balance, contract.stage_id, contract.took_effect_at,
-       contract.in_relief, contract.external_id, contract.awaiting_clearing, contract.notices_from,
-       contract.review_requested_at IS NOT NULL AS in_review, feed.late,
+       contract.in_relief, contract.external_id, contract.awaiting_clearing,
+       greatest(contract.notices_from,
+                CASE WHEN NOT policy.notice_outlasts_relief THEN contract.relief_ended_at END) AS notices_from,
+       contract.review_requested_at IS NOT NULL AS in_review, feed.late OR attention.source_id IS NOT NULL AS late,
        policy.no_start_days, policy.no_contact_days, policy.min_arrears, policy.min_invoices,
        coalesce(contract.calendar_id, policy.calendar_id) AS calendar_id,
        coalesce(nullif(contract.time_zone, ''), place.time_zone, %(zone)s) AS zone,
        %(now)s AT TIME ZONE coalesce(nullif(contract.time_zone, ''), place.time_zone, %(zone)s) AS here
   FROM {contract} contract
   JOIN feed ON feed.id = contract.source_id
+  LEFT JOIN attention
+    ON attention.source_id = contract.source_id AND attention.reference = contract.loose_reference
   LEFT JOIN netbox_delinquency_delinquencypolicy policy ON policy.id = contract.policy_id
   LEFT JOIN netbox_delinquency_calendar place ON place.id = coalesce(contract.calendar_id, policy.calendar_id)
  WHERE contract.status = 'active' {contracts}

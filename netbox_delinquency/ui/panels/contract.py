@@ -35,6 +35,8 @@ class ContractFactsPanel(ModelPanel):
     unpaid_invoices = attrs.NumericAttr('unpaid_invoices')
     awaiting_clearing = attrs.BooleanAttr('awaiting_clearing')
     notices_from = attrs.DateTimeAttr('notices_from')
+    relief_ended_at = attrs.DateTimeAttr('relief_ended_at')
+    billing_status = attrs.ChoiceAttr('billing_status')
     facts_at = attrs.DateTimeAttr('facts_at')
 
 

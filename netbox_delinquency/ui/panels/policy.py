@@ -31,6 +31,7 @@ class PolicyLawPanel(ModelPanel):
     preset_version = attrs.NumericAttr('preset_version')
     min_notice_days = attrs.NumericAttr('min_notice_days')
     throttle_is_suspension = attrs.BooleanAttr('throttle_is_suspension')
+    notice_outlasts_relief = attrs.BooleanAttr('notice_outlasts_relief')
     min_arrears = attrs.NumericAttr('min_arrears')
     min_invoices = attrs.NumericAttr('min_invoices')
     restore_hours = attrs.NumericAttr('restore_hours')

@@ -129,7 +129,7 @@ class BillingSourceAPITest(PluginViewTestCase):
     @classmethod
     def setUpTestData(cls):
         for _ in range(4):
-            make_source(heartbeat_minutes=60, last_event_at='2026-10-01T12:00:00Z')
+            make_source(heartbeat_minutes=60, payments_known_at='2026-10-01T12:00:00Z')
 
     def test_a_secret_in_place_of_a_credential_name_is_refused(self):
         self.may('change_billingsource')

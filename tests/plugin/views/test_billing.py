@@ -1,3 +1,4 @@
+import json
 from unittest import mock
 
 from core.models import ObjectChange
@@ -22,7 +23,10 @@ class BillingSourceViewTest(ObjectViewTestCase):
             'slug': 'erp',
             'enabled': False,
             'credential': 'erp',
+            'adapter': 'standard_webhooks',
+            'parameters': json.dumps({'ignored_types': ['invoice.viewed']}),
             'heartbeat_minutes': 60,
+            'known_in_full': True,
             'tags': [tag.pk for tag in create_tags('Alpha', 'Bravo')],
         }
         cls.csv_data = ('name,slug,credential,enabled', 'Source 4,source-4,key,', 'Source 5,source-5,key,false')
