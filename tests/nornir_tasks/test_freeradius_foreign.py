@@ -254,6 +254,20 @@ def test_a_group_that_nobody_noted_is_refused_with_both_names(db):
     assert (stored, '"nbd-old"' in error, '"home"' in error) == (None, True, True)
 
 
+def test_a_group_that_was_noted_as_normal_is_so_whatever_lists_it_gives(db):
+    """Given back, with the restriction still open in NetBox: it is read as normal, so that it can be closed."""
+    db.group('vip', Mikrotik_Address_List='vip-customers')
+    db.user('ana', 'vip')
+    line = target('ana', parameters={'group': 'home'}, baseline={'groups': [['vip', 1]], 'reply': []})
+    assert enforce(db, BLOCKED, line) == OFFLINE
+    db.execute('DELETE FROM nbd_line')
+    noted = {'point': {'blocked_group': 'nbd-restricted'}, 'line': {}}
+    line = target('ana', parameters={'group': 'home'}, baseline=dict(line.baseline), restricted=noted)
+    assert enforce(db, NORMAL, line) == OFFLINE
+    assert db.groups_of('ana') == [('vip', 1)]
+    assert read(db, line) == (NORMAL, (), '')
+
+
 def test_a_recorded_group_that_restricts_is_not_gone_back_to(db):
     reject(db, 'disabled')
     db.user('ana', 'nbd-restricted')

@@ -276,6 +276,7 @@ class FreeRADIUSDriver(Driver):
             foreign_groups=frozenset(point.foreign_groups),
             foreign_lists=frozenset(point.foreign_lists),
             harmless_lists=frozenset(point.harmless_lists),
+            recorded=frozenset(_recorded_groups(target, memory)),
             restricted=bool(target.restricted),
             touched=bool(target.restricted) or memory != NO_MEMORY,
         )
@@ -349,6 +350,11 @@ def most_restrictive_but(state: AccessState, *others: AccessState | None) -> Acc
         if other is not None and other != state and (found is None or other.is_more_restrictive_than(found)):
             found = other
     return found or (AccessState.normal() if state.mode is Mode.BLOCKED else AccessState.blocked())
+
+
+def _recorded_groups(target: AccessTarget, memory: Memory) -> set[str]:
+    recorded = {unescape(group) for group, _ in target.baseline.get('groups', ())}
+    return recorded | ({group for group, _ in memory.replaced.groups} if memory.replaced else set())
 
 
 def _noted_names(target: AccessTarget) -> dict[str, AccessState | None]:

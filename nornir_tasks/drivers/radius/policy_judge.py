@@ -174,7 +174,8 @@ class Judge:
         names = [name for name, _ in rows.groups]
         if not self.names.restricted or state.mode is not Mode.NORMAL or not names or not self.names.normal:
             return
-        if names[0] != self.names.normal and not self._is_normal_group(names[0]):
+        known = {self.names.normal, *self.names.recorded}
+        if names[0] not in known and not self._is_normal_group(names[0]):
             raise PolicyError(
                 f'a restriction of ours is open here, and its group "{names[0]}" is neither the plan\'s '
                 f'"{self.names.normal}" nor known as normal: put it into its group, or name that in the plan'

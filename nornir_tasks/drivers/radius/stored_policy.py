@@ -82,6 +82,7 @@ class PolicyNames:
     foreign_lists: frozenset[str] = frozenset()
     harmless_lists: frozenset[str] = frozenset()
     restricted: bool = False
+    recorded: frozenset[str] = frozenset()  # groups that were noted as normal, before we replaced them
     touched: bool = False  # we restricted it before, as `nbd_line` or NetBox knows
 
 
