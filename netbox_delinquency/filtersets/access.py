@@ -20,6 +20,7 @@ from ..models import (
     DelinquencyPolicy,
     EnforcementPoint,
     PolicyStage,
+    Restriction,
     ServicePlan,
     Subscriber,
 )
@@ -52,6 +53,8 @@ class AccessLineFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
     cpe_observed_mode = choices(ObservedModeChoices)
     drifting = django_filters.BooleanFilter(method='filter_drifting', label=_('Not as intended'))
     foreign = django_filters.BooleanFilter(method='filter_foreign', label=_('Restricted by somebody else'))
+    restriction_id = related(Restriction, 'restriction', _('Restriction (ID)'))
+    cpe_restriction_id = related(Restriction, 'cpe_restriction', _('Restriction at the CPE (ID)'))
     contract_id = related(Contract, 'contract', _('Contract (ID)'))
     contract = related(Contract, 'contract', _('Contract (external ID)'), by='external_id')
     subscriber_id = related(Subscriber, 'contract__subscriber', _('Subscriber (ID)'))
@@ -96,6 +99,8 @@ class AccessLineFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet):
             'cpe_observed_at',
             'cpe_unverified',
             'pinned',
+            'bras_identity',
+            'acs_identity',
             'description',
         )
 

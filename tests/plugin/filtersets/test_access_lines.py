@@ -6,7 +6,7 @@ from netbox_delinquency.choices import LineStatusChoices
 from netbox_delinquency.filtersets import AccessLineFilterSet
 from netbox_delinquency.models import AccessLine
 from tests.plugin.base import FilterSetTestCase
-from tests.plugin.factories import make_contract, make_line, make_point, make_policy
+from tests.plugin.factories import make_contract, make_line, make_point, make_policy, restrict
 
 NOW = datetime(2025, 3, 10, tzinfo=UTC)
 
@@ -14,7 +14,7 @@ NOW = datetime(2025, 3, 10, tzinfo=UTC)
 class AccessLineFilterSetTest(FilterSetTestCase):
     queryset = AccessLine.objects.all()
     filterset = AccessLineFilterSet
-    ignore_fields = ('baseline', 'cpe_baseline')
+    ignore_fields = ('baseline', 'cpe_baseline', 'foreign', 'cpe_foreign')
 
     @classmethod
     def setUpTestData(cls):
@@ -36,6 +36,7 @@ class AccessLineFilterSetTest(FilterSetTestCase):
             username='slow', intended_mode='throttled', intended_down_kbps=1000, intended_up_kbps=500,
             observed_mode='throttled', observed_down_kbps=2000, observed_up_kbps=500, observed_at=NOW,
         )  # fmt: skip
+        restrict(cls.slowed)
         cls.retired = make_line(username='old', status=LineStatusChoices.RETIRED, intended_mode='blocked')
 
     def test_drifting(self):
@@ -43,7 +44,9 @@ class AccessLineFilterSetTest(FilterSetTestCase):
         self.assertEqual(self.found(drifting='false'), [self.calm, self.tr069, self.retired])
 
     def test_a_line_in_doubt_drifts(self):
-        AccessLine.objects.filter(pk=self.calm.pk).update(unverified=True)
+        AccessLine.objects.filter(pk=self.calm.pk).update(
+            unverified=True, intended_mode='blocked', observed_mode='blocked'
+        )
         self.assertIn(self.calm, self.found(drifting='true'))
         self.assertEqual(self.found(unverified='true'), [self.calm])
 

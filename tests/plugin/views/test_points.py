@@ -19,6 +19,7 @@ class EnforcementPointViewTest(ObjectViewTestCase):
         cls.form_data = {
             'name': 'bras-x',
             'status': PointStatusChoices.MAINTENANCE,
+            'mode': 'enforce',
             'driver': 'routeros',
             'device': device.pk,
             'virtual_machine': None,

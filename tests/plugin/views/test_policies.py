@@ -14,6 +14,7 @@ class DelinquencyPolicyViewTest(ObjectViewTestCase):
         first, second, _ = (make_policy(name=f'Policy {number}') for number in range(1, 4))
         cls.form_data = {
             'name': 'Homes',
+            'mode': 'assist',
             'auto_approve': True,
             'description': 'All homes',
             'articles': '{}',
