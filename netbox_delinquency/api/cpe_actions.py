@@ -84,7 +84,7 @@ class CpeLineActionsMixin(ActionsMixin):
     @extend_schema(request=None, responses={HTTP_202_ACCEPTED: JobSerializer})
     @action(detail=True, methods=['post'], url_path='refresh-cpe')
     def refresh_cpe(self, request, pk):
-        """Queue a worker that asks the line's ACS for last Inform, model, software and capabilities, in `data`."""
+        """Queue a worker that asks the line's ACS for last Inform, model, software and levers, in `data`."""
         line = get_object_or_404(AccessLine.objects.restrict(request.user, 'view'), pk=pk)
         if line.acs is None or not line.cwmp_id:
             raise Refused(f'{line} has no ACS, or no CWMP ID')

@@ -276,7 +276,7 @@ class FourEyesTest(ApprovalTestCase):
 
 
 class RepairTest(ApprovalTestCase):
-    """What came loose from an approved change is put right without a new approval, where policy says so."""
+    """What drifted from an approved change is put right without a new approval, where policy says so."""
 
     def setUp(self):
         self.policy.repair_drift = True

@@ -1,4 +1,4 @@
-"""What people do for a contract on its pages, what clears, what is offered, and what is spared at the last moment."""
+"""What people do for a contract on its pages, what clears, what is offered, and what is left alone at last."""
 
 import json
 from datetime import UTC, date, datetime, timedelta

@@ -260,7 +260,7 @@ class EnforcementTestCase(TestCase):
         self.assertFalse(unplanned_lines().exists())
 
     def test_a_line_that_never_converges_is_planned_once_a_round_however_it_goes_wrong(self):
-        """One in doubt since it is half-done, no more than one in doubt since nobody could read it."""
+        """One unverified since it is partially applied, no more than one that nobody could read."""
         self.point.half_applies = {'a'}
         self.point.lies_about = {'b'}
         for _ in range(3):
@@ -414,7 +414,7 @@ class EnforcementTestCase(TestCase):
         EnforcementRun.objects.filter(pk=run.pk).update(heartbeat_at=datetime.now(tz=UTC) - DEAD_AFTER * 2)
         done = execute_run(run.pk)
         self.assertEqual(set(self.outcomes(done).values()), {'applied'})
-        self.assertEqual((done.executor, done.resumed_at), ('', begun.resumed_at), 'nobody has looked at it')
+        self.assertEqual((done.executor, done.resumed_at), ('', begun.resumed_at), 'no person has resumed it')
 
     def test_two_runs_never_hold_one_line(self):
         block = self.approved(lines=self.lines[:1])

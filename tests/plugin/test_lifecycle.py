@@ -142,7 +142,7 @@ class ConductTestCase(TestCase):
         run = self.begun()
         steps = advance_run(run.pk, self.now)
         self.assertEqual(len(steps.points), 1)
-        self.assertEqual(advance_run(run.pk, self.now).points, (), 'a second conductor does nothing')
+        self.assertEqual(advance_run(run.pk, self.now).points, (), 'who asks second does nothing')
         process_point(run.pk, steps.points[0])
         self.assertEqual(self.closed(run), 1)
 
@@ -154,7 +154,7 @@ class ConductTestCase(TestCase):
         early = advance_run(run.pk, done_at + timedelta(seconds=59), probed=True)
         self.assertEqual((early.points, early.again_at), ((), done_at + timedelta(seconds=60)))
         unwatched = advance_run(run.pk, done_at + timedelta(seconds=61))
-        self.assertEqual(unwatched.points, (), 'nobody has looked at the points since')
+        self.assertEqual(unwatched.points, (), 'the points were not probed since')
         steps = advance_run(run.pk, done_at + timedelta(seconds=61), probed=True)
         self.assertEqual(len(steps.points), 2)
         self.step(run, steps)

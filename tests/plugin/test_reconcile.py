@@ -198,9 +198,9 @@ class ReadingTest(ReconcileTestCase):
                 for observed in [*states, None]:
                     self.put('a', intended, observed)
                     line = self.line()
-                    harder = (observed or NORMAL).is_more_restrictive_than(line.intended_at('bras'))
+                    over = (observed or NORMAL).is_more_restrictive_than(line.intended_at('bras'))
                     found = AccessLine.objects.filter(is_over_enforced('bras'), pk=line.pk).exists()
-                    self.assertEqual(found, harder, (channel, intended, observed))
+                    self.assertEqual(found, over, (channel, intended, observed))
 
 
 class RaceTest(ReconcileTestCase):
