@@ -46,6 +46,13 @@ class ReasonCode(StrEnum):
     RESTORE_WOULD_RESTRICT = 'restore_would_restrict'
     REVERT_WOULD_RESTRICT = 'revert_would_restrict'
     CLOSED_HOURS = 'closed_hours'
+    RENAMED = 'renamed'
+    FOREIGN = 'foreign'
+    LIFTED_ALREADY = 'lifted_already'
+    PLACE_TAKEN = 'place_taken'
+    NO_RIGHT = 'no_right'
+    MODE_OBSERVE = 'mode_observe'
+    MODE_ASSIST = 'mode_assist'
     CANCELLED = 'cancelled'
     # Why a run is stopped, or waits.
     PAUSED = 'paused'
@@ -121,6 +128,15 @@ SENTENCES: dict[ReasonCode, str] = {
         'the line was found {found}: this would take access away, and a revert takes none'
     ),
     ReasonCode.CLOSED_HOURS: gettext_noop('closed: by the policy nothing may start at this hour; plan it again'),
+    ReasonCode.RENAMED: gettext_noop('renamed: the line is now {identity}, and {approved} was approved'),
+    ReasonCode.FOREIGN: gettext_noop(
+        'foreign: the line was found {found}, and not by us; adopt it, or have it lifted by whoever did that'
+    ),
+    ReasonCode.LIFTED_ALREADY: gettext_noop('it is {how} already'),
+    ReasonCode.PLACE_TAKEN: gettext_noop('line {line} has this place by now, and policy wants it {intended}'),
+    ReasonCode.NO_RIGHT: gettext_noop('nobody has a right to this place any more: a person may lift it'),
+    ReasonCode.MODE_OBSERVE: gettext_noop('observe: {who} is only observed, and nothing is taken'),
+    ReasonCode.MODE_ASSIST: gettext_noop('assist: at {who} a person approves and starts all that restricts'),
     ReasonCode.CANCELLED: gettext_noop('cancelled'),
     ReasonCode.PAUSED: gettext_noop('paused: {why}'),
     ReasonCode.KILL_SWITCH: gettext_noop('enforcement is stopped: {why}'),

@@ -30,12 +30,13 @@ from ..models import (
 from ..models.restriction import Place
 from ..models.sides import UNVERIFIED
 from ..policy.evaluate import frozen
+from ..reasons import Reason, ReasonCode
 from .breaker import breaker_verdict
 from .caps import budget
 from .lifecycle import is_alive, pause_run
 from .lifts import holders
 from .locks import ENFORCE, held_points, kinds_in_queue, queue_of_kind
-from .observing import OBSERVATION, close_row, is_at, last_said, observe, with_facts
+from .observing import OBSERVATION, close_row, is_at, last_said, note_refusals, observe, with_facts
 from .ownership import forget_unsent, note_attempts, note_readings, open_restrictions
 from .preconditions import lift_refusal, refusal_reason
 from .row_by_row import DATA_ERRORS, RowByRow
@@ -111,6 +112,7 @@ class DatabaseJournal(RowByRow):
             note_stop_reason(run, stop_reason)
             return Claim(stop_reason=stop_reason)
         refused, _ = self._refused(rows, now)
+        note_refusals(rows, refused)
         held = self._held_by_others(rows.values(), now)
         busy = frozenset(key for key, row in rows.items() if key not in refused and {row.line_id, row.place} & held)
         ours = [row.pk for key, row in rows.items() if key not in refused and key not in busy]
@@ -131,10 +133,11 @@ class DatabaseJournal(RowByRow):
         closed: dict[str, str] = {}
         if run.status == RunStatusChoices.CANCELLED:
             rows = {}
-            closed = dict.fromkeys(before, 'cancelled')
+            closed = dict.fromkeys(before, Reason.of(ReasonCode.CANCELLED))
         else:
             rows = self._open(before)
         refused, facts = self._refused(rows, now, before)
+        note_refusals(rows, refused)
         sent = {key: row for key, row in rows.items() if key not in refused}
         for key, row in sent.items():
             # A resumed row keeps what was read before it was first sent: that is what a revert returns to.
@@ -176,7 +179,9 @@ class DatabaseJournal(RowByRow):
                 events.add(line, row)
         note_attempts(closing, still, now)
         EnforcementChange.objects.bulk_update(
-            rows.values(), ['outcome', 'refused', 'message', 'finished_at', 'before', 'after'], batch_size=500
+            rows.values(),
+            ['outcome', 'refused', 'message', 'message_code', 'message_params', 'finished_at', 'before', 'after'],
+            batch_size=500,
         )
         AccessLine.objects.bulk_update(lines.values(), [*OBSERVATION, 'pinned'], batch_size=500)
         self._heartbeat(rows.values(), now)
@@ -227,9 +232,9 @@ class DatabaseJournal(RowByRow):
                 cursor.execute(LOCK_ALONE if self.executor else LOCK_SHARED, [self.run.pk])
         run = EnforcementRun.objects.get(pk=self.run.pk)
         if run.status not in (RunStatusChoices.RUNNING, RunStatusChoices.PAUSED, RunStatusChoices.CANCELLED):
-            raise RunRefusedError(f'run "{run}" is {run.status}: begin it first')
+            raise RunRefusedError(Reason.of(ReasonCode.NOT_BEGUN, run=run, status=run.status))
         if not run.started_at:
-            raise RunRefusedError(f'run "{run}" was {run.status} before it began')
+            raise RunRefusedError(Reason.of(ReasonCode.NEVER_BEGAN, run=run, status=run.status))
         if self.executor and run.executor != self.executor:
             raise RunRefusedError(run.being_worked_on)
         return run
@@ -240,13 +245,13 @@ class DatabaseJournal(RowByRow):
         known = [key for key in wanted if key.isdecimal()]
         rows = {str(row.pk): row for row in self.run.changes.filter(pk__in=known).select_related('run', 'point')}
         if missing := [key for key in wanted if key not in rows]:
-            raise RunRefusedError(f'run "{self.run}" has no rows {", ".join(missing)}')
+            raise RunRefusedError(Reason.of(ReasonCode.NO_SUCH_ROWS, run=self.run, rows=', '.join(missing)))
         return rows
 
     def _open(self, keys: Iterable[str]) -> dict[str, EnforcementChange]:
         rows = self._rows(keys)
         if closed := [key for key, row in rows.items() if row.outcome]:
-            raise RunRefusedError(f'run "{self.run}" has no open rows {", ".join(closed)}')
+            raise RunRefusedError(Reason.of(ReasonCode.ROWS_NOT_OPEN, run=self.run, rows=', '.join(closed)))
         return rows
 
     def _stop_reason(self, run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
@@ -255,14 +260,14 @@ class DatabaseJournal(RowByRow):
         stop_reason = stop_reason_of(run, settings)
         if not stop_reason and (reason := deadline_passed(run, settings, now)):
             pause_run(run, reason, now)
-            return f'paused: {reason}'
+            return Reason.of(ReasonCode.PAUSED, why=reason)
         return stop_reason
 
     @staticmethod
     def _breaker_verdict(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> str:
         if reason := breaker_verdict(run, settings):
             pause_run(run, reason, now)
-            return f'paused: {reason}'
+            return Reason.of(ReasonCode.PAUSED, why=reason)
         return ''
 
     @staticmethod

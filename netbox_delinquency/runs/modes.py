@@ -7,6 +7,7 @@ from django.db.models import Q
 from ..choices import EnforcementModeChoices
 from ..models import AccessLine, DelinquencyPolicy, EnforcementPoint, EnforcementRun
 from ..models.sides import POINT
+from ..reasons import Reason, ReasonCode
 
 __all__ = ('is_observed', 'mode_at', 'mode_of', 'why_by_person', 'why_mode')
 
@@ -36,9 +37,9 @@ def why_mode(point: EnforcementPoint, policy: DelinquencyPolicy | None, by_perso
     mode = mode_of(point, policy)
     who = point if point.mode == mode else policy
     if mode == EnforcementModeChoices.OBSERVE:
-        return f'observe: {who} is only observed, and nothing is taken'
+        return Reason.of(ReasonCode.MODE_OBSERVE, who=who)
     if mode == EnforcementModeChoices.ASSIST and not by_person:
-        return f'assist: at {who} a person approves and starts all that restricts'
+        return Reason.of(ReasonCode.MODE_ASSIST, who=who)
     return ''
 
 

@@ -14,9 +14,10 @@ from ..models import AccessLine, EnforcementChange, Restriction
 from ..models.restriction import Place
 from ..models.sides import BASELINE, FOREIGN, OBSERVED, POINT, RESTRICTION, UNVERIFIED
 from ..models.state import state_fields
+from ..reasons import message_columns, restored, stored
 from .revert import should_pin
 
-__all__ = ('OBSERVATION', 'close_row', 'is_at', 'last_said', 'observe', 'with_facts')
+__all__ = ('OBSERVATION', 'close_row', 'is_at', 'last_said', 'note_refusals', 'observe', 'with_facts')
 
 # The columns of a line that a read-back writes.
 OBSERVATION = [
@@ -62,11 +63,23 @@ def close_row(row: EnforcementChange, result: ChangeResult, now: datetime) -> No
     if row.restriction_id and said is not None and said.absent:
         # With the identity went whatever restricted it: there is nothing left to give back.
         outcome, message = Outcome.NOOP, f'gone: {said.error}'
-    row.outcome, row.message, row.finished_at = str(outcome), message, now
+    row.outcome, row.finished_at = str(outcome), now
+    noted = restored('', row.message_code, row.message_params)
+    # A runbook's text is the sentence that it was refused with: the code that was noted then is still its code.
+    for name, value in message_columns(noted if noted == message else message).items():
+        setattr(row, name, value)
     if row.before is None and result.before is not None:
         row.before = result.before.as_dict()
     row.after = result.after.as_dict() if result.after else None
     row.refused = result.refused
+
+
+def note_refusals(rows: Mapping[str, EnforcementChange], refused: Mapping[str, str]) -> None:
+    """Keep the codes of refusals on their rows; whoever works them closes them with the sentence alone."""
+    noted = [rows[key] for key in refused]
+    for row in noted:
+        row.message_code, row.message_params = stored(refused[str(row.pk)])
+    EnforcementChange.objects.bulk_update(noted, ['message_code', 'message_params'], batch_size=500)
 
 
 def is_at(line: AccessLine, row: EnforcementChange) -> bool:

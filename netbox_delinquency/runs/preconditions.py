@@ -10,6 +10,7 @@ from ..choices import ContractStatusChoices, LineStatusChoices, PointStatusChoic
 from ..models import AccessLine, Contract, EnforcementChange, Restriction
 from ..models.state import most_restrictive
 from ..policy.facts import may_start
+from ..reasons import Reason, ReasonCode
 from .locks import RESTORE, queue_of_kind
 from .modes import why_mode
 
@@ -26,13 +27,13 @@ def refusal_reason(
     """
     contract, point = line.contract, line.point_at(row.channel)
     if line.status != LineStatusChoices.ACTIVE or contract.status == ContractStatusChoices.TERMINATED:
-        return 'retired: the line or its contract is no longer active'
+        return Reason.of(ReasonCode.RETIRED)
     if point is None or point.pk != row.point_id:
-        return f'moved: the line is now at {point}'
+        return Reason.of(ReasonCode.MOVED, point=point)
     if (identity := line.identity_at(row.channel)) != row.identity:
-        return f'renamed: the line is now {identity or "without a name there"}, and {row.identity} was approved'
+        return Reason.of(ReasonCode.RENAMED, identity=identity or 'without a name there', approved=row.identity)
     if point.status != PointStatusChoices.ACTIVE:
-        return f'{point} is in {point.get_status_display().lower()}'
+        return Reason.of(ReasonCode.POINT_NOT_ACTIVE, point=point, point_status=point.status)
     if row.values is not None:
         # Parameters of a CPE, not its access: what is owed has no bearing on them.
         return why_mode(point, None, by_person=True)
@@ -40,26 +41,26 @@ def refusal_reason(
     intended = line.intended_at(row.channel)
     if row.run_id and row.run.reverts_id:
         if row.desired.is_more_restrictive_than(intended):
-            return f'policy now wants this line {intended}, and a revert never takes more than policy does'
+            return Reason.of(ReasonCode.REVERT_EXCEEDS_POLICY, intended=intended)
     elif row.desired != intended:
         if intended == AccessState.normal():
-            return 'paid: policy now wants this line normal'
-        return f'policy now wants this line {intended}'
+            return Reason.of(ReasonCode.PAID)
+        return Reason.of(ReasonCode.POLICY_WANTS_OTHER, intended=intended)
     elif line.pinned and row.desired.is_more_restrictive_than(AccessState.normal()):
-        return 'pinned: it was reverted by hand, and policy has not changed its mind since'
+        return Reason.of(ReasonCode.PINNED)
     return _why_foreign(row, line, found) or _restricting_refusal(row, contract, now, frozen, found)
 
 
 def lift_refusal(row: EnforcementChange, restriction: Restriction, holder: AccessLine | None, has_right: bool) -> str:
     """Why what was left behind may not be lifted by this row; empty where it may. `holder` has the place by now."""
     if not restriction.is_open:
-        return f'it is {restriction.get_lifted_how_display().lower()} already'
+        return Reason.of(ReasonCode.LIFTED_ALREADY, how=str(restriction.get_lifted_how_display()).lower())
     if row.point.status != PointStatusChoices.ACTIVE:
-        return f'{row.point} is in {row.point.get_status_display().lower()}'
+        return Reason.of(ReasonCode.POINT_NOT_ACTIVE, point=row.point, point_status=row.point.status)
     if holder is not None and holder.intended_at(row.channel) != AccessState.normal():
-        return f'line {holder} has this place by now, and policy wants it {holder.intended_at(row.channel)}'
+        return Reason.of(ReasonCode.PLACE_TAKEN, line=holder, intended=holder.intended_at(row.channel))
     if holder is None and not has_right and row.run.author_id is None:
-        return 'nobody has a right to this place any more: a person may lift it'
+        return Reason.of(ReasonCode.NO_RIGHT)
     return ''
 
 
@@ -68,7 +69,7 @@ def _why_foreign(row: EnforcementChange, line: AccessLine, found: Reading | None
     seen = most_restrictive(found) if found is not None else None
     if seen is None or seen == AccessState.normal() or line.is_ours_at(row.channel):
         return ''
-    return f'foreign: the line was found {seen}, and not by us; adopt it, or have it lifted by whoever did that'
+    return Reason.of(ReasonCode.FOREIGN, found=seen)
 
 
 def _restricting_refusal(
@@ -82,14 +83,14 @@ def _restricting_refusal(
     was = seen if seen is not None and expected.is_more_restrictive_than(seen) else expected
     restricts = row.desired.is_more_restrictive_than(was)
     if restricts and not source.enabled:
-        return f'frozen: billing source {source} is disabled'
+        return Reason.of(ReasonCode.SOURCE_DISABLED, source=source)
     if restricts and source.is_silent(now):
-        return f'frozen: nothing was heard from billing source {source} for too long'
+        return Reason.of(ReasonCode.SOURCE_SILENT, source=source)
     if restricts and frozen:
-        return f'frozen: {frozen}'
+        return Reason.of(ReasonCode.CONTRACT_FROZEN, why=frozen)
     # Whatever an evaluation made of it: who owes nothing loses nothing.
     if restricts and (contract.oldest_due_date is None or contract.awaiting_clearing):
-        return 'paid: nothing is owed'
+        return Reason.of(ReasonCode.NOTHING_OWED)
     # What gives back is held by nothing, so what takes away must not go that way.
     if (
         restricts
@@ -97,11 +98,11 @@ def _restricting_refusal(
         and row.run_id
         and queue_of_kind(row.run.kind) == RESTORE
     ):
-        then = 'and a revert takes none' if row.run.reverts_id else 'and is planned anew as that'
-        return f'the line was found {was}: this would take access away, {then}'
+        code = ReasonCode.REVERT_WOULD_RESTRICT if row.run.reverts_id else ReasonCode.RESTORE_WOULD_RESTRICT
+        return Reason.of(code, found=was)
     if restricts and (reason := why_mode(row.point, contract.policy, row.run.approver_id is not None)):
         return reason
     # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.
     if restricts and not may_start(contract, row.desired_mode, now):
-        return 'closed: by the policy nothing may start at this hour; plan it again'
+        return Reason.of(ReasonCode.CLOSED_HOURS)
     return ''

@@ -20,6 +20,7 @@ from ..choices import LineStatusChoices, OutcomeChoices, RunKindChoices, RunStat
 from ..errors import DelinquencyError, RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun
 from ..models.state import most_restrictive, set_state
+from ..reasons import Reason, ReasonCode
 from .locks import RESTORE, queue_of_kind
 from .plan import make_run
 
@@ -75,14 +76,13 @@ def plan_revert(
     is not a row of the run, and where it sent nothing.
     """
     if not is_revertible(run):
-        raise RunRefusedError(
-            f'run "{run}" is {run.status}: only what was sent can be reverted; a running run is paused first'
-        )
+        raise RunRefusedError(Reason.of(ReasonCode.NOT_REVERTIBLE, run=run, status=run.status))
     chosen = run.changes.filter(sent_at__isnull=False, outcome__in=SENT)
     if rows is not None:
         wanted = set(rows)
         if strange := wanted - set(run.changes.filter(pk__in=wanted).values_list('pk', flat=True)):
-            raise RunRefusedError(f'run "{run}" has no rows {", ".join(map(str, sorted(strange)))}')
+            unknown = ', '.join(map(str, sorted(strange)))
+            raise RunRefusedError(Reason.of(ReasonCode.NO_SUCH_ROWS, run=run, rows=unknown))
         chosen = chosen.filter(pk__in=wanted)
     barred: set[int] = set()
     if lines is not None:
@@ -91,7 +91,7 @@ def plan_revert(
     left_out = []
     for row in chosen.select_related('line__contract', 'line__bras', 'line__acs', 'point').order_by('pk'):
         if row.pk in barred:
-            left_out.append(LeftOut(row.pk, '', _('its line is not yours to change')))
+            left_out.append(LeftOut(row.pk, '', Reason.of(ReasonCode.LINE_NOT_YOURS)))
             continue
         try:
             reverting = _reverting(row)
@@ -100,7 +100,7 @@ def plan_revert(
             continue
         planned.setdefault(_kind(reverting), []).append(reverting)
     if not planned and not left_out:
-        raise RunRefusedError(f'run "{run}" sent nothing that could be reverted')
+        raise RunRefusedError(Reason.of(ReasonCode.NOTHING_TO_REVERT, run=run))
     order = (RunKindChoices.RESTORE, RunKindChoices.ENFORCE, RunKindChoices.PROFILE)
     name = _('Revert of {run}').format(run=run)[:100]
     runs = [make_run(planned[kind], kind, name, author=author, reverts=run) for kind in order if kind in planned]
@@ -119,13 +119,13 @@ def _reverting(row: EnforcementChange) -> EnforcementChange:
     before = row.before or {}
     state = before.get('live') or before.get('stored')
     if state is None or before.get('error'):
-        raise _LeftOutError(_('it was not read before it was sent'))
+        raise _LeftOutError(Reason.of(ReasonCode.NOT_READ_BEFORE))
     if before.get('live') and before.get('stored') and before['live'] != before['stored']:
-        raise _LeftOutError(_('it was partially applied before: what was stored was not in force'))
+        raise _LeftOutError(Reason.of(ReasonCode.PARTIALLY_APPLIED_BEFORE))
     if line.status != LineStatusChoices.ACTIVE:
-        raise _LeftOutError(_('the line is no longer active'))
+        raise _LeftOutError(Reason.of(ReasonCode.LINE_NOT_ACTIVE))
     if line.point_at(side) != row.point:
-        raise _LeftOutError(_('the line is now at {point}').format(point=line.point_at(side)))
+        raise _LeftOutError(Reason.of(ReasonCode.LINE_MOVED, point=line.point_at(side)))
     if line.identity_at(side) != row.identity:
         text = _('the line is now called {name}, and was {identity}')
         raise _LeftOutError(text.format(name=line.identity_at(side), identity=row.identity))
@@ -137,8 +137,7 @@ def _reverting(row: EnforcementChange) -> EnforcementChange:
         return reverting
     desired = AccessState.from_dict(state)
     if not may_revert_to(desired, line, side):
-        text = _('it was {before}, and policy now wants {intended}: a revert takes no access away')
-        raise _LeftOutError(text.format(before=desired, intended=line.intended_at(side)))
+        raise _LeftOutError(Reason.of(ReasonCode.REVERT_TAKES_ACCESS, before=desired, intended=line.intended_at(side)))
     set_state(reverting, 'desired', desired)
     return reverting
 

@@ -21,6 +21,7 @@ from nornir_tasks.run import read_all
 
 from ..choices import RunStatusChoices
 from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, RunPoint
+from ..reasons import Reason, ReasonCode
 from .caps import budget
 from .journal import DatabaseJournal, forget_dead_claims
 from .locks import ENFORCE, hold_point, queue_of_kind
@@ -63,7 +64,8 @@ def process_point(run_pk: int, point_pk: int) -> PointResult:
         if run.status == RunStatusChoices.CANCELLED:
             return _read_back(run, point)
         if run.status != RunStatusChoices.RUNNING or run.executor:
-            stop_reason = run.being_worked_on if run.executor else f'the run is {run.status}'
+            not_running = Reason.of(ReasonCode.RUN_NOT_RUNNING, status=run.status)
+            stop_reason = run.being_worked_on if run.executor else not_running
             return PointResult(stop_reason=stop_reason_of(run, EnforcementSettings.load()) or stop_reason)
         RunPoint.objects.update_or_create(
             run=run, point=point, defaults={'executor': f'{socket.gethostname()}/{os.getpid()}', 'heartbeat_at': now}
@@ -99,7 +101,7 @@ def _process(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Poi
     if answer.exception is not None:
         logger.error('point %s: driver crashed', point, exc_info=answer.exception)
     busy = bool(getattr(answer[0], 'busy', 0))
-    waits = f'another run is changing lines of {point}: they wait until it lets go'
+    waits = Reason.of(ReasonCode.LINES_BUSY, point=point)
     note = note_stop_reason if busy else clear_stop_reason
     note(run, waits)
     return PointResult(

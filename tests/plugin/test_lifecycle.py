@@ -24,6 +24,7 @@ from netbox_delinquency.models import (
     EnforcementSettings,
 )
 from netbox_delinquency.models.state import state_fields
+from netbox_delinquency.reasons import Reason, ReasonCode
 from netbox_delinquency.runs.approval import approve_run
 from netbox_delinquency.runs.journal import DatabaseJournal
 from netbox_delinquency.runs.lifecycle import advance_run, begin_run, cancel_run, pause_run, resume_run, waiting_points
@@ -510,7 +511,7 @@ class ConductTestCase(TestCase):
         AccessLine.objects.filter(pk=self.lines['a'].pk).update(pinned=True)
         row = execute_run(run.pk).changes.get()
         self.assertEqual(row.outcome, 'skipped')
-        self.assertIn('pinned', row.message)
+        self.assertEqual((row.message_code, row.message), ('pinned', str(Reason.of(ReasonCode.PINNED))))
 
     # Progress
 

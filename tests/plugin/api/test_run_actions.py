@@ -202,6 +202,25 @@ class RunActionsTestCase(APITestCase):
         run = self.planned()
         self.assertIn('begin it first', self.post('claim', {'keys': self.keys(run)}, run['id'], status=409)['detail'])
 
+    def test_a_refused_row_keeps_its_code_though_its_runbook_closes_it_by_the_sentence(self):
+        run = self.begun()
+        first, second = self.keys(run)
+        AccessLine.objects.filter(username='a').update(pinned=True)
+        refused = self.post('claim', {'keys': [first, second]}, run['id'])['refused']
+        self.assertEqual(set(refused), {first})
+        closed = self.finished([first], outcome='skipped', message=refused[first], before=None, after=None)
+        self.post('finished', closed, run['id'])
+        self.post('finished', self.finished([second], message='a word of the driver'), run['id'])
+        rows = EnforcementRun.objects.get(pk=run['id']).changes.order_by('line_id')
+        found = [(row.message_code, row.message) for row in rows]
+        self.assertEqual(found, [('pinned', refused[first]), ('', 'a word of the driver')])
+
+    def test_a_refusal_says_its_code_and_its_parameters(self):
+        run = self.planned()
+        refused = self.post('start', pk=run['id'], status=409)
+        self.assertEqual((refused['code'], refused['params']['status']), ('not_approved', 'planned'))
+        self.assertIn('only an approved', refused['detail'])
+
     def test_a_paused_run_halts_its_runbook_and_its_rows_are_unsent_again(self):
         run = self.begun()
         keys = self.keys(run)
