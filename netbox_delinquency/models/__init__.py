@@ -1,6 +1,7 @@
 from .access import *
 from .billing import *
 from .calendar import *
+from .change import *
 from .contract import *
 from .hold import *
 from .ledger import *
