@@ -20,7 +20,6 @@ __all__ = (
     'EventStatusChoices',
     'HoldKind',
     'HoldKindChoices',
-    'InvoiceStatusChoices',
     'LiftedChoices',
     'LineChannelChoices',
     'LineStatusChoices',
@@ -396,23 +395,3 @@ class EventStatusChoices(ChoiceSet):
 
     # Worth another try: by now the contract may be known, or the cause of the failure gone.
     RETRYABLE = (UNMATCHED, UNRECOGNISED, FAILED)
-
-
-class InvoiceStatusChoices(ChoiceSet):
-    """The values are those of `billing.accounts.InvoiceStatus`."""
-
-    ISSUED = 'issued'
-    OWED = 'owed'
-    CLEARING = 'clearing'
-    DISPUTED = 'disputed'
-    MOVED = 'moved'
-    SETTLED = 'settled'
-
-    CHOICES = [
-        Choice(ISSUED, _('Issued')),
-        Choice(OWED, _('Owed')),
-        Choice(CLEARING, _('Clearing')),
-        Choice(DISPUTED, _('Disputed')),
-        Choice(MOVED, _('Moved')),
-        Choice(SETTLED, _('Settled')),
-    ]

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.db.models import Q
 
-from ..choices import BillingStatusChoices, ContractStatusChoices, InvoiceStatusChoices
+from ..choices import BillingStatusChoices, ContractStatusChoices
 from ..models import BillingWord, Contract, Hold, Invoice, Notice
 from ..settings import get_settings
 from . import sql
+from .accounts import InvoiceStatus
 from .base import Entry, Meaning, Word
 from .ledger import ContractState, NoticeState, Relief, read_contract
 
@@ -81,7 +82,7 @@ def attach_waiting(now: datetime, contracts: Collection[int] | None = None) -> s
 
 def lapsed_contracts(now: datetime) -> set[int]:
     """Contracts with invoices that were to clear by now."""
-    clearing = Invoice.objects.filter(status=InvoiceStatusChoices.CLEARING, clears_until__lte=now)
+    clearing = Invoice.objects.filter(status=InvoiceStatus.CLEARING, clears_until__lte=now)
     return set(clearing.values_list('contract', flat=True))
 
 
@@ -240,5 +241,5 @@ def _write_status(contracts: Mapping[int, Contract], states: Mapping[int, Contra
 
 def open_contracts(sources: Collection[int], but: Sequence[int]) -> set[int]:
     """Contracts of these sources of which something is owed; a complete statement may have left them out."""
-    open_ = Q(invoices__status__in=(InvoiceStatusChoices.OWED, InvoiceStatusChoices.CLEARING))
+    open_ = Q(invoices__status__in=(InvoiceStatus.OWED, InvoiceStatus.CLEARING))
     return set(Contract.objects.filter(open_, source__in=sources).exclude(pk__in=but).values_list('pk', flat=True))

@@ -8,8 +8,9 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, TruncDate
 
+from ..billing.accounts import InvoiceStatus
 from ..billing.base import Meaning
-from ..choices import EventStatusChoices, HoldKindChoices, InvoiceStatusChoices, RunStatusChoices
+from ..choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
 from ..models import (
     BillingEvent,
     BillingWord,
@@ -26,7 +27,7 @@ from ..models import (
 __all__ = ('purge',)
 
 YEAR = timedelta(days=366)
-SETTLED = InvoiceStatusChoices.SETTLED
+SETTLED = InvoiceStatus.SETTLED
 # These are kept without an end: a debt that is told once more, however late, was settled. They hold no personal data.
 SETTLING = (
     Meaning.PAID, Meaning.CANCELLED, Meaning.CREDITED, Meaning.REPLACED, Meaning.PARTIALLY_PAID,

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from utilities.querysets import RestrictedQuerySet
 
-from ..choices import InvoiceStatusChoices
+from ..billing.accounts import InvoiceStatus
 
 __all__ = ('BillingWord', 'Invoice')
 
@@ -50,7 +50,7 @@ class Invoice(models.Model):
 
     contract = models.ForeignKey('Contract', on_delete=models.CASCADE, related_name='invoices')
     reference = models.CharField(max_length=100)
-    status = models.CharField(max_length=30, choices=InvoiceStatusChoices)
+    status = models.CharField(max_length=30, choices=[(status.value, status.value) for status in InvoiceStatus])
     due_date = models.DateField(blank=True, null=True)
     amount = models.DecimalField(max_digits=12, decimal_places=2, blank=True, null=True)
     changed_at = models.DateTimeField(help_text='When its last word became so')
@@ -67,18 +67,18 @@ class Invoice(models.Model):
                 fields=('contract', 'reference'), name='netbox_delinquency_invoice_unique_reference'
             ),
             models.CheckConstraint(
-                condition=~Q(status=InvoiceStatusChoices.OWED) | Q(due_date__isnull=False),
+                condition=~Q(status=InvoiceStatus.OWED.value) | Q(due_date__isnull=False),
                 name='netbox_delinquency_invoice_owed_has_due_date',
             ),
             models.CheckConstraint(
-                condition=~Q(status=InvoiceStatusChoices.CLEARING) | Q(clears_until__isnull=False),
+                condition=~Q(status=InvoiceStatus.CLEARING.value) | Q(clears_until__isnull=False),
                 name='netbox_delinquency_invoice_clearing_ends',
             ),
         ]
         indexes = [
             models.Index(
                 fields=('clears_until',), name='nbd_invoice_clearing',
-                condition=Q(status=InvoiceStatusChoices.CLEARING),
+                condition=Q(status=InvoiceStatus.CLEARING.value),
             )
         ]  # fmt: skip
 
