@@ -49,7 +49,7 @@ class EventActionsMixin(ActionsMixin):
     @extend_schema(request=FiltersRequest, responses={HTTP_200_OK: ReviewAnswer})
     @action(detail=False, methods=['post'])
     def review(self, request):
-        """A person has looked at those of these events that need attention: nobody is spared for them any longer."""
+        """A person has looked at those of these events that need attention: nobody is exempt for them any longer."""
         filters = self.body(FiltersRequest)['filters']
         allowed = BillingEvent.objects.restrict(request.user, 'review')
         chosen = chosen_by(request, filters, BillingEventFilterSet, allowed)

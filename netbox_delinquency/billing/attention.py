@@ -1,4 +1,4 @@
-"""Events about money that were not understood: who is spared for them, and how a person says that they looked."""
+"""Events about money that were not understood: who is exempt for them, and how a person says that they looked."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def alarm(events: Sequence[BillingEvent]) -> None:
 
 
 def review(events: QuerySet[BillingEvent], user, now: datetime) -> int:  # type: ignore[no-untyped-def]
-    """A person has looked at these: whom they may concern is no longer spared for them. Returns how many there were."""
+    """A person has looked at these: whom they may concern is no longer exempt for them. Returns how many there were."""
     return unreviewed(events).update(needs_attention=False, reviewed_at=now, reviewed_by=user)

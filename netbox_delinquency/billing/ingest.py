@@ -43,7 +43,7 @@ class Outcome:
 
 
 def process_again(events: QuerySet[BillingEvent], now: datetime) -> int:
-    """Put those of `events` that came to nothing back into the inbox, and return how many.
+    """Put those of `events` that were unmatched or failed back into the inbox, and return how many.
 
     They count as received `now`: a source is late by what has lain unread since, not by how old that is.
     """
@@ -167,7 +167,7 @@ def _read(event: BillingEvent) -> Outcome:
 
 
 def _judge(outcome: Outcome, matches: dict[tuple[int, str], Match]) -> None:
-    """An event none of whose contracts is here is kept as unmatched. Whom its payment could mean is spared."""
+    """An event none of whose contracts is here is kept as unmatched. Whom its payment could mean is exempt."""
     named = [word for word in outcome.parsed.words if word.contract]
     if outcome.status != EventStatusChoices.PROCESSED or not named or outcome.contract is not None:
         return

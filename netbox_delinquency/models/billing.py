@@ -142,7 +142,7 @@ class BillingEvent(LifecycleModel, NetBoxModel):
 
     needs_attention = models.BooleanField(
         verbose_name=_('needs attention'), default=False, editable=False,
-        help_text=_('About money, and not understood: whom it may concern is spared until a person has looked'),
+        help_text=_('About money, and not understood: whom it may concern is exempt until a person has looked'),
     )  # fmt: skip
     reviewed_at = models.DateTimeField(verbose_name=_('reviewed at'), blank=True, null=True, editable=False)
     reviewed_by = models.ForeignKey(

@@ -106,7 +106,7 @@ class Contract(LifecycleModel, PrimaryModel):
     )  # fmt: skip
     relief_ended_at = models.DateTimeField(
         verbose_name=_('relief ended'), blank=True, null=True, editable=False,
-        help_text=_('An agreement, dispute or clearing came to nothing: a new notice goes before what follows'),
+        help_text=_('An agreement, dispute or clearing did not hold: a new notice goes before what follows'),
     )  # fmt: skip
     billing_status = models.CharField(
         verbose_name=_('status at billing'), max_length=30, choices=BillingStatusChoices, blank=True, editable=False

@@ -89,7 +89,7 @@ class DelinquencyPolicy(PrimaryModel):
     notice_outlasts_relief = models.BooleanField(
         verbose_name=_('notice outlasts relief'), default=False,
         help_text=_(
-            'After an agreement, a dispute or a clearing that came to nothing no new notice is asked for; '
+            'After an agreement, a dispute or a clearing that did not hold no new notice is asked for; '
             'name the article that allows it'
         ),
     )  # fmt: skip

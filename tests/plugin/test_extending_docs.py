@@ -1,5 +1,6 @@
 """The pages that say how to add something are followed: their change is made in a copy of the sources, and proved."""
 
+import json
 import os
 import re
 import shutil
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from netbox_delinquency.billing.registry import available_adapters, get_adapter
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs' / 'extending'
 FILE = r'`((?:netbox_delinquency|nornir_tasks|policy|models|billing)/[\w/]+\.py)`'
 PACKAGES = ('netbox_delinquency', 'nornir_tasks', 'tr069', 'tests')
+KEY = 'a signing key of 24 characters or more'
 # Nothing of what a proof writes is kept.
 RUN = """
 import django
@@ -53,6 +57,31 @@ def prove(copy, proof):
         env=environment, cwd=copy, text=True, capture_output=True, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def adapter(tmp_path, monkeypatch):
+    """The page's adapter in a package of its own, installed as a third party's would be: by its entry point."""
+    example, _proof = blocks('billing-adapter.md', 'python')
+    (line,) = re.findall(r'^acme = "(.*)"$', blocks('billing-adapter.md', 'toml')[0], re.MULTILINE)
+    (tmp_path / 'acme_billing.py').write_text(example)
+    info = tmp_path / 'acme_billing-1.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: acme-billing\nVersion: 1.0\n')
+    (info / 'entry_points.txt').write_text(f'[netbox_delinquency.billing_adapters]\nacme = {line}\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv('DELINQUENCY_CREDENTIAL_ACME', json.dumps({'secret': KEY}))
+    for cached in (available_adapters, get_adapter):
+        cached.cache_clear()
+    yield
+    for cached in (available_adapters, get_adapter):
+        cached.cache_clear()
+
+
+@pytest.mark.django_db
+def test_the_page_of_an_adapter_is_followed(adapter):
+    _example, proof = blocks('billing-adapter.md', 'python')
+    exec(compile(proof, 'billing-adapter.md', 'exec'), {'KEY': KEY})
 
 
 @pytest.mark.django_db
