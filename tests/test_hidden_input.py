@@ -25,7 +25,7 @@ def models(base=pydantic.BaseModel):
 def test_every_model_hides_its_input_in_errors():
     for package in (nornir_tasks, tr069):
         modules(package)
-    for name in ('settings', 'billing.base', 'billing.standard_webhooks'):
+    for name in ('settings', 'billing.base', 'billing.adapters.standard_webhooks'):
         importlib.import_module(f'netbox_delinquency.{name}')
     ours = [
         model for model in models() if model.__module__.split('.')[0] in ('nornir_tasks', 'tr069', 'netbox_delinquency')
