@@ -43,7 +43,7 @@ from netbox_delinquency.workflow import evaluate_all
 from .factories import make_contract, make_line
 from .ownership import BLOCKED, NORMAL, THROTTLED, World, boxes_answer
 
-HISTORIES = int(os.environ.get('LIVES', '500'))
+HISTORIES = int(os.environ.get('LIVES', '60'))
 STEPS = 10
 # Making a failure smaller costs as much as finding it a hundred times over: it is asked for by hand.
 PHASES = (Phase.generate, Phase.shrink) if os.environ.get('SHRINK') else (Phase.generate,)
