@@ -32,7 +32,8 @@ class RevertRequest(serializers.Serializer):
 class LeftOutAnswer(serializers.Serializer):
     row = serializers.IntegerField()
     line = serializers.CharField()
-    reason = serializers.CharField()
+    reason = serializers.CharField(source='sentence')
+    code = serializers.CharField(help_text='The reason for programs; empty where it has none')
 
 
 class RevertAnswer(serializers.Serializer):

@@ -35,6 +35,7 @@ from ..models import (
     Hold,
 )
 from ..models.sides import FOREIGN, IDENTITY, OBSERVED, POINT, UNVERIFIED
+from ..reasons import translated
 from .caps import PointPart, is_bound, parts_of, refusals_of
 from .checks import unchecked_points, why_unchecked
 
@@ -100,7 +101,9 @@ def preview_run(run: EnforcementRun, now: datetime) -> Preview:
         max_rows_per_hour=settings.max_rows_per_hour if bound else None,
         sent_last_hour=sent,
         hours=_hours(parts, settings.max_rows_per_hour) if bound else 0,
-        refusals=[*refusals_of(parts, settings), *unchecked_points(run, settings, now)] if bound else (),
+        refusals=[*map(translated, refusals_of(parts, settings)), *unchecked_points(run, settings, now)]
+        if bound
+        else (),
         warnings=_warnings(run, parts, now),
     )
 

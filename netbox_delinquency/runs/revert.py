@@ -20,7 +20,7 @@ from ..choices import LineStatusChoices, OutcomeChoices, RunKindChoices, RunStat
 from ..errors import DelinquencyError, RunRefusedError
 from ..models import AccessLine, EnforcementChange, EnforcementRun
 from ..models.state import most_restrictive, set_state
-from ..reasons import Reason, ReasonCode
+from ..reasons import Reason, ReasonCode, stored, translated
 from .locks import RESTORE, queue_of_kind
 from .plan import make_run
 
@@ -44,6 +44,15 @@ class LeftOut:
     row: int
     line: str
     reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The reason, in the reader's language."""
+        return translated(self.reason)
+
+    @property
+    def code(self) -> str:
+        return stored(self.reason)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,7 @@ def plan_revert(
         try:
             reverting = _reverting(row)
         except _LeftOutError as error:
-            left_out.append(LeftOut(row.pk, row.subject, str(error)))
+            left_out.append(LeftOut(row.pk, row.subject, error.args[0]))
             continue
         planned.setdefault(_kind(reverting), []).append(reverting)
     if not planned and not left_out:

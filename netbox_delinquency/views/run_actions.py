@@ -117,7 +117,7 @@ def revert_and_tell(request, run, rows=None) -> str:
         messages.success(request, _('Planned: {run}, {count} lines.').format(run=new, count=new.changes.count()))
     shown = planned.left_out[:LEFT_OUT_SHOWN]
     for left in shown:
-        messages.warning(request, _('Left out: {line}: {reason}.').format(line=left.line, reason=left.reason))
+        messages.warning(request, _('Left out: {line}: {reason}.').format(line=left.line, reason=left.sentence))
     if more := len(planned.left_out) - len(shown):
         messages.warning(request, _('{count} more rows are left out.').format(count=more))
     return planned.runs[0].get_absolute_url() if planned.runs else ''
