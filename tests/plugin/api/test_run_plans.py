@@ -39,7 +39,7 @@ class RunPlansTest(PluginAPITestCase):
         self.assertEqual((preview['rows'], preview['block'], preview['waves']), (3, 3, {'1': 1, '2': 1, '3': 1}))
         (point,) = preview['points']
         self.assertEqual((point['name'], point['share'], point['lines'], point['sessions']), ('bras-1', 100, 3, None))
-        self.assertEqual([warned['kind'] for warned in preview['warnings']], ['stale'])
+        self.assertEqual({warned['kind'] for warned in preview['warnings']}, {'stale', 'unwatched'})
         self.assertEqual((preview['refusals'], preview['max_rows_per_run']), ([], 5000))
 
     def test_a_run_is_reverted_whole_or_by_its_rows(self):

@@ -13,7 +13,7 @@ from netbox_delinquency.dashboard import EnforcementWidget
 from netbox_delinquency.models import AccessLine, EnforcementChange, EnforcementRun, EnforcementSettings, RunPoint
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from netbox_delinquency.ui.counts import drift_by_point
-from tests.plugin.factories import make_line, make_point, make_run, restrict_all
+from tests.plugin.factories import make_line, make_point, make_run, restrict, restrict_all
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BEFORE = {'stored': {'mode': 'normal'}, 'live': {'mode': 'normal'}, 'detail': {}, 'error': ''}
@@ -265,7 +265,7 @@ class LinesTest(RunPagesTestCase):
 
     def test_drift_is_counted_by_point_of_what_the_user_may_see(self):
         other = make_point(name='bras-2')
-        make_line(bras=other, observed_mode='blocked', observed_at=NOW)
+        restrict(make_line(bras=other, observed_mode='blocked', observed_at=NOW))
         AccessLine.objects.filter(pk=self.lines[0].pk).update(unverified=True)
         AccessLine.objects.filter(pk=self.lines[1].pk).update(intended_mode='normal')
         self.assertEqual(drift_by_point(self.user), [])
