@@ -36,6 +36,7 @@ POLL_S = 0.01
 BLOCK_DAYS = 40
 WAVES = '1, 1%, 10%, rest'
 GIVE_UP_S = 60.0
+NO_CAPS = {'max_share_percent': 100, 'max_rows_per_run': 10**6, 'max_rows_per_hour': 10**6}
 
 
 @dataclass
@@ -62,6 +63,21 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def block(running: Stack, numbers: Iterable[str], name: str) -> int:
+    """Have these contracts owe, plan, approve and start; returns the run."""
+    contracts = json.dumps([f'C-{number}' for number in numbers])
+    command = [sys.executable, '-m', 'benchmarks.restore_debts', str(BLOCK_DAYS)]
+    subprocess.run(command, env=running.env, cwd=ROOT, input=contracts, text=True, check=True)
+    planned = running.cli('plan', '--name', name)
+    match = re.search(r'run (\d+) .*hash ([0-9a-f]{64})', planned.stdout)
+    if not match:
+        raise RuntimeError(f'nothing was planned:\n{planned.stdout}{planned.stderr}')
+    pk = int(match[1])
+    running.netbox.act(pk, 'approve', {'plan_hash': match[2]})
+    running.netbox.act(pk, 'start')
+    return pk
+
+
 class Bench:
     def __init__(self, running: Stack, lines: int, samples: int, pause: float) -> None:
         self.stack = running
@@ -74,18 +90,7 @@ class Bench:
         self.idle, self.busy = paying[:samples], paying[len(paying) // 2 :][:samples]
 
     def block(self, numbers: Iterable[str], name: str) -> int:
-        """Have these contracts owe, plan, approve and start; returns the run."""
-        contracts = json.dumps([f'C-{number}' for number in numbers])
-        command = [sys.executable, '-m', 'benchmarks.restore_debts', str(BLOCK_DAYS)]
-        subprocess.run(command, env=self.stack.env, cwd=ROOT, input=contracts, text=True, check=True)
-        planned = self.stack.cli('plan', '--name', name)
-        match = re.search(r'run (\d+) .*hash ([0-9a-f]{64})', planned.stdout)
-        if not match:
-            raise RuntimeError(f'nothing was planned:\n{planned.stdout}{planned.stderr}')
-        pk = int(match[1])
-        self.stack.netbox.act(pk, 'approve', {'plan_hash': match[2]})
-        self.stack.netbox.act(pk, 'start')
-        return pk
+        return block(self.stack, numbers, name)
 
     def status(self, pk: int) -> str:
         with psycopg.connect(self.url) as connection:
@@ -136,8 +141,7 @@ class Bench:
 
     def run(self) -> tuple[Samples, Samples]:
         # Nothing holds the large run back: no caps, and the default waves without a pause between them.
-        caps = {'max_share_percent': 100, 'max_rows_per_run': 10**6, 'max_rows_per_hour': 10**6}
-        self.stack.configure(**caps, soak_seconds=0, waves='rest')
+        self.stack.configure(**NO_CAPS, soak_seconds=0, waves='rest')
         first = self.block([*self.idle, *self.busy], 'Lines that will be paid for')
         wait_until('the first run ends', lambda: self.ended(first), 300, 0.5)
         say(f'{len(self.idle) + len(self.busy)} lines are blocked: {self.outcomes(first)}')

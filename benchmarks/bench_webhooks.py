@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 import psycopg
 from standardwebhooks import Webhook
 
+from benchmarks.bench_restore import NO_CAPS, block
 from dev.services import ROOT
 from dev.stack import GUNICORN, QUEUES, Stack, stack, wait_until
 
@@ -37,7 +38,6 @@ DATABASE = 'netbox_bench_webhooks'
 ROUTERS = tuple(f'bras-{number:02}' for number in range(1, 21))
 CLIENTS = 4
 VS_WRITE, VS_READ, STATEMENTS, FLOOD_S = 5.0, 1.0, 8, 5.0
-BLOCK_DAYS = 40
 WEBHOOK = '/api/plugins/delinquency/webhooks/demo/'
 
 
@@ -94,9 +94,9 @@ class Bench:
             self.local.client = Client(self.stack.url)
         return self.local.client  # type: ignore[no-any-return]
 
-    def post_event(self, kind: str, contract: str, event_id: str = '') -> int:
+    def post_event(self, kind: str, contract: str, event_id: str = '', invoice: str = '1') -> int:
         now, event_id = datetime.now(tz=UTC), event_id or f'evt_{secrets.token_hex(8)}'
-        data = {'contract': contract, 'invoice': f'{contract}/1'}
+        data = {'contract': contract, 'invoice': f'{contract}/{invoice}'}
         if kind == 'invoice.overdue':
             data |= {'due_date': '2026-10-10', 'amount': '99.90'}
         body = json.dumps({'type': kind, 'timestamp': now.isoformat(), 'data': data})
@@ -144,7 +144,8 @@ class Bench:
         events, tags, status = Tally(), Tally(), Tally()
 
         def event() -> int:
-            return self.post_event('invoice.paid', f'C-{random.choice(ROUTERS)}-1')
+            # Of an invoice that no line is blocked for later: paid is paid.
+            return self.post_event('invoice.paid', f'C-{random.choice(ROUTERS)}-1', invoice='rate')
 
         for ask, tally in ((event, Tally()), (self.post_tag, Tally()), (self.get_status, Tally())):
             self.turn(ask, 1, tally)  # warm
@@ -194,14 +195,10 @@ class Bench:
 
     def flood(self, debts: Sequence[str], paying: Sequence[str]) -> Tally:
         """Debts, and payments of blocked lines at random among them: from a payment's post to its planned restore."""
-        owing = json.dumps([f'C-{number}' for number in paying])
-        command = [sys.executable, '-m', 'benchmarks.restore_debts', str(BLOCK_DAYS)]
-        subprocess.run(command, env=self.stack.env, cwd=ROOT, input=owing, text=True, check=True)
-        with psycopg.connect(self.url) as connection:
-            connection.execute(
-                "UPDATE netbox_delinquency_accessline SET observed_mode = 'blocked', observed_at = now() "
-                "WHERE intended_mode = 'blocked'"
-            )
+        self.stack.configure(**NO_CAPS, soak_seconds=0, waves='rest')
+        run = block(self.stack, paying, 'Lines that will be paid for')
+        ended = f"SELECT status IN ('completed', 'failed') FROM netbox_delinquency_enforcementrun WHERE id = {run}"
+        wait_until('the lines are blocked', lambda: self.stack.sql(ended).strip() == 't', 300, 0.5)
         posts = [('invoice.overdue', number) for number in debts] + [('invoice.paid', number) for number in paying]
         random.Random(1).shuffle(posts)
         paid_at: dict[str, float] = {}
