@@ -109,6 +109,10 @@ class ActionsMixin(_ViewSet):
             return [ActionPermissions(permission)]
         return super().get_permissions()
 
+    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
+        """The filters are those of the list: what is asked of one object may have parameters of its own."""
+        return queryset if self.detail else super().filter_queryset(queryset)
+
     def acted_on(self, pk: Any, model: type[Model] | None = None) -> Any:
         """The object with this key, where the user has the action's permission for that one, too."""
         # The queryset of a POST is restricted to `add`: the object is taken plainly and asked for itself.

@@ -51,6 +51,12 @@ def is_right(side: str) -> Q:
     return Q(**{f'{POINT[side]}__isnull': True}) | as_taken | is_free(side) & ~is_ours(side)
 
 
+def is_in_effect(side: str) -> Q:
+    """Lines on which what policy wants on this side is so by our doing: what another does there sets no clock going."""
+    without_point = Q(**{f'{POINT[side]}__isnull': True})
+    return is_right(side) & (without_point | is_free(side) | is_ours(side))
+
+
 def is_over_enforced(side: str) -> Q:
     """Lines seen on this side with less than they are to have, as `AccessState.is_more_restrictive_than` says it."""
     mode, down, up = state_fields(OBSERVED[side])

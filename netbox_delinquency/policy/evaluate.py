@@ -14,9 +14,10 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from ..choices import HoldKindChoices
+from ..choices import HoldKindChoices, LineChannelChoices, LineStatusChoices
 from ..models import AccessLine, Contract
 from ..models.billing import UNREAD
+from ..models.sides import is_in_effect
 from . import stages
 from .actions import STAGE_ACTIONS
 from .days import ensure_start_days
@@ -107,5 +108,6 @@ def _take_effect(now: datetime, contracts: Collection[int] | None) -> None:
     waiting = Contract.objects.filter(stage__isnull=False, took_effect_at=None, in_relief=False)
     if contracts is not None:
         waiting = waiting.filter(pk__in=contracts)
-    drifting = AccessLine.objects.drifting().filter(contract=OuterRef('pk')).order_by()
-    waiting.filter(~Exists(drifting)).update(took_effect_at=now)
+    lines = AccessLine.objects.filter(contract=OuterRef('pk'), status=LineStatusChoices.ACTIVE).order_by()
+    elsewise = lines.exclude(*map(is_in_effect, LineChannelChoices.SIDES))
+    waiting.filter(~Exists(elsewise)).update(took_effect_at=now)

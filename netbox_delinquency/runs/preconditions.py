@@ -77,6 +77,7 @@ def _restricting_refusal(
 ) -> str:
     assert row.desired is not None
     source, expected = contract.source, row.expected or AccessState.normal()
+    by_person = row.run_id is not None and row.run.approver_id is not None
     # By its more restrictive half: where the session is normal and the stored policy blocks, a throttle still gives
     # back.
     seen = most_restrictive(found) if found is not None else None
@@ -100,7 +101,7 @@ def _restricting_refusal(
     ):
         code = ReasonCode.REVERT_WOULD_RESTRICT if row.run.reverts_id else ReasonCode.RESTORE_WOULD_RESTRICT
         return Reason.of(code, found=was)
-    if restricts and (reason := why_mode(row.point, contract.policy, row.run.approver_id is not None)):
+    if restricts and (reason := why_mode(row.point, contract.policy, by_person)):
         return reason
     # A run may be approved, or resumed, days after it was planned: the hour that counts is the one it is sent at.
     if restricts and not may_start(contract, row.desired_mode, now):

@@ -207,7 +207,8 @@ class NeverTest(CareTestCase):
     def row(self):
         self.line.refresh_from_db()
         return EnforcementChange(
-            line=self.line, point=self.line.bras, desired_mode=self.line.intended_mode,
+            line=self.line, identity=self.line.bras_identity, point=self.line.bras,
+            desired_mode=self.line.intended_mode,
             desired_down_kbps=self.line.intended_down_kbps, desired_up_kbps=self.line.intended_up_kbps,
         )  # fmt: skip
 

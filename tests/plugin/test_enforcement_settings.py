@@ -16,7 +16,7 @@ PAGE = 'plugins:netbox_delinquency:enforcementsettings'
 DATA = {
     'waves': '5, 20%, rest', 'soak_seconds': 30, 'max_failed_percent': 5, 'min_rows': 20, 'max_refused_percent': 20,
     'max_session_drop_percent': 5, 'max_latency_factor': 10, 'max_rows_per_run': 100, 'max_share_percent': 30,
-    'max_rows_per_hour': 1000, 'reconcile_percent': 10,
+    'max_rows_per_hour': 1000, 'reconcile_percent': 10, 'check_days': 7,
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from netbox_delinquency.policy.intended import intended_state, line_channel, thr
 from netbox_delinquency.policy.stages import ON_HOLD, dunning_position
 from nornir_tasks.change import AccessState
 
-from .factories import make_contract, make_line, make_plan, make_point, make_policy, make_source
+from .factories import make_contract, make_line, make_plan, make_point, make_policy, make_source, restrict
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TODAY = date(2026, 11, 20)
@@ -356,6 +356,8 @@ class EvaluateTestCase(TestCase):
             observed_mode='throttled', observed_down_kbps=line.intended_down_kbps,
             observed_up_kbps=line.intended_up_kbps, observed_at=NOW,
         )  # fmt: skip
+        self.assertEqual(stage_on(19), ('throttle', None))  # by somebody else: that leads to no block either
+        restrict(line)
         self.assertEqual(stage_on(20), ('throttle', 20))
         self.assertEqual(stage_on(22), ('throttle', 20))
         self.assertEqual(stage_on(23), ('block', None))

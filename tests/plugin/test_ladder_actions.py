@@ -229,7 +229,8 @@ class LadderActionTest(PluginAPITestCase):
         type(self.policy).objects.update(calendar=calendar, no_start_days='sat,sun')
         ensure_start_days(date(2026, 11, 20))
         self.line.refresh_from_db()
-        row = EnforcementChange(line=self.line, point=self.line.point, desired_mode='throttled',
+        row = EnforcementChange(line=self.line, identity=self.line.bras_identity, point=self.line.point,
+                                desired_mode='throttled',
                                 desired_down_kbps=1000, desired_up_kbps=500)  # fmt: skip
         line = AccessLine.objects.select_related('contract__policy__calendar').get()
         assert refusal_reason(row, line, datetime(2026, 11, 20, 15, tzinfo=UTC)) == ''
@@ -237,5 +238,7 @@ class LadderActionTest(PluginAPITestCase):
         # A restore is sent on any day.
         Contract.objects.update(oldest_due_date=None)
         evaluate(timezone.now())
-        back = EnforcementChange(line=line, point=line.point, expected_mode='blocked', desired_mode='normal')
+        back = EnforcementChange(
+            line=line, identity=line.bras_identity, point=line.point, expected_mode='blocked', desired_mode='normal'
+        )
         assert refusal_reason(back, AccessLine.objects.get(), datetime(2026, 11, 21, 15, tzinfo=UTC)) == ''

@@ -35,10 +35,10 @@ class AccessLineSerializer(PrimaryModelSerializer):
             'id', 'url', 'display_url', 'display', 'contract', 'status', 'cpe', 'bras', 'acs', 'point', 'username',
             'circuit_id', 'ipv4', 'ipv6', 'mac', 'cwmp_id', 'intended', 'channel', 'pinned', 'observed', 'observed_at',
             'unverified', 'baseline', 'cpe_observed', 'cpe_observed_at', 'cpe_unverified', 'cpe_baseline', 'drifting',
-            'foreign', 'cpe_foreign', 'restriction', 'cpe_restriction', 'target',
+            'foreign', 'cpe_foreign', 'bras_identity', 'acs_identity', 'restriction', 'cpe_restriction', 'target',
             'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
             'last_updated',
         )  # fmt: skip
         brief_fields = ('id', 'url', 'display', 'username', 'status', 'description')
-        read_only_fields = ('restriction', 'cpe_restriction')
+        read_only_fields = ('bras_identity', 'acs_identity', 'restriction', 'cpe_restriction')
         model_clean_fields = ('ipv6',)

@@ -15,6 +15,7 @@ DRIVERS = [driver.name for driver in own_drivers()]
 POINT = {
     'name': 'bras-9',
     'status': 'active',
+    'mode': 'enforce',
     'driver': 'radius',
     'address': '192.0.2.9',
     'timeout': 10,
