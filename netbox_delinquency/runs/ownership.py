@@ -168,8 +168,10 @@ def note_attempts(
             continue
         if result.outcome.is_success or (result.before is not None and result.before.absent):
             continue  # of what is not there, `note_readings` has said all there is to say
-        # Silence is asked again as soon as the point is read well; what it answered is for a person to look at.
-        restriction.waits_for_person = result.outcome is not Outcome.UNKNOWN and result.before is not None
+        # Silence, and a session that has not followed what is stored, are asked again as soon as the point is read
+        # well; what it refused is for a person to look at.
+        passes = result.outcome in (Outcome.UNKNOWN, Outcome.PARTIAL)
+        restriction.waits_for_person = not passes and result.before is not None
         restriction.finding = result.message[:500]
         restriction.retry_at = now + PAUSES[min(restriction.attempts, len(PAUSES) - 1)]
         restriction.attempts += 1
