@@ -35,7 +35,9 @@ def in_waves(job: Job) -> dict[str, str]:
 
 
 def _run(job: Job, waves: Waves) -> dict[str, str]:
-    os.environ['DELINQUENCY_CREDENTIAL_BULK'] = json.dumps({'username': 'admin', 'password': PASSWORD})
+    os.environ['DELINQUENCY_CREDENTIAL_BULK'] = json.dumps(
+        {'username': 'admin', 'password': PASSWORD, 'hosts': ['127.0.0.1']}
+    )
     points = [
         Point(name, 'routeros', '127.0.0.1', router['port'], 'bulk', router['host_key'], timeout=job.timeout)
         for name, router in job.routers.items()
