@@ -18,7 +18,6 @@ HOLD_FIELDS = (
     'kind',
     'reason',
     'reference',
-    'approver',
     'starts_at',
     'ends_at',
     'instalments',
@@ -36,7 +35,6 @@ class HoldForm(PrimaryModelForm):
             'kind',
             'reason',
             'reference',
-            'approver',
             'starts_at',
             'ends_at',
             'instalments',
@@ -46,7 +44,6 @@ class HoldForm(PrimaryModelForm):
         ),
     )
     contract = choose(Hold, 'contract')
-    approver = choose(Hold, 'approver')
 
     class Meta:
         model = Hold
@@ -54,7 +51,6 @@ class HoldForm(PrimaryModelForm):
 
 
 class HoldImportForm(PrimaryImportForm):
-    approver = refer(Hold, 'approver', 'username')
     contract = refer(Hold, 'contract')
     kind = choice(Hold, 'kind')
     starts_at = aware(Hold, 'starts_at')

@@ -4,7 +4,7 @@ from utilities.forms.fields import TagFilterField
 from utilities.forms.rendering import FieldSet
 
 from ..models import Notice
-from .base import OWNERSHIP, SEARCH, PrimaryImportForm, aware, choice, choose, edit, filter_by, refer
+from .base import OWNERSHIP, SEARCH, PrimaryImportForm, aware, choice, choose, filter_by, refer
 
 __all__ = (
     'NoticeBulkEditForm',
@@ -20,7 +20,6 @@ NOTICE_FIELDS = (
     'channel',
     'sent_at',
     'delivered_at',
-    'asserted_by',
     'description',
     'owner',
     'comments',
@@ -37,7 +36,6 @@ class NoticeForm(PrimaryModelForm):
             'channel',
             'sent_at',
             'delivered_at',
-            'asserted_by',
             'description',
             'tags',
             name=_('Notice'),
@@ -64,12 +62,8 @@ class NoticeImportForm(PrimaryImportForm):
 
 class NoticeBulkEditForm(PrimaryModelBulkEditForm):
     model = Notice
-    fieldsets = (FieldSet('kind', 'channel', 'asserted_by', 'description'),)
+    fieldsets = (FieldSet('description'),)
     nullable_fields = ('description', 'comments')
-
-    kind = edit(Notice, 'kind')
-    channel = edit(Notice, 'channel')
-    asserted_by = edit(Notice, 'asserted_by')
 
 
 class NoticeFilterForm(PrimaryModelFilterSetForm):

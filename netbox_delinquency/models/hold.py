@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,9 +12,23 @@ from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
 
 from ..choices import HoldKindChoices
+from .by_hand import user_at_work
 from .lifecycle import LifecycleModel
 
 __all__ = ('Hold',)
+
+# The longest that a hold of a kind lasts, in days, so that none is for ever: what goes on is given anew. A trust
+# unlock has its policy's days.
+MAX_DAYS = {
+    HoldKindChoices.DISPUTE: 180,
+    HoldKindChoices.TICKET: 90,
+    HoldKindChoices.OUTAGE: 30,
+    HoldKindChoices.AGREEMENT: 1830,
+    HoldKindChoices.PROMISE: 30,
+    HoldKindChoices.COURT: 1830,
+    HoldKindChoices.CLEARING: 14,
+}
+MAX_DAYS_OTHERWISE = 366
 
 
 class Hold(LifecycleModel, PrimaryModel):
@@ -27,7 +42,7 @@ class Hold(LifecycleModel, PrimaryModel):
     )
     approver = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name='+', verbose_name=_('approver'),
-        null=True,  # billing's own agreements and disputes have none
+        null=True, editable=False,  # who gives it; billing's own agreements and disputes have none
     )  # fmt: skip
     asserted_by = models.CharField(
         verbose_name=_('asserted by'), max_length=100, blank=True, editable=False,
@@ -80,12 +95,36 @@ class Hold(LifecycleModel, PrimaryModel):
     def is_active(self, now: datetime) -> bool:
         return self.starts_at <= now < min(self.ends_at, self.ended_at or self.ends_at)
 
+    def _sign(self) -> None:
+        """One that is made by hand is made in nobody else's name."""
+        if self._state.adding and (user := user_at_work()) is not None:
+            self.approver = user
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        self._sign()
+        super().clean_fields(exclude)
+
     def clean(self) -> None:
         super().clean()
+        self._clean_by_hand()
         if self.instalments and self.kind != HoldKindChoices.AGREEMENT:
             raise ValidationError({'instalments': _('Only a payment agreement has instalments.')})
         if self.kind == HoldKindChoices.TRUST and self.contract_id and self.starts_at and self.ends_at:
             self._clean_trust()
+
+    def _clean_by_hand(self) -> None:
+        user = user_at_work()
+        if (
+            user is not None
+            and self.kind == HoldKindChoices.TRUST
+            and self.contract_id
+            and not user.has_perm('netbox_delinquency.unlock_contract', self.contract)
+        ):
+            raise ValidationError({'kind': _('A trust unlock is given by those who may unlock the contract.')})
+        days = MAX_DAYS.get(self.kind, MAX_DAYS_OTHERWISE)
+        if self.starts_at and self.ends_at and self.ends_at - self.starts_at > timedelta(days=days):
+            text = _('A hold of this kind lasts at most {days} days: give it anew when they are over.')
+            raise ValidationError({'ends_at': text.format(days=days)})
 
     def _clean_trust(self) -> None:
         policy = self.contract.policy
@@ -110,6 +149,7 @@ class Hold(LifecycleModel, PrimaryModel):
             raise ValidationError({'contract': _('Nothing is restricted, so there is nothing to unlock.')})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        self._sign()  # REST checks one instance and saves another
         if self._state.adding and self.kind == HoldKindChoices.TRUST and self.successor_id is None:
             # Fixed when it is given: what follows a trust unlock is known to both sides from the start.
             self.successor = self.contract.stage

@@ -14,7 +14,8 @@ __all__ = ('HoldSerializer',)
 class HoldSerializer(PrimaryModelSerializer):
     contract = ContractSerializer(nested=True)
     kind = ChoiceField(choices=HoldKindChoices)
-    approver = UserSerializer(nested=True)  # null where billing itself asserts the hold
+    # Who gives it; null where billing itself asserts the hold.
+    approver = UserSerializer(nested=True, read_only=True, allow_null=True)
     starts_at = AwareDateTimeField(required=False)
     ends_at = AwareDateTimeField()
     successor = PolicyStageSerializer(nested=True, read_only=True, allow_null=True)

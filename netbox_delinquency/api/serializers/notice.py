@@ -23,4 +23,5 @@ class NoticeSerializer(PrimaryModelSerializer):
             'delivered_at', 'asserted_by', 'description', 'owner', 'comments', 'tags', 'custom_fields', 'created',
             'last_updated',
         )  # fmt: skip
+        read_only_fields = ('asserted_by',)
         brief_fields = ('id', 'url', 'display', 'kind', 'reference', 'delivered_at', 'description')

@@ -1,8 +1,9 @@
 """Calendars, notices, holds and grace rules over REST and GraphQL."""
 
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 from utilities.testing import create_tags
 
 from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, Notice, PlanChangeOrder
@@ -56,9 +57,10 @@ class CalendarDateAPITest(PluginViewTestCase):
 class NoticeAPITest(PluginViewTestCase):
     validation_excluded_fields = ('delivered_at',)
     model = Notice
-    user_permissions = (f'{APP}.view_contract',)
+    user_permissions = (f'{APP}.view_contract', f'{APP}.record_notice')
+    update_data = {'description': 'seen'}
     brief_fields = ['delivered_at', 'description', 'display', 'id', 'kind', 'reference', 'url']
-    bulk_update_data = {'channel': 'letter'}
+    bulk_update_data = {'description': 'z'}
     bulk_update_invalid_data = {'kind': 'x'}
 
     @classmethod
@@ -68,8 +70,8 @@ class NoticeAPITest(PluginViewTestCase):
                                   delivered_at=DELIVERED, asserted_by='b')  # fmt: skip
         contract = make_contract()
         cls.create_data = [
-            {'contract': contract.pk, 'kind': 'suspension', 'reference': f'M-{n}', 'asserted_by': 'b',
-             'delivered_at': DELIVERED} for n in range(3)
+            {'contract': contract.pk, 'kind': 'suspension', 'reference': f'M-{n}',
+             'delivered_at': timezone.now().isoformat()} for n in range(3)
         ]  # fmt: skip
 
 
@@ -87,12 +89,12 @@ class HoldAPITest(PluginViewTestCase):
         policy = make_policy()
         for _ in range(4):
             hold = Hold.objects.create(contract=make_contract(policy=policy), kind='dispute', reason='x',
-                                       approver=approver, ends_at=datetime(2099, 1, 1, tzinfo=UTC))  # fmt: skip
+                                       approver=approver, ends_at=timezone.now() + timedelta(days=20))  # fmt: skip
             hold.advance(successor=policy.stages.first())
         contract = make_contract()
         cls.create_data = [
-            {'contract': contract.pk, 'kind': 'outage', 'reason': f'{n}', 'approver': approver.pk,
-             'starts_at': DELIVERED, 'ends_at': '2099-01-01T00:00:00Z'} for n in range(3)
+            {'contract': contract.pk, 'kind': 'outage', 'reason': f'{n}', 'starts_at': timezone.now().isoformat(),
+             'ends_at': (timezone.now() + timedelta(days=20)).isoformat()} for n in range(3)
         ]  # fmt: skip
 
 

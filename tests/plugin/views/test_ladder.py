@@ -1,6 +1,6 @@
 """Calendars, notices, holds and grace rules on their pages."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from django.contrib.auth import get_user_model
 from utilities.testing import create_tags
@@ -9,7 +9,7 @@ from netbox_delinquency.models import Calendar, CalendarDate, GraceRule, Hold, N
 from tests.plugin.base import ObjectViewTestCase
 from tests.plugin.factories import make_contract, make_plan, make_policy
 
-ENDS = datetime(2099, 1, 1, tzinfo=UTC)
+ENDS = datetime.now(UTC) + timedelta(days=20)
 
 
 class CalendarViewTest(ObjectViewTestCase):
@@ -45,6 +45,7 @@ class CalendarDateViewTest(ObjectViewTestCase):
 
 class NoticeViewTest(ObjectViewTestCase):
     model = Notice
+    user_permissions = ('netbox_delinquency.record_notice',)
 
     @classmethod
     def setUpTestData(cls):
@@ -54,14 +55,20 @@ class NoticeViewTest(ObjectViewTestCase):
             for n in range(3)
         )
         cls.form_data = {'contract': contract.pk, 'kind': 'reminder', 'reference': 'new', 'channel': 'sms',
-                         'asserted_by': 'b', 'tags': [tag.pk for tag in create_tags('Alpha')]}  # fmt: skip
-        cls.csv_data = (
-            'contract,kind,reference,asserted_by',
-            f'{contract.pk},reminder,a,b',
-            f'{contract.pk},reminder,c,b',
-        )
-        cls.csv_update_data = ('id,reference', f'{first.pk},q', f'{second.pk},r')
-        cls.bulk_edit_data = {'channel': 'letter'}
+                         'tags': [tag.pk for tag in create_tags('Alpha')]}  # fmt: skip
+        cls.edit_data = {'contract': contract.pk, 'kind': 'suspension', 'reference': 'N0', 'channel': 'other',
+                              'description': 'seen'}  # fmt: skip
+        cls.csv_data = ('contract,kind,reference', f'{contract.pk},reminder,a', f'{contract.pk},reminder,c')
+        cls.csv_update_data = ('id,description', f'{first.pk},q', f'{second.pk},r')
+        cls.bulk_edit_data = {'description': 'z'}
+
+    def test_edit_object_with_permission(self):
+        self.form_data = self.edit_data
+        super().test_edit_object_with_permission()
+
+    def test_edit_object_with_constrained_permission(self):
+        self.form_data = self.edit_data
+        super().test_edit_object_with_constrained_permission()
 
 
 class HoldViewTest(ObjectViewTestCase):
@@ -75,13 +82,13 @@ class HoldViewTest(ObjectViewTestCase):
             Hold.objects.create(contract=contract, kind='dispute', reason=f'{n}', approver=user, ends_at=ENDS)
             for n in range(3)
         )
-        cls.form_data = {'contract': contract.pk, 'kind': 'outage', 'reason': 'new', 'approver': user.pk,
-                         'starts_at': '2026-10-01 12:00:00+00:00', 'ends_at': '2099-01-01 00:00:00+00:00',
+        cls.form_data = {'contract': contract.pk, 'kind': 'outage', 'reason': 'new',
+                         'starts_at': datetime.now(UTC).isoformat(' '), 'ends_at': ENDS.isoformat(' '),
                          'tags': [tag.pk for tag in create_tags('Alpha')]}  # fmt: skip
         cls.csv_data = (
-            'contract,kind,reason,approver,ends_at',
-            f'{contract.pk},outage,a,approver,{ENDS}',
-            f'{contract.pk},outage,b,approver,{ENDS}',
+            'contract,kind,reason,ends_at',
+            f'{contract.pk},outage,a,{ENDS}',
+            f'{contract.pk},outage,b,{ENDS}',
         )
         cls.csv_update_data = ('id,reason', f'{first.pk},q', f'{second.pk},r')
         cls.bulk_edit_data = {'reason': 'z'}
