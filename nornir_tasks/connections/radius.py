@@ -97,7 +97,8 @@ class DynamicAuthorization:
 
     def read_console(self, nas: str, console: ConsoleParameters, targets: Mapping[str, AccessTarget]) -> None:
         """Read sessions (by key of the session) at the console of their NAS; what it said is in `seen`."""
-        readings = self.consoles.read(nas, console, list(targets.values()))
+        # Several sessions of one line are asked for once.
+        readings = self.consoles.read(nas, console, list({target.key: target for target in targets.values()}.values()))
         self.seen |= {key: readings[target.key] for key, target in targets.items()}
 
     def shown(self, session: str) -> Reading | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nornir_tasks.change import AccessChange, AccessTarget, Reading, Reply
 
@@ -172,3 +172,8 @@ def lines_of(findings: Sequence[Finding]) -> list[str]:
 def unsent(changes: Iterable[AccessChange]) -> dict[str, Reply]:
     """The answer to rows that `Driver.stop` came before."""
     return {change.key: Reply(None, sent=False) for change in changes}
+
+
+def fields_of(error: ValidationError) -> str:
+    """What is wrong with parameters, without their values."""
+    return ', '.join('.'.join(map(str, item['loc'])) + ': ' + item['msg'] for item in error.errors())

@@ -137,11 +137,35 @@ class TestEveryVendor:
         assert 'at the next one' in result.message
         assert bench.box.cleared == []
 
-    def test_two_sessions_of_one_name_are_an_error_and_none_is_ended(self, bench):
+    def test_two_sessions_of_one_name_forbid_to_restrict_and_none_is_ended(self, bench):
         bench.box.dial('ana@isp')
-        assert 'exactly one is needed' in bench.read('ana@isp').error
-        assert bench.enforce(BLOCKED, 'ana@isp')['ana@isp'].outcome is Outcome.FAILED
+        reading = bench.read('ana@isp')
+        assert (reading.live, len(reading.detail['sessions'])) == (NORMAL, 2)
+        result = bench.enforce(BLOCKED, 'ana@isp')['ana@isp']
+        assert (result.outcome, 'exactly one is needed' in result.message) == (Outcome.FAILED, True)
         assert bench.box.cleared == []
+        assert bench.enforce(NORMAL, 'ana@isp')['ana@isp'].outcome is Outcome.NOOP
+
+    def test_a_way_back_asks_for_no_single_session(self, bench):
+        """One may be dead, and not missed yet by the box."""
+        bench.radius('ana@isp', BLOCKED)
+        bench.enforce(BLOCKED, 'ana@isp')
+        bench.box.dial('ana@isp')
+        bench.radius('ana@isp', NORMAL)
+        result = bench.enforce(NORMAL, 'ana@isp')['ana@isp']
+        assert (result.outcome, result.message) == (Outcome.APPLIED, '')
+        assert bench.got('ana@isp') == [(bench.vendor.names[NORMAL],)] * 2
+        assert bench.box.cleared.count('bob@isp') == 0
+
+    def test_two_sessions_that_differ_are_neither_blocked_nor_normal(self, bench):
+        bench.radius('ana@isp', BLOCKED)
+        bench.box.dial('ana@isp')
+        reading = bench.read('ana@isp')
+        assert not any(reading.is_(state) for state in (NORMAL, SLOW, BLOCKED))
+        assert reading.observed == BLOCKED
+        bench.radius('ana@isp', NORMAL)
+        assert bench.enforce(NORMAL, 'ana@isp')['ana@isp'].outcome is Outcome.APPLIED
+        assert bench.got('ana@isp') == [(bench.vendor.names[NORMAL],)] * 2
 
     def test_a_session_of_a_name_like_it_is_not_taken_for_it(self, bench):
         (answer,) = bench.driver._ask([bench.driver.show_command('ana@isp')])
@@ -410,6 +434,23 @@ class TestHuawei:
             assert 'no qos-profile "gone"' in result.message
             assert bench.got('ana@isp') == [('walled',)]
 
+    def test_parameters_that_do_not_fit_refuse_a_block_and_no_way_back_and_nobody_elses_row(self):
+        wrong = {'qos_profile': 'a b'}
+        with console(HUAWEI) as bench:
+            for name in ('ana@isp', 'bob@isp'):
+                bench.radius(name, BLOCKED)
+            changes = [
+                AccessChange('ana', bench.target('ana@isp', parameters=wrong), BLOCKED),
+                AccessChange('bob', bench.target('bob@isp'), BLOCKED),
+            ]
+            work = PointWork(lambda: bench.driver, 100, MemoryJournal())
+            work.run(changes)
+            found = {result.key: result for result in work.results}
+            assert (found['ana'].outcome, found['bob'].outcome) == (Outcome.FAILED, Outcome.APPLIED)
+            assert 'its parameters are wrong' in found['ana'].message
+            bench.radius('bob@isp', NORMAL)
+            assert bench.enforce(NORMAL, 'bob@isp', parameters=wrong)['bob@isp'].outcome is Outcome.APPLIED
+
     def test_a_restore_does_not_need_the_box_to_know_our_question(self):
         with console(HUAWEI) as bench:
             bench.radius('ana@isp', BLOCKED)
@@ -552,6 +593,20 @@ class TestHuawei:
         with console(HUAWEI, profiles={'fast', 'slow-1m'}) as bench:
             wrong = [finding.subject for finding in bench.driver.check(datetime.now(UTC)) if not finding.ok]
             assert wrong == ['qos-profile "walled"']
+
+
+class TestIOSXR:
+    def test_a_dead_session_that_cannot_be_ended_holds_up_no_other(self):
+        with console(VENDORS[1]) as bench:
+            bench.radius('ana@isp', BLOCKED)
+            bench.enforce(BLOCKED, 'ana@isp')
+            bench.box.dial('ana@isp')
+            bench.radius('ana@isp', NORMAL)
+            (first, _) = bench.read('ana@isp').detail['sessions']
+            bench.box.faults = [Fault('error', first['handle'], text='% Session not found')]
+            result = bench.enforce(NORMAL, 'ana@isp')['ana@isp']
+            assert (result.outcome, 'Session not found' in result.message) == (Outcome.PARTIAL, True)
+            assert sorted(bench.got('ana@isp')) == [('PM_FAST',), ('WALL',)]
 
 
 class TestPure:

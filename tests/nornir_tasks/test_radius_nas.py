@@ -177,6 +177,27 @@ class TestReadBack:
         assert bench.nas.box.cleared == ['ana'] * 3
         assert bench.nas.requests == []
 
+    def test_a_session_that_is_open_in_accounting_alone_holds_up_no_restore(self, bench_of, dialect):
+        """The NAS was killed and came back: two rows a user in radacct, one session on the box."""
+        bench = bench_of(dialect, 'ana')
+        assert bench.enforce(BLOCKED, 'ana', live='console') == {'ana': APPLIED}
+        bench.db.execute(
+            'INSERT INTO radacct (acctsessionid, acctuniqueid, username, nasipaddress, acctstarttime) '
+            "VALUES ('dead', 'dead', 'ana', '127.0.0.1', now())"
+        )
+        assert bench.enforce(NORMAL, 'ana', live='console', settle_seconds=0.5) == {'ana': APPLIED}
+        assert bench.holds('ana') == bench.provider.holds[Mode.NORMAL]
+        assert bench.nas.requests == []
+
+    def test_a_restore_does_without_the_console(self, bench_of, dialect):
+        bench = bench_of(dialect, 'ana')
+        assert bench.enforce(BLOCKED, 'ana', live='console') == {'ana': APPLIED}
+        console = bench.at.console_parameters(bench.provider) | {'port': 9}
+        bench.enforce(NORMAL, 'ana', live='console', console=console)
+        assert bench.holds('ana') == bench.provider.holds[Mode.NORMAL]
+        bench.enforce(SLOW, 'ana', live='console', console=console)
+        assert bench.holds('ana') == bench.provider.holds[Mode.NORMAL]
+
     def test_a_console_that_cannot_be_reached_leaves_the_row_in_doubt(self, bench_of, dialect):
         bench = bench_of(dialect, 'ana')
         console = bench.at.console_parameters(bench.provider) | {'port': 9}

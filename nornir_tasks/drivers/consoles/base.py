@@ -1,4 +1,4 @@
-"""What BRAS consoles that keep no policy of their own have in common: find one session by user name, read the names
+"""What BRAS consoles that keep no policy of their own have in common: find a session by user name, read the names
 of the policies it has, and end it.
 
 The policy of such a line lives in RADIUS. What a session has is a set of *names* (a QoS profile, a service, a user
@@ -25,13 +25,15 @@ from nornir_tasks.connections.ssh.shell import Prompt, Shell, ShellClosedError, 
 from nornir_tasks.drivers.base import Driver, Finding
 from nornir_tasks.drivers.clock import clock_finding
 from nornir_tasks.drivers.consoles.session import (
+    Commands,
     ConsoleLine,
     ConsolePoint,
     NotSentError,
     PolicyMeaning,
     Session,
+    check_obstacle,
     check_username,
-    session_of,
+    sessions_of,
     state_of,
 )
 from nornir_tasks.errors import PointTimeoutError, PointUnreachableError
@@ -119,8 +121,28 @@ class ConsoleDriver(Driver):
         return self.reading_of(own[0], target.restricted)
 
     def several(self, own: Sequence[Session], target: AccessTarget) -> Reading:
-        """What it is where more than one session has the line's name."""
-        return Reading(error=f'{len(own)} sessions are called "{target.username}"; exactly one is needed')
+        """Several sessions of the line's name (one may be dead, and not missed yet) forbid to restrict, nothing else.
+
+        `live` is what the worst of them has; where they differ, `stored` is what the best has, so that neither "it is
+        so" nor "there is nothing to do" is true of any state.
+        """
+        readings = [self.reading_of(session, target.restricted) for session in own]
+        worst, best = readings[0], readings[0]
+        for reading in readings[1:]:
+            if reading.live and worst.live and reading.live.is_more_restrictive_than(worst.live):
+                worst = reading
+            if reading.live and best.live and best.live.is_more_restrictive_than(reading.live):
+                best = reading
+        return Reading(
+            stored=best.live if best.live != worst.live else None,
+            live=worst.live,
+            detail={
+                **worst.detail,
+                'sessions': [reading.detail['session'] for reading in readings],
+                'obstacle': f'{len(own)} sessions are called "{target.username}"; exactly one is needed to restrict it',
+            },
+            foreign=tuple(dict.fromkeys(name for reading in readings for name in reading.foreign)),
+        )
 
     def is_user(self, shown: str, wanted: str) -> bool:
         """Whether the name that a box shows is the line's."""
@@ -159,7 +181,7 @@ class ConsoleDriver(Driver):
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
-        commands: dict[str, tuple[str, ...]] = {}
+        commands: dict[str, Commands] = {}
         for change in changes:
             try:
                 commands[change.key] = self.commands_for(change, before[change.target.key])
@@ -167,19 +189,28 @@ class ConsoleDriver(Driver):
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
         return replies | self.send(commands)
 
-    def commands_for(self, change: AccessChange, before: Reading) -> tuple[str, ...]:
+    def commands_for(self, change: AccessChange, before: Reading) -> Commands:
         """What brings this line to where it should be. Raises `NotSentError`."""
         if not self.point.clears_sessions:
             raise NotSentError(
                 'this point only reads: the policy of its lines is kept in RADIUS. Where a RADIUS point writes it '
                 'first, set "clears_sessions" here to have sessions come back with it'
             )
-        session = session_of(before)
-        if session is None:
+        check_obstacle(change, before)
+        if not sessions_of(before):
             raise NotSentError('there is no session; what RADIUS holds takes effect at the next one')
-        return self.clear_commands(session) if before.live != change.desired else ()
+        return Commands(ends=self.ending(change, before))
 
-    def send(self, commands: Mapping[str, tuple[str, ...]]) -> dict[str, Reply]:
+    def ending(self, change: AccessChange, before: Reading) -> tuple[str, ...]:
+        """The commands that end those of the line's sessions that are not as they should be, each once."""
+        meanings = self.meanings(change.target.restricted)
+        lines: list[str] = []
+        for session in sessions_of(before):
+            if state_of(session.policies, meanings, self.fold) != change.desired:
+                lines += self.clear_commands(session)
+        return tuple(dict.fromkeys(lines))
+
+    def send(self, commands: Mapping[str, Commands]) -> dict[str, Reply]:
         """Send each row's commands one after another, the rest of a row not after a refused one.
 
         A row under way when the shell broke is unknown and never sent again; those after it are not sent, nor are those
@@ -190,11 +221,11 @@ class ConsoleDriver(Driver):
             return replies
         if self.stop():
             return {key: Reply(None, sent=False) for key in commands}
-        refused = self._send_row(self.enter)
+        refused = self._send_row(Commands(self.enter))
         if not refused.accepted:
             return {key: Reply(False, f'nothing was sent: {refused.message}') for key in commands}
         broken, stopped = '', False
-        for key, lines in [*commands.items(), ('', self.leave)]:
+        for key, lines in [*commands.items(), ('', Commands(self.leave))]:
             if broken:
                 replies[key] = Reply(False, f'not sent: {broken}')
                 continue
@@ -214,13 +245,20 @@ class ConsoleDriver(Driver):
         del replies['']
         return replies
 
-    def _send_row(self, lines: Sequence[str]) -> Reply:
-        for line in lines:
-            # Once begun, a row is sent to its end: half of one would leave its line in between.
-            (answer,) = self._run([line], hurry=self.stop)
-            if said := self.complaint(answer):
-                return Reply(False, f'the box said to "{line}": {said}')
-        return Reply(True)
+    def _send_row(self, row: Commands) -> Reply:
+        for line in row.first:
+            if said := self._said_to(line):
+                return Reply(False, said)
+        # Of several sessions one may be dead, and refuse to be ended: the others are ended all the same.
+        complaints = list(filter(None, map(self._said_to, row.ends)))
+        return Reply(len(complaints) < max(len(row.ends), 1), '; '.join(complaints))
+
+    def _said_to(self, line: str) -> str:
+        """What the box complained of; empty where it took the command."""
+        # Once begun, a row is sent to its end: half of one would leave its line in between.
+        (answer,) = self._run([line], hurry=self.stop)
+        said = self.complaint(answer)
+        return f'the box said to "{line}": {said}' if said else ''
 
     def sessions(self) -> int | None:
         (answer,) = self._ask([self.count_command])

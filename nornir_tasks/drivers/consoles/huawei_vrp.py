@@ -18,24 +18,25 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.ssh.shell import Prompt
-from nornir_tasks.drivers.base import Abilities, Finding, unsent
+from nornir_tasks.drivers.base import Abilities, Finding, fields_of, unsent
 from nornir_tasks.drivers.clock import clock_of
 from nornir_tasks.drivers.consoles.base import ConsoleDriver
 from nornir_tasks.drivers.consoles.session import (
     POLICY_NAME,
+    Commands,
     ConsoleLine,
     ConsolePoint,
     NotSentError,
     PolicyMeaning,
     Session,
+    check_obstacle,
     check_recorded,
     check_username,
     require_shell_text,
-    session_of,
     state_of,
 )
 from nornir_tasks.errors import EnforcementError
@@ -177,20 +178,10 @@ class HuaweiVRPDriver(ConsoleDriver):
         group = _known(next((fields[key] for key in GROUP if key in fields), ''))
         names = [group] if group else []
         stored = state_of(names, self.meanings(restricted), self.fold)
+        # Of several sessions that differ, the live state is that of one that is not as the group.
+        live = reading.stored if reading.stored is not None and reading.live == stored else reading.live
         foreign = tuple(dict.fromkeys((*self.foreign(names, restricted), *reading.foreign)))
-        return replace(reading, stored=stored, detail={**reading.detail, 'group': group}, foreign=foreign)
-
-    def several(self, own: Sequence[Session], target: AccessTarget) -> Reading:
-        """A local user's group is theirs whatever sessions they have: several forbid to restrict, and nothing else."""
-        found = super().several(own, target)
-        if self.vrp.users == 'radius':
-            return found
-        readings = [self.reading_of(session, target.restricted) for session in own]
-        worst = readings[0]
-        for reading in readings[1:]:
-            if reading.live and worst.live and reading.live.is_more_restrictive_than(worst.live):
-                worst = reading
-        return replace(worst, detail={**worst.detail, 'obstacle': found.error})
+        return replace(reading, stored=stored, live=live, detail={**reading.detail, 'group': group}, foreign=foreign)
 
     # --- changing ---
 
@@ -226,11 +217,20 @@ class HuaweiVRPDriver(ConsoleDriver):
         rest = [change for change in changes if change.key not in replies]
         return replies | super().apply(rest, before)
 
+    def _line(self, change: AccessChange) -> VRPLine:
+        """The plan's parameters. Wrong ones forbid to restrict; a way back is looked for without them."""
+        try:
+            return VRPLine.model_validate(dict(change.target.parameters))
+        except ValidationError as error:
+            if change.desired.mode is not Mode.NORMAL:
+                raise NotSentError(f'its parameters are wrong: {fields_of(error)}') from None
+            return VRPLine.model_validate({})
+
     def _names(self, change: AccessChange, before: Reading) -> list[tuple[str, str]]:
         """Every profile and group that a line so changed may come back with."""
+        line = self._line(change)
         if change.desired.mode is not Mode.NORMAL:
             return [(kind, name) for name, kind in self._policies_for(change.desired).items()]
-        line = VRPLine.model_validate(dict(change.target.parameters))
         names = [('qos-profile', line.qos_profile), ('user-group', line.user_group)]
         if self.vrp.users == 'local':
             names = [('user-group', self._wanted_group(change, before))]
@@ -241,7 +241,7 @@ class HuaweiVRPDriver(ConsoleDriver):
 
     def _normal_group(self, change: AccessChange, present: str) -> str:
         """The present one where it is none of ours; else another's of before, which stays theirs; else the normal."""
-        line = VRPLine.model_validate(dict(change.target.parameters))
+        line = self._line(change)
         restricted = change.target.restricted
         if self._is_ours(present, restricted):
             before = str((restricted.get('before') or {}).get('group', ''))
@@ -283,23 +283,19 @@ class HuaweiVRPDriver(ConsoleDriver):
         said = '\n'.join(line for line in answer.split('\n') if not re.match(r'\s*(?:Error|Info|Warning):', line))
         return re.search(rf'(?<![\w.-]){re.escape(name)}(?![\w.-])', said, re.IGNORECASE) is not None
 
-    def commands_for(self, change: AccessChange, before: Reading) -> tuple[str, ...]:
+    def commands_for(self, change: AccessChange, before: Reading) -> Commands:
         if self.vrp.users == 'radius':
             if change.desired.mode is not Mode.NORMAL and not self._policies_for(change.desired):
                 raise NotSentError(f'no name in "policies" of this point means "{change.desired}"')
             return super().commands_for(change, before)
-        if change.desired.mode is not Mode.NORMAL and (obstacle := before.detail.get('obstacle')):
-            raise NotSentError(str(obstacle))
+        check_obstacle(change, before)
         user = check_username(change.target.username)
         group = self._wanted_group(change, before)
-        commands: list[str] = []
+        first: list[str] = []
         if group != before.detail['group']:
-            commands.append(f'local-user {user} user-group {group}' if group else f'undo local-user {user} user-group')
-            commands += ['commit'] if self.vrp.two_stage else []
-        session = session_of(before)
-        if session and before.live != change.desired:
-            commands += self.clear_commands(session)
-        return tuple(commands)
+            first.append(f'local-user {user} user-group {group}' if group else f'undo local-user {user} user-group')
+            first += ['commit'] if self.vrp.two_stage else []
+        return Commands(tuple(first), self.ending(change, before))
 
     def _wanted_group(self, change: AccessChange, before: Reading) -> str:
         recorded: str | None = None

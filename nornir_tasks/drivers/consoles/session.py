@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nornir_tasks.change import AccessState, Mode, Reading
+from nornir_tasks.change import AccessChange, AccessState, Mode, Reading
 from nornir_tasks.drivers.base import DriverParameters, SSHPointParameters
 from nornir_tasks.drivers.usual_names import USUAL_NAMES
 from nornir_tasks.storable import unescape
@@ -91,6 +91,14 @@ class Session:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What is sent for a row: `first`, up to the first that is refused; then `ends`, each of which ends a session."""
+
+    first: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+
+
 class NotSentError(Exception):
     """A line is left alone; `str()` says why and what to do."""
 
@@ -145,12 +153,19 @@ def state_of(policies: Sequence[str], meanings: Mapping[str, PolicyMeaning], fol
     return state
 
 
-def session_of(reading: Reading) -> Session | None:
-    """The session that a reading's detail holds."""
-    found = reading.detail.get('session')
-    if not found:
-        return None
-    return Session(found['username'], found['handle'], found['address'], tuple(found['policies']), dict(found['extra']))
+def sessions_of(reading: Reading) -> list[Session]:
+    """The sessions that a reading's detail holds."""
+    found = reading.detail.get('sessions') or filter(None, [reading.detail.get('session')])
+    return [
+        Session(one['username'], one['handle'], one['address'], tuple(one['policies']), dict(one['extra']))
+        for one in found
+    ]
+
+
+def check_obstacle(change: AccessChange, before: Reading) -> None:
+    """Raises `NotSentError` where a line must not be restricted as it was read; what gives back can do without."""
+    if change.desired.mode is not Mode.NORMAL and (obstacle := before.detail.get('obstacle')):
+        raise NotSentError(str(obstacle))
 
 
 def require_shell_text(answer: str, what: re.Pattern[str]) -> None:

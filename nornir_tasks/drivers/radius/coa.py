@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters, RadiusSession
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding
+from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, fields_of
 from nornir_tasks.drivers.radius.check import check_nases
 from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, is_unexplained, plan_work, reply_of, send_work
 from nornir_tasks.errors import ConfigurationError, EnforcementError
@@ -86,7 +86,7 @@ class RadiusCoADriver(Driver):
         """What the console shows; else what this NAS acknowledged, where its word is taken."""
         authorization = self.connection.authorization
         if shown := authorization.shown(session.key):
-            return Reading(live=shown.live)
+            return Reading(stored=shown.stored, live=shown.live)  # both only where it shows several that differ
         if text := authorization.unverified_reason(session.key):
             return Reading(error=text)
         return Reading(live=self.connection.known.get(session.key))
@@ -163,7 +163,3 @@ class RadiusCoADriver(Driver):
                 'the NAS acknowledged it, which proves nothing, and cannot be asked: name its "console" to have it '
                 'read there, or set trust_acknowledgement once you have tested this NAS'
             )
-
-
-def fields_of(error: ValidationError) -> str:
-    return ', '.join('.'.join(map(str, item['loc'])) + ': ' + item['msg'] for item in error.errors())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import batched
@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters
 from nornir_tasks.drivers.base import Abilities, Finding
 from nornir_tasks.drivers.radius import freeradius_tables as tables
@@ -91,10 +91,12 @@ class RadiusDriver(FreeRADIUSDriver):
     def _read_consoles(self, targets: Sequence[AccessTarget], users: Mapping[str, User]) -> None:
         wanted: dict[str, dict[str, AccessTarget]] = {}
         for target in targets:
-            sessions = users[target.username].sessions
-            if len(sessions) == 1 and self.parameters.of(sessions[0].nas).console:
-                asked = AccessTarget(target.key, username=target.username, ipv4=sessions[0].ipv4)
-                wanted.setdefault(sessions[0].nas, {})[sessions[0].key] = asked
+            # Of several open in accounting all but one may be dead: the console of each one's NAS knows.
+            asked: dict[str, AccessTarget] = {}
+            for session in users[target.username].sessions:
+                if self.parameters.of(session.nas).console:
+                    own = AccessTarget(target.key, username=target.username, ipv4=session.ipv4)
+                    wanted.setdefault(session.nas, {})[session.key] = asked.setdefault(session.nas, own)
         for nas, asked_of in wanted.items():
             console = self.parameters.of(nas).console
             assert console is not None
@@ -102,7 +104,10 @@ class RadiusDriver(FreeRADIUSDriver):
 
     def _session(self, user: User, session: Session, stored: AccessState) -> AccessState | None:
         shown = self.connection.authorization.shown(session.key)
-        return shown.live if shown else super()._session(user, session, stored)
+        if shown is None:
+            return super()._session(user, session, stored)
+        # Where the console shows several that differ, `stored` is what the best of them has.
+        return shown.live if shown.stored is None else most_restrictive_but(stored, shown.live, shown.stored)
 
     def _is_unverified(self, session: Session, note: SessionNote | None) -> bool:
         return self.connection.authorization.shown(session.key) is None and super()._is_unverified(session, note)
@@ -128,7 +133,7 @@ class RadiusDriver(FreeRADIUSDriver):
         rows: list[Work] = []
         told: dict[str, list[str]] = {}  # keys of the sessions' work by change
         memories: dict[str, Memory] = {}
-        at_console: dict[str, Session] = {}
+        at_console: dict[str, dict[str, Session]] = {}  # by change, then by NAS: a console ends all that it shows
         for change in stored.values():
             user, reading = users[change.target.username], before[change.target.key]
             notes = dict(user.memory.sessions)
@@ -138,8 +143,8 @@ class RadiusDriver(FreeRADIUSDriver):
                 live = reading.live if note is None else note.state
                 if live == change.desired and not change.exact and not (note and note.unverified):
                     continue
-                if self.parameters.of(session.nas).live == 'console' and len(user.sessions) == 1:
-                    at_console[change.key] = session
+                if self._ends_at_console(change, session):
+                    at_console.setdefault(change.key, {})[session.nas] = session
                     continue
                 try:
                     row = self._work(change, session, live, ends=note is not None and note.refused)
@@ -170,8 +175,7 @@ class RadiusDriver(FreeRADIUSDriver):
             failed = replies[key] if not replies[key].accepted else None  # another session could not be told
             replies[key] = failed or reply_of_all([answers[each] for each in keys])
         self._remember(memories)
-        replies |= self._end_at_console(at_console, stored)
-        ended = [session for key, session in at_console.items() if replies[key].accepted]
+        ended = self._end_at_console(at_console, stored, replies, told)
         ended += [row.session for row in rows if row.disconnects and answers[row.key].verdict is Verdict.ACK]
         self._settle(ended)
         return replies
@@ -200,25 +204,57 @@ class RadiusDriver(FreeRADIUSDriver):
                 replies |= {key: Reply(False, text.format(nas, name)) for key, name in names.items() if name in missing}
         return replies
 
-    def _end_at_console(self, sessions: Mapping[str, Session], changes: Mapping[str, AccessChange]) -> dict[str, Reply]:
-        """End the sessions (by key of the change) at the consoles that just showed them."""
+    def _ends_at_console(self, change: AccessChange, session: Session) -> bool:
+        """What gives back does not need the console: where it did not show the session, RADIUS is to end it."""
+        if self.parameters.of(session.nas).live != 'console':
+            return False
+        is_shown = self.connection.authorization.shown(session.key) is not None
+        return is_shown or change.desired.mode is not Mode.NORMAL
+
+    def _end_at_console(
+        self,
+        sessions: Mapping[str, Mapping[str, Session]],
+        changes: Mapping[str, AccessChange],
+        replies: dict[str, Reply],
+        told: Collection[str],
+    ) -> list[Session]:
+        """End sessions (by key of the change, then by NAS) at their consoles; the worst of what was said of a row goes
+        into `replies`. `told` are the rows whose other sessions were told by RADIUS. Returns the sessions ended.
+        """
+        ended: list[Session] = []
+        for key, answered in self._at_consoles(sessions, changes).items():
+            ended += [sessions[key][nas] for nas, reply in answered.items() if reply.accepted]
+            also = [replies[key]] if key in told or not replies[key].accepted else []
+            order = (False, None, True)
+            replies[key] = min([*also, *answered.values()], key=lambda reply: order.index(reply.accepted))
+        return ended
+
+    def _at_consoles(
+        self, sessions: Mapping[str, Mapping[str, Session]], changes: Mapping[str, AccessChange]
+    ) -> dict[str, dict[str, Reply]]:
+        """What the consoles that just showed these sessions said to ending them, by row and NAS."""
         authorization = self.connection.authorization
-        replies: dict[str, Reply] = {}
+        replies: dict[str, dict[str, Reply]] = {key: {} for key in sessions}
         wanted: dict[str, list[AccessChange]] = {}
         before: dict[str, Reading] = {}
-        for key, session in sessions.items():
+        for key, nas, session in ((key, nas, each[nas]) for key, each in sessions.items() for nas in each):
             shown = authorization.shown(session.key)
             if shown is None:
                 why = authorization.seen[session.key].error if session.key in authorization.seen else 'it is a new one'
-                replies[key] = Reply(False, f'stored; the session was not ended, its console did not show it: {why}')
+                text = f'stored; the session was not ended, its console did not show it: {why}'
+                replies[key][nas] = Reply(False, text)
                 continue
-            target = AccessTarget(changes[key].target.key, username=session.username)
-            wanted.setdefault(session.nas, []).append(AccessChange(key, target, changes[key].desired))
+            if shown.live is None:
+                replies[key][nas] = Reply(True)  # open in accounting alone: its NAS has it no more
+                continue
+            target = AccessTarget(f'{changes[key].target.key} {nas}', username=session.username)
+            wanted.setdefault(nas, []).append(AccessChange(key, target, changes[key].desired))
             before[target.key] = shown
         for nas, rows in wanted.items():
             console = self.parameters.of(nas).console
             assert console is not None
-            replies |= authorization.consoles.end(nas, console, rows, before)
+            for key, reply in authorization.consoles.end(nas, console, rows, before).items():
+                replies[key][nas] = reply
         return replies
 
     def _nas_of(self, change: AccessChange, address: str) -> NasParameters:

@@ -15,9 +15,9 @@ from sqlalchemy.exc import DBAPIError
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSession
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, lines_of, unsent
+from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, fields_of, lines_of, unsent
 from nornir_tasks.drivers.radius import freeradius_tables as tables
-from nornir_tasks.drivers.radius.coa import check_dialect, fields_of
+from nornir_tasks.drivers.radius.coa import check_dialect
 from nornir_tasks.drivers.radius.freeradius_check import check_database, check_group, check_members
 from nornir_tasks.drivers.radius.freeradius_tables import Memory, Rewrite, SessionNote, User
 from nornir_tasks.drivers.radius.policy_judge import Judge

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.ssh.shell import Shell, ShellClosedError, ShellTimeoutError
-from nornir_tasks.drivers.base import Abilities, Driver, Finding, lines_of, unsent
+from nornir_tasks.drivers.base import Abilities, Driver, Finding, fields_of, lines_of, unsent
 from nornir_tasks.drivers.routeros.box import Profile, Wanted, read_box, read_profiles
 from nornir_tasks.drivers.routeros.check import check_router
 from nornir_tasks.drivers.routeros.line import Line, RefusedError
@@ -58,7 +58,7 @@ class RouterOSDriver(Driver):
                 quote(target.username)
                 lines[target.key], _ = _line_parameters(target)
             except ValidationError as error:
-                readings[target.key] = Reading(error=f'its routeros parameters are wrong: {_fields(error)}')
+                readings[target.key] = Reading(error=f'its routeros parameters are wrong: {fields_of(error)}')
             except ValueError as error:
                 readings[target.key] = Reading(error=f'its user name cannot be sent to a console: {error}')
         asked = [target for target in targets if target.key in lines]
@@ -92,7 +92,7 @@ class RouterOSDriver(Driver):
             try:
                 commands[change.key] = self._command(change, before[change.target.key], profiles)
             except ValidationError as error:
-                replies[change.key] = Reply(False, f'its routeros parameters are wrong: {_fields(error)}')
+                replies[change.key] = Reply(False, f'its routeros parameters are wrong: {fields_of(error)}')
             except (RefusedError, ValueError) as error:
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
         behind: list[str] = []
@@ -214,8 +214,4 @@ def _line_parameters(target: AccessTarget) -> tuple[RouterOSLine, str]:
     except ValidationError as error:
         if not target.baseline and not target.restricted:
             raise
-        return RouterOSLine.model_validate({}), f'its routeros parameters are wrong: {_fields(error)}'
-
-
-def _fields(error: ValidationError) -> str:
-    return ', '.join('.'.join(map(str, item['loc'])) + ': ' + item['msg'] for item in error.errors())
+        return RouterOSLine.model_validate({}), f'its routeros parameters are wrong: {fields_of(error)}'
