@@ -111,10 +111,11 @@ def post_contracts(contracts: Collection[int], now: datetime) -> None:
     _write_holds(locked, states)
     _write_notices(locked, states)
     _write_status(locked, states)
-    # Of what no word has spoken is left as it is: a notice says nothing of what is owed.
+    # Of what no word has spoken is left as it is: a notice or an agreement says nothing of what is owed.
     spoken_of = sorted(pk for pk, state in states.items() if state.invoices)
     with connection.cursor() as cursor:
         cursor.execute(sql.FACTS, {'contracts': spoken_of, 'now': now})
+        cursor.execute(sql.RELIEFS, {'contracts': sorted(states.keys() - spoken_of)})
 
 
 def _entry(row: BillingWord) -> Entry:

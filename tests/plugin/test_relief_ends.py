@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.test import TestCase
 
 from netbox_delinquency.billing.ingest import lapse_clearing
+from netbox_delinquency.models import BillingWord, Invoice
 from netbox_delinquency.policy.evaluate import evaluate
 from netbox_delinquency.policy.facts import facts_of
 
@@ -64,6 +65,15 @@ class ReliefEndsTestCase(BillingTestCase, TestCase):
     def test_after_a_broken_agreement(self):
         self.process(self.event('agreement.made', at=NOW - 10 * DAY, agreement='A', until='2027-01-31'), NOW - 10 * DAY)
         self.assertEqual(self.line.intended_mode, 'normal')
+        self.process(self.event('agreement.broken', at=NOW - 4 * DAY, agreement='A'), NOW - 4 * DAY)
+        self.assertNewNoticeIsAskedFor(NOW - 4 * DAY)
+
+    def test_after_a_broken_agreement_about_a_debt_that_billing_did_not_say(self):
+        Invoice.objects.all().delete()
+        BillingWord.objects.all().delete()
+        self.process(self.event('agreement.made', at=NOW - 10 * DAY, agreement='A', until='2027-01-31'), NOW - 10 * DAY)
+        self.assertEqual(self.line.intended_mode, 'normal')
+        self.assertOwed('an agreement says nothing of what is owed')
         self.process(self.event('agreement.broken', at=NOW - 4 * DAY, agreement='A'), NOW - 4 * DAY)
         self.assertNewNoticeIsAskedFor(NOW - 4 * DAY)
 
