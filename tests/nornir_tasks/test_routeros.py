@@ -487,7 +487,9 @@ class TestNeverTheWrongLine:
         assert len(changing) == 8
         for line in bench.router.commands:
             assert 'comment' not in line
-            assert not [word for word in DEBT_WORDS if word in line.lower()]
+            # Another's lists are looked for by their names; nothing of that stays on the router.
+            is_read = line.startswith(':local n 0; :foreach r in=[/')
+            assert is_read or not [word for word in DEBT_WORDS if word in line.lower()]
             assert 'set [find' not in line
             assert not [menu for menu in ('secret', 'active', 'simple', 'address-list') if f'{menu} remove [' in line]
 
@@ -517,7 +519,7 @@ class TestWhenThingsGoWrong:
     @pytest.mark.parametrize('action', ['hang', 'drop'])
     def test_rows_typed_behind_one_that_hangs_are_read_and_sent_once_more(self, action):
         people = [{'name': 'u{n}', 'profile': 'home', 'count': 60}]
-        with routeros_bench(people, timeout=0.5) as bench:
+        with routeros_bench(people, timeout=1.0) as bench:
             names = [f'u{number}' for number in range(1, 61)]
             bench.router.faults = [Fault(action, '/ppp secret find name="u5"]; .*/ppp secret set')]
             replies = dict(zip(names, bench.apply(BLOCKED, *names), strict=True))

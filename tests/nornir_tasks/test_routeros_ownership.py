@@ -139,6 +139,45 @@ class TestForeign:
         assert [reading.foreign for reading in bench.read('ana', 'bob')] == [('profile calote',), ('list caloteiros',)]
         assert [reading.observed for reading in bench.read('ana', 'bob')] == [NORMAL, NORMAL]
 
+    @pytest.mark.parametrize('whole', [False, True])
+    def test_an_entry_for_more_than_the_line_or_for_a_part_of_it_is_anothers(self, monkeypatch, whole):
+        if whole:
+            monkeypatch.setattr('nornir_tasks.drivers.routeros.box.WHOLE_BOX', 1)
+        people = [
+            {'name': name, 'profile': 'home', 'remote-address': f'10.9.0.{n}'} for n, name in ((7, 'ana'), (9, 'bob'))
+        ]
+        holding = [
+            ('ip', 'bloqueados', '10.9.0.0/29'),
+            ('ip', 'Suspenso', '10.9.0.5-10.9.0.7'),
+            ('ip', 'nbd-restricted', '10.9.0.6-10.9.0.8'),
+            ('ipv6', 'bloqueado', '2001:db8:7::/48'),
+            ('ipv6', 'bloqueado', '2001:db8:7:1::/64'),
+            ('ipv6', 'bloqueado', '2001:db8:7:ff::9'),
+        ]
+        beside = [
+            ('ip', 'bloqueados', '10.9.0.8/32'),
+            ('ip', 'bloqueados', '10.9.1.0/24'),
+            ('ip', 'bloqueados', '10.9.0.10-10.9.0.99'),
+            ('ip', 'bloqueados', 'debt-or.example.net'),
+            ('ip', 'others', '10.9.0.0/16'),
+            ('ipv6', 'bloqueado', '2001:db8:7:100::/56'),
+        ]
+        with routeros_bench(people, profiles=ERP) as bench:
+            lines = [bench.target('ana', ipv6='2001:db8:7::/56'), bench.target('bob', ipv6='2001:db8:9::/57')]
+            for family, listed, address in beside:
+                bench.run(f'/{family} firewall address-list add list={listed} address={address}')
+            bench.run('/ip firewall address-list add list=bloqueados address=10.9.0.0/24 disabled=yes')
+            assert [reading.foreign for reading in bench.read(*lines)] == [(), ()]
+            for family, listed, address in holding:
+                bench.run(f'/{family} firewall address-list add list={listed} address={address}')
+            theirs = bench.truth()
+            ana, bob = bench.read(*lines)
+            assert {name.split()[1].removesuffix('/128') for name in ana.foreign} == {each[2] for each in holding}
+            assert (ana.is_(NORMAL), ana.is_baseline, bob.foreign) == (True, False, ())
+            restricted = take(bench, lines[0], BLOCKED)
+            assert bench.apply(NORMAL, restricted)[0].accepted
+            assert bench.truth() == theirs
+
     def test_many_lines_read_as_few_do(self, monkeypatch):
         people = [{'name': 'u{n}', 'profile': 'home', 'count': 20}]
         with routeros_bench(people, profiles=ERP) as bench:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import batched
 
 from nornir_tasks.change import AccessState, AccessTarget
+from nornir_tasks.drivers.routeros.ranges import MANY, Ranges, ipv6_conditions
 from nornir_tasks.drivers.routeros.syntax import any_of, parse_rows, rows_command
 
 Run = Callable[[Sequence[str]], list[str]]
@@ -105,6 +106,7 @@ class Box:
     queues: dict[str, Queue] = field(default_factory=dict)  # static, by name
     queues_by_target: dict[str, list[Queue]] = field(default_factory=dict)
     entries: dict[str, list[Entry]] = field(default_factory=dict)  # by address; one may be there by hand and by profile
+    ranges: Ranges = field(default_factory=Ranges)
 
     def interfaces(self, name: str) -> list[str]:
         """The dynamic queues of its sessions; several of one name are told apart by a number behind it."""
@@ -178,6 +180,8 @@ def read_box(run: Run, lines: Sequence[Wanted], lists: Iterable[str], ipv6: bool
         *_queries('queue simple', QUEUE, wanted, whole),
         *([(menu, ENTRY, in_lists)] if whole else _queries(menu, ENTRY, asked, whole=False)),
     ]
+    if asked and not whole:
+        queries.append((menu, ENTRY, f'({in_lists}) and {MANY}'))
     prefixes = {normal_address(target.ipv6) for target in targets if target.ipv6 and ipv6}
     prefixes |= {address for family, address in recorded if family == 'ipv6'}
     if prefixes:
@@ -185,6 +189,8 @@ def read_box(run: Run, lines: Sequence[Wanted], lists: Iterable[str], ipv6: bool
         spelled = [('address', text) for each in sorted(prefixes) for text in (each, f'{each}/128')]
         menu = 'ipv6 firewall address-list'
         queries += [(menu, ENTRY, in_lists)] if whole else _queries(menu, ENTRY, spelled, whole=False)
+        held = () if whole else ipv6_conditions(filter(is_ipv6_prefix, sorted(prefixes)))
+        queries += [(menu, ENTRY, f'({in_lists}) and ({condition})') for condition in held]
     for menu, row in _rows(run, queries):
         if is_true(row['disabled']):
             continue
@@ -193,12 +199,21 @@ def read_box(run: Run, lines: Sequence[Wanted], lists: Iterable[str], ipv6: bool
         else:
             entry = Entry(row['list'], is_true(row['dynamic']) and not row['timeout'])
             box.entries.setdefault(normal_address(row['address']), []).append(entry)
+            box.ranges.add(row['list'], row['address'])
     return box
 
 
 def is_address(text: str) -> bool:
     try:
         ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_ipv6_prefix(text: str) -> bool:
+    try:
+        ipaddress.IPv6Network(text)
     except ValueError:
         return False
     return True

@@ -213,12 +213,23 @@ def _listed(line: Line, box: Box, wanted: Iterable[tuple[str, str]]) -> list[lis
 
 
 def _foreign_lists(line: Line, box: Box, of_profile: str, *addresses: str) -> list[str]:
-    """Another's lists that hold the line; the one that another's profile fills is told by the profile."""
+    """Another's lists that hold the line; the one that another's profile fills is told by the profile.
+
+    An entry for more than the line, or for a part of it, is another's in whatever list: we make none, and to take it
+    away would free others.
+    """
     names: set[str] = set()
-    for address in (*addresses, line.target.ipv6):
+    wider: set[tuple[str, str]] = set()
+    for address in (*addresses, line.target.ipv6 if line.point.ipv6 else ''):
         if address:
             names |= {*box.lists_by_hand(address), *box.lists_by_profile(address)}
-    return [f'list {name}' for name in sorted(names) if line.names.is_foreign_list(name) and name != of_profile]
+            wider |= box.ranges.holding(address)
+    found = [f'list {name}' for name in sorted(names) if line.names.is_foreign_list(name) and name != of_profile]
+    return found + [
+        f'range {text} in list {name}'
+        for name, text in sorted(wider)
+        if name in line.names.lists or line.names.is_foreign_list(name)
+    ]
 
 
 def _addresses(entries: list[list[str]], family: str) -> set[str]:
