@@ -170,7 +170,8 @@ class AccessTarget:
     By it a driver knows its own work again after the point's or the plan's names were changed: `point` and `line` are
     the parameters of both as they were when it was taken, `before` the `Reading.detail` of just before where another
     restricted the line then (it is theirs, and stays), `after` the one last read back, and `foreign` what a person
-    adopted of another's (as in `Reading.foreign`). Each may be missing.
+    adopted of another's (as in `Reading.foreign`). `unexplained` is true where the point refused a change of the
+    session without saying why, and may have done a part of it. Each may be missing.
     `values`, where there are any, are the CPE parameters to be read in place of the line's access: see `ValueSet`.
     """
 

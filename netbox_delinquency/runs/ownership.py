@@ -160,10 +160,16 @@ def _hosts(places: Iterable[Place]) -> dict[int, str]:
 def note_attempts(
     tried: Sequence[tuple[EnforcementChange, ChangeResult]], still: Mapping[Place, Restriction], now: datetime
 ) -> None:
-    """Rows that were to give access back and did not: what is owed says why, and when it is tried again."""
+    """Rows that were to give access back and did not: what is owed says why, and when it is tried again.
+
+    What the point refused without a reason is noted whatever the row was to do: see `AccessTarget.restricted`.
+    """
     noted = []
     for row, result in tried:
         restriction = still.get(row.place)
+        if restriction is not None and result.after is not None and result.after.detail.get('unexplained'):
+            restriction.noted = {**restriction.noted, 'unexplained': True}
+            noted.append(restriction)
         if restriction is None or row.desired != NORMAL or result.outcome is Outcome.SKIPPED:
             continue
         if result.outcome.is_success or (result.before is not None and result.before.absent):
@@ -176,4 +182,5 @@ def note_attempts(
         restriction.retry_at = now + PAUSES[min(restriction.attempts, len(PAUSES) - 1)]
         restriction.attempts += 1
         noted.append(restriction)
-    Restriction.objects.bulk_update(noted, ATTEMPTS, batch_size=500)
+    by_key = {restriction.pk: restriction for restriction in noted}
+    Restriction.objects.bulk_update(by_key.values(), ['noted', *ATTEMPTS], batch_size=500)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
@@ -34,6 +34,8 @@ class FreeRADIUSSession:
     def __init__(self, engine: Engine, where: str, credential: Credential, name: str, driver: str) -> None:
         self.engine = engine
         self.where = where
+        self.encoding = 'utf-8'  # Python's name of what the database keeps text in
+        self.escapes = False  # and it may be any bytes
         self.authorization = DynamicAuthorization(credential, name, driver)
 
     @classmethod
@@ -65,9 +67,29 @@ class FreeRADIUSSession:
         session = cls(
             engine, f'{database.engine} database "{database.database}" at {address}', credential, name, driver
         )
+        if database.engine == 'postgresql':
+            event.listen(engine, 'connect', session.take_encoding, insert=True)  # before anything is asked
         with session.errors(), engine.connect():
             pass
         return session
+
+    def take_encoding(self, connection: Any, _: object = None) -> None:
+        """PostgreSQL talks in the database's own encoding; one of none (SQL_ASCII) hands out bytes as they are."""
+        self.encoding = connection.info.encoding
+        if self.encoding == 'ascii':
+            self.encoding = 'utf-8'
+            from nornir_tasks.connections.bytes_as_text import take_bytes_as_text  # psycopg is an extra
+
+            take_bytes_as_text(connection)
+            self.escapes = True
+
+    def holds(self, text: str) -> bool:
+        """Whether the database can hold that text; one that it cannot is nobody's there, and cannot be asked for."""
+        try:
+            text.encode(self.encoding, 'surrogateescape' if self.escapes else 'strict')
+        except UnicodeEncodeError:
+            return False
+        return '\0' not in text
 
     def errors(self) -> _Sentences:
         """A context in which the database's errors become sentences of ours."""

@@ -177,3 +177,17 @@ def unsent(changes: Iterable[AccessChange]) -> dict[str, Reply]:
 def fields_of(error: ValidationError) -> str:
     """What is wrong with parameters, without their values."""
     return ', '.join('.'.join(map(str, item['loc'])) + ': ' + item['msg'] for item in error.errors())
+
+
+def line_parameters[P: DriverParameters](kind: type[P], target: AccessTarget) -> tuple[P, str]:
+    """The plan's and the line's parameters, and why the line must not be restricted by them.
+
+    Where it is known from before what the line had, wrong ones are no obstacle to reading it and to giving it back.
+    Raises `ValidationError`.
+    """
+    try:
+        return kind.model_validate(dict(target.parameters)), ''
+    except ValidationError as error:
+        if not target.baseline and not target.restricted:
+            raise
+        return kind.model_validate({}), f'its parameters are wrong: {fields_of(error)}'

@@ -59,7 +59,10 @@ def _value(attribute: Attribute, name: str, value: str) -> bytes:
     try:
         if attribute.type == 'octets':
             return value.encode()  # pyrad would take "0x…" and decimals for something else
-        octets: bytes = EncodeAttr(attribute.type, int(value) if attribute.type == 'integer' else value)
+        given: int | str | bytes = int(value) if attribute.type == 'integer' else value
+        if attribute.type == 'string':
+            given = value.encode('utf-8', 'surrogateescape')  # a name may be none in UTF-8: it goes as it came
+        octets: bytes = EncodeAttr(attribute.type, given)
     except (ValueError, TypeError, ipaddress.AddressValueError) as error:
         raise AttributeValueError(f'{name} cannot hold this value: {error}') from None
     return octets
@@ -81,6 +84,9 @@ def _extended(name: str, octets: bytes) -> bytes:
 
 
 def nas_address(address: str) -> Pair:
-    """The NAS's own address as the attribute of its family."""
-    parsed = ipaddress.ip_address(address)
+    """The NAS's own address as the attribute of its family. Raises `AttributeValueError`."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        raise AttributeValueError(f'"{address}" is no address of a NAS') from None
     return ('NAS-IP-Address' if parsed.version == 4 else 'NAS-IPv6-Address', str(parsed))

@@ -1,6 +1,8 @@
 """`radius` and `radius_coa` through the engine: FreeRADIUS on SQL decides, a strict BNG carries the sessions."""
 
+import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -10,9 +12,10 @@ from nornir_tasks.connections.radius import RadiusSession
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.radius.coa import RadiusCoADriver
 from nornir_tasks.drivers.radius.driver import RadiusDriver
-from nornir_tasks.drivers.radius.sessions import send_work
+from nornir_tasks.drivers.radius.sessions import Session, send_work
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
+from nornir_tasks.radius.attributes import AttributeValueError
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, freeradius_server, missing
 from tests.simulators.radius_sql import postgres_database, target
@@ -311,13 +314,29 @@ def test_parameters_that_cannot_work_are_refused(db):
             RadiusDriver(None, wrong)
 
 
+@pytest.mark.parametrize('nas', ['', 'bras-1', '0x7f000001'])
+def test_a_nas_that_accounting_has_no_address_of_is_a_refusal_of_its_own_row(db, box, nas):
+    """An old schema keeps it as text; PostgreSQL's would not take it."""
+    driver = RadiusDriver(db.session(), db.parameters | {'dialect': 'mikrotik', 'coa_port': box.port})
+    change = AccessChange('ana', target('ana'), SLOW)
+    with pytest.raises(AttributeValueError, match='no address'):
+        driver._work(change, Session(nas, 'ana', 's-1', '', 'u-1'), NORMAL, ends=False)
+
+
 # Dynamic authorization alone
 
 
-def coa(box, desired, name, session=None, **parameters):
+def wait_for(condition):
+    deadline = time.monotonic() + 3
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def coa(box, desired, name, session=None, restricted=None, **parameters):
     session = session or RadiusSession('127.0.0.1', box.port, Credential(secret=SECRET))
     work = PointWork(lambda: RadiusCoADriver(session, {'dialect': 'mikrotik'} | parameters), 100, MemoryJournal())
-    wanted = AccessTarget(name, username=name, down_kbps=20_000, up_kbps=10_000)
+    wanted = AccessTarget(name, username=name, down_kbps=20_000, up_kbps=10_000, restricted=restricted or {})
     work.run([AccessChange(name, wanted, desired)])
     return work.results[0]
 
@@ -329,6 +348,47 @@ def test_alone_an_acknowledgement_proves_nothing_unless_told_so():
         assert (result.outcome, 'proves nothing' in result.message) == (Outcome.UNKNOWN, True)
         assert box.lines['ana'].rate == '512k/1000k'
         assert coa(box, NORMAL, 'ana', **TRUST).outcome is Outcome.APPLIED
+        assert box.lines['ana'].rate == '10000k/20000k'
+
+
+def test_alone_a_refusal_without_a_reason_is_remembered_by_the_next_process_and_the_way_back_ends_the_session():
+    """accel-ppp did the half of it, and acknowledges the same again without doing anything."""
+    with bng() as box:
+        box.add('ana')
+        first = box.lines['ana'].session_id
+        box.half = {'ana'}
+        refused = coa(box, SLOW, 'ana', **TRUST)
+        assert (refused.outcome, refused.after.detail) == (Outcome.FAILED, {'unexplained': True})
+        noted = {'point': {}, **refused.after.detail}  # what NetBox keeps of it
+        box.half, box.lies = set(), {'ana'}
+        again = coa(box, SLOW, 'ana', restricted=noted, **TRUST)
+        assert (again.outcome, 'proves nothing' in again.message) == (Outcome.UNKNOWN, True)
+        box.lies = set()
+        assert coa(box, NORMAL, 'ana', restricted=noted, **TRUST).outcome is Outcome.APPLIED
+        wait_for(lambda: box.lines['ana'].session_id not in ('', first))
+        assert box.lines['ana'].rate == ''
+
+
+def test_alone_what_was_acknowledged_before_is_not_known_after_a_refusal_without_a_reason():
+    with bng() as box:
+        box.add('ana')
+        session = RadiusSession('127.0.0.1', box.port, Credential(secret=SECRET))
+        assert coa(box, SLOW, 'ana', session, **TRUST).outcome is Outcome.APPLIED
+        box.half = {'ana'}
+        assert coa(box, AccessState.throttled(2000, 512), 'ana', session, **TRUST).after.live is None
+
+
+def test_alone_parameters_that_do_not_fit_hold_up_no_way_back():
+    with bng() as box:
+        box.add('ana')
+        session = RadiusSession('127.0.0.1', box.port, Credential(secret=SECRET))
+        driver = RadiusCoADriver(session, {'dialect': 'mikrotik', **TRUST})
+        wrong = AccessTarget('ana', username='ana', down_kbps=20_000, up_kbps=10_000, parameters={'typo': 1})
+        assert 'typo' in driver.read([wrong])['ana'].error
+        known = replace(wrong, restricted={'point': {}})
+        for desired, accepted in ((SLOW, False), (NORMAL, True)):
+            before = driver.read([known])
+            assert driver.apply([AccessChange('c', known, desired)], before)['c'].accepted is accepted
         assert box.lines['ana'].rate == '10000k/20000k'
 
 

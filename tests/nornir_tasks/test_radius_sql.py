@@ -1,5 +1,6 @@
 """Stored policy in FreeRADIUS's own schema, on PostgreSQL and on MariaDB."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,7 @@ from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.errors import LoginRefusedError, PointUnreachableError
 from tests.simulators.freeradius import missing
-from tests.simulators.radius_sql import mariadb_database, mariadb_missing, postgres_database, target
+from tests.simulators.radius_sql import load_schema, mariadb_database, mariadb_missing, postgres_database, target
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -128,6 +129,69 @@ def test_a_user_name_that_the_tables_cannot_hold_is_refused(db, name):
     ((outcome, message),) = enforce(db, BLOCKED, target(name))
     assert outcome is Outcome.FAILED
     assert 'user name' in message
+
+
+@pytest.mark.parametrize('encoding', ['SQL_ASCII', 'LATIN1'])
+def test_a_database_in_another_encoding_is_written_to_the_byte(db, encoding):
+    """An old PostgreSQL has Latin-1, or bytes without any encoding, which psycopg alone hands out as bytes."""
+    if db.kind != 'postgresql':
+        pytest.skip('of PostgreSQL')
+    name = f'radius_{encoding.lower()}'
+    db.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    other = replace(db, database=name)
+    load_schema(other)
+    with other.session().engine.begin() as connection:
+        connection.exec_driver_sql("SET client_encoding TO 'SQL_ASCII'")
+        for user, group in (("E'jo\\xe3o'", "E'padr\\xe3o'"), ("'bob'", "'home'")):
+            connection.exec_driver_sql(
+                f"INSERT INTO radcheck (username, attribute, op, value) VALUES ({user}, 'User-Password', ':=', 'pw');"
+                f'INSERT INTO radusergroup (username, groupname, priority) VALUES ({user}, {group}, 1);'
+            )
+        connection.exec_driver_sql(
+            'INSERT INTO radgroupreply (groupname, attribute, op, value) '
+            "VALUES ('nbd-restricted', 'Mikrotik-Address-List', ':=', 'x')"
+        )
+        truth = 'SELECT username::bytea, groupname::bytea FROM radusergroup ORDER BY 1'
+        before = connection.exec_driver_sql(truth).all()
+    login = 'joão' if encoding == 'LATIN1' else 'jo␛DCE3o'
+    ana, bob, alien = target(login), target('bob'), target('zé€\ud800')
+    assert sorted(outcome for outcome, _ in enforce(other, BLOCKED, ana, bob, alien)) == [
+        'failed',
+        'offline',
+        'offline',
+    ]
+    assert driver(other).read([ana])[login].stored == BLOCKED
+    with other.session().engine.begin() as connection:
+        assert b'jo\xe3o' in [bytes(row[0]) for row in connection.exec_driver_sql(truth)]
+    assert sorted(outcome for outcome, _ in enforce(other, NORMAL, ana, bob, alien)) == ['failed', 'offline', 'offline']
+    with other.session().engine.begin() as connection:
+        assert connection.exec_driver_sql(truth).all() == before
+
+
+def test_a_note_that_cannot_be_read_stops_nobody_and_no_way_back(db):
+    texts = ('{', 'null', '[1]', '{"a": 1}', '{"x": {"state": {"mode": "no"}}}', 'NaN', '"\\u0000"')
+    names = [f'u{number}' for number in range(len(texts))]
+    for name in (*names, 'bob'):
+        db.user(name, 'home')
+    assert enforce(db, BLOCKED, *map(target, names)) == OFFLINE * len(names)
+    for name, text in zip(names, texts, strict=True):
+        kept = {'k': text, 'u': name}
+        db.execute('UPDATE nbd_line SET replaced = :k, written = :k, sessions = :k WHERE username = :u', kept)
+    plans = [target(name, parameters={'group': 'home'}) for name in names]
+    assert enforce(db, BLOCKED, target('bob'), *plans)[-1] == OFFLINE[0]
+    assert enforce(db, NORMAL, *plans) == OFFLINE * len(names)
+    assert [db.groups_of(name) for name in names] == [[('home', 1)]] * len(names)
+
+
+def test_parameters_that_do_not_fit_hold_up_no_way_back(db):
+    db.user('ana', 'home')
+    db.user('bob', 'home')
+    assert enforce(db, BLOCKED, target('ana')) == OFFLINE
+    wrong = {'parameters': {'typo': 1}, 'baseline': {'groups': [['home', 1]], 'reply': []}}
+    (ana, bob) = enforce(db, SLOW, target('ana', **wrong), target('bob'))
+    assert (ana[0], 'typo' in ana[1], bob) == (Outcome.FAILED, True, OFFLINE[0])
+    assert enforce(db, NORMAL, target('ana', **wrong)) == OFFLINE
+    assert db.groups_of('ana') == [('home', 1)]
 
 
 def test_a_user_that_is_not_there_is_not_made(db):

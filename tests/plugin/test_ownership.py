@@ -24,8 +24,10 @@ from netbox_delinquency.models import (
 )
 from netbox_delinquency.runs.approval import approve_run, plan_hash
 from netbox_delinquency.runs.lifts import adopt, let_go, lift, note_owed
+from netbox_delinquency.runs.ownership import note_attempts
 from netbox_delinquency.runs.preview import preview_run
 from netbox_delinquency.workflow import evaluate_all
+from nornir_tasks.change import ChangeResult, Outcome, Reading
 
 from .engine import execute_run
 from .factories import make_contract
@@ -208,6 +210,15 @@ class PlacesTest(WorldTestCase):
         EnforcementPoint.objects.get(name='bras-1').save()  # somebody put it right
         self.world.work()
         self.assertFree('ana')
+
+    def test_a_refusal_without_a_reason_is_noted_for_whatever_process_comes_next(self):
+        self.blocked('ana')
+        held = Restriction.objects.get()
+        self.assertNotIn('unexplained', held.noted)
+        result = ChangeResult('row', Outcome.FAILED, after=Reading(detail={'unexplained': True}))
+        note_attempts([(held.change, result)], {held.place: held}, timezone.now())
+        target = AccessLine.objects.get(username='ana').as_target('bras')
+        self.assertTrue(target.restricted['unexplained'])
 
     def test_what_is_owed_for_longer_than_the_policy_allows_is_told_once(self):
         ana = self.blocked('ana')

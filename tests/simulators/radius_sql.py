@@ -126,7 +126,7 @@ def postgres_database() -> Iterator[RadiusDatabase]:
     with tempfile.TemporaryDirectory() as folder, own_postgres(Path(folder)) as address:
         url = make_url(address)
         database = RadiusDatabase('postgresql', '127.0.0.1', url.port or 0, 'postgres', '', 'postgres')
-        _load(database)
+        load_schema(database)
         yield database
 
 
@@ -167,14 +167,15 @@ def mariadb_database(folder: Path) -> Iterator[RadiusDatabase]:
                 if time.monotonic() > end or process.poll() is not None:
                     raise
                 time.sleep(0.2)
-        _load(database)
+        load_schema(database)
         yield database
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _load(database: RadiusDatabase) -> None:
+def load_schema(database: RadiusDatabase) -> None:
+    """FreeRADIUS's own, and our table beside it."""
     schema = (QUERIES / database.kind / 'schema.sql').read_text()
     lines = '\n'.join(line for line in schema.splitlines() if not line.lstrip().startswith(('#', '--')))
     engine = database.session().engine

@@ -13,9 +13,9 @@ from typing import ClassVar
 
 from pydantic import Field, ValidationError, field_validator
 
-from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Reading, Reply
+from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters, RadiusSession
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, fields_of
+from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, fields_of, line_parameters
 from nornir_tasks.drivers.radius.check import check_nases
 from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, is_unexplained, plan_work, reply_of, send_work
 from nornir_tasks.errors import ConfigurationError, EnforcementError
@@ -23,6 +23,7 @@ from nornir_tasks.radius.attributes import AttributeValueError
 from nornir_tasks.radius.client import Verdict
 from nornir_tasks.radius.dialects import CONTROL, DialectError, get_dialect
 
+UNEXPLAINED = 'unexplained'  # in a reading's detail, and in what is noted of a restriction
 NOTHING_STORED = (
     'the NAS has no such session, and this driver keeps no policy for the next one: use the driver "radius"'
 )
@@ -89,10 +90,11 @@ class RadiusCoADriver(Driver):
             return Reading(stored=shown.stored, live=shown.live)  # both only where it shows several that differ
         if text := authorization.unverified_reason(session.key):
             return Reading(error=text)
-        return Reading(live=self.connection.known.get(session.key))
+        doubt = {UNEXPLAINED: True} if session.key in self.connection.unexplained else {}
+        return Reading(live=self.connection.known.get(session.key), detail=doubt)
 
     def _session(self, target: AccessTarget) -> Session:
-        own = RadiusLine.model_validate(dict(target.parameters))
+        own, _ = line_parameters(RadiusLine, target)
         if CONTROL.search(target.username):
             raise DialectError('its user name holds a control character')
         if not (target.username or own.session_id or target.ipv4):
@@ -115,7 +117,8 @@ class RadiusCoADriver(Driver):
             reply = reply_of(answer)
             if is_unexplained(answer):
                 self.connection.unexplained.add(row.session.key)
-            self._remember(row.session, by_key[row.key].desired, reply)
+                self.connection.known.pop(row.session.key, None)  # it may be half of one state and half of another
+            self._remember(row, by_key[row.key].desired, reply)
             replies[row.key] = Reply(False, NOTHING_STORED) if is_gone(answer) else reply
             if answer.verdict is Verdict.SILENCE:
                 self.connection.authorization.unverified[row.session.key] = 'it may or may not be changed'
@@ -142,15 +145,26 @@ class RadiusCoADriver(Driver):
 
     def _work(self, change: AccessChange, before: Reading, nas: NasParameters) -> Work:
         target = change.target
-        own = RadiusLine.model_validate(dict(target.parameters))
+        own, wrong = line_parameters(RadiusLine, target)
+        if wrong and change.desired.mode is not Mode.NORMAL:
+            raise DialectError(wrong)
         nas = nas.model_copy(update={'names': {**nas.names, **own.names}})
         contracted = (target.down_kbps, target.up_kbps)
-        return plan_work(change.key, self._session(target), nas, before.live, change.desired, contracted, stored=False)
+        session = self._session(target)
+        if target.restricted.get(UNEXPLAINED):
+            self.connection.unexplained.add(session.key)  # another process was told so
+        # All that we did to a session ends with it: a way back that can be proven no other way.
+        ends = change.desired.mode is Mode.NORMAL and session.key in self.connection.unexplained
+        if ends:
+            nas = nas.model_copy(update={'live': 'disconnect'})
+        return plan_work(change.key, session, nas, before.live, change.desired, contracted, stored=ends)
 
-    def _remember(self, session: Session, desired: AccessState, reply: Reply) -> None:
-        authorization = self.connection.authorization
+    def _remember(self, row: Work, desired: AccessState, reply: Reply) -> None:
+        authorization, session = self.connection.authorization, row.session
         if not reply.accepted:
             return
+        if row.disconnects:
+            self.connection.unexplained.discard(session.key)
         if session.key in self.connection.unexplained:
             authorization.unproven[session.key] = (
                 'the NAS refused a change of this session before without saying why, and may have done a part of it: '

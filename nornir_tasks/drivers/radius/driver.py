@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.radius import NasParameters
-from nornir_tasks.drivers.base import Abilities, Finding
+from nornir_tasks.drivers.base import Abilities, Finding, line_parameters
 from nornir_tasks.drivers.radius import freeradius_tables as tables
 from nornir_tasks.drivers.radius.check import check_nases
 from nornir_tasks.drivers.radius.coa import check_dialect
@@ -26,6 +26,7 @@ from nornir_tasks.drivers.radius.freeradius_sql import (
     FreeRADIUSDriver,
     FreeRADIUSLine,
     FreeRADIUSPoint,
+    as_in_database,
     most_restrictive_but,
 )
 from nornir_tasks.drivers.radius.freeradius_tables import Memory, SessionNote, User
@@ -38,7 +39,7 @@ from nornir_tasks.drivers.radius.sessions import (
     reply_of_all,
     send_work,
 )
-from nornir_tasks.radius.attributes import AttributeValueError
+from nornir_tasks.radius.attributes import AttributeValueError, nas_address
 from nornir_tasks.radius.client import Answer, Verdict
 from nornir_tasks.radius.dialects import DialectError, values_for
 
@@ -119,6 +120,7 @@ class RadiusDriver(FreeRADIUSDriver):
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """In groups of `GROUP`: a row whose policy is stored has its session told too, whatever `stop` says by then."""
         replies: dict[str, Reply] = {}
+        changes = [replace(change, target=as_in_database(change.target)) for change in changes]
         for group in batched(changes, GROUP):
             replies |= self._apply(group, before)
         return replies
@@ -259,7 +261,7 @@ class RadiusDriver(FreeRADIUSDriver):
 
     def _nas_of(self, change: AccessChange, address: str) -> NasParameters:
         """How the NAS is told of this line: what its plan calls the states goes before what the point does."""
-        own = FreeRADIUSLine.model_validate(dict(change.target.parameters))
+        own, _ = line_parameters(FreeRADIUSLine, change.target)  # stored by now, so they fit or do not matter
         nas = self.parameters.of(address)
         return nas.model_copy(update={'names': {**nas.names, **own.names}})
 
@@ -274,6 +276,8 @@ class RadiusDriver(FreeRADIUSDriver):
     def _work(self, change: AccessChange, session: Session, live: AccessState | None, ends: bool) -> Work:
         contracted = (change.target.down_kbps, change.target.up_kbps)
         nas = self._nas_of(change, session.nas)
+        if not nas.coa_address:
+            nas_address(session.nas)  # an old schema has text there, and whatever was sent as text
         if ends:
             nas = nas.model_copy(update={'live': 'disconnect'})
         key = f'{change.key} {session.unique}'

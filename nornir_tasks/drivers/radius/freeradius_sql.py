@@ -7,6 +7,7 @@ A state is a group. What a user's groups and own rate replies were is remembered
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -15,7 +16,16 @@ from sqlalchemy.exc import DBAPIError
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.freeradius import DatabaseParameters, FreeRADIUSSession
-from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, fields_of, lines_of, unsent
+from nornir_tasks.drivers.base import (
+    Abilities,
+    Driver,
+    DriverParameters,
+    Finding,
+    fields_of,
+    line_parameters,
+    lines_of,
+    unsent,
+)
 from nornir_tasks.drivers.radius import freeradius_tables as tables
 from nornir_tasks.drivers.radius.coa import check_dialect
 from nornir_tasks.drivers.radius.freeradius_check import check_database, check_group, check_members
@@ -111,9 +121,10 @@ class FreeRADIUSDriver(Driver):
     def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
         readings: dict[str, Reading] = {}
         own: dict[str, FreeRADIUSLine] = {}
+        targets = list(map(as_in_database, targets))
         for target in targets:
             try:
-                own[target.key] = self._own(target)
+                own[target.key], _ = self._own(target)
             except ValidationError as error:
                 readings[target.key] = Reading(error=f'its parameters are wrong: {fields_of(error)}')
             except PolicyError as error:
@@ -132,14 +143,17 @@ class FreeRADIUSDriver(Driver):
                 readings[target.key] = Reading(error=str(error), absent=not (user.known or user.twins))
         return readings
 
-    def _own(self, target: AccessTarget) -> FreeRADIUSLine:
+    def _own(self, target: AccessTarget) -> tuple[FreeRADIUSLine, str]:
+        """As `line_parameters`. Raises `PolicyError`, `ValidationError`."""
         if not target.username:
             raise PolicyError('it has no user name, which is what FreeRADIUS knows a line by')
         if CONTROL.search(target.username):
             raise PolicyError('its user name holds a control character')
         if len(target.username) > MAX_NAME:
             raise PolicyError(f'its user name is longer than {MAX_NAME} characters, the most the tables hold')
-        return FreeRADIUSLine.model_validate(dict(target.parameters))
+        if not self.connection.holds(target.username):
+            raise PolicyError("its user name has letters that the database's encoding does not have")
+        return line_parameters(FreeRADIUSLine, target)
 
     def _read(self, target: AccessTarget, user: User, judge: Judge) -> Reading:
         if user.twins:
@@ -187,11 +201,13 @@ class FreeRADIUSDriver(Driver):
         """
         if self.stop():
             return unsent(changes)
+        changes = [replace(change, target=as_in_database(change.target)) for change in changes]
         replies: dict[str, Reply] = {}
         rewrites: dict[str, Rewrite] = {}
         memories: dict[str, Memory] = {}
         made: dict[str, NewGroup] = {}
-        own = {change.target.key: self._own(change.target) for change in changes}
+        given = {change.target.key: self._own(change.target) for change in changes}
+        own = {key: line for key, (line, _) in given.items()}
         with self.connection.errors(), self.connection.begin() as connection:
             users = tables.read_users(connection, sorted(change.target.username for change in changes), lock=True)
             names = self._group_names(users, [change.target for change in changes], own, changes)
@@ -203,6 +219,8 @@ class FreeRADIUSDriver(Driver):
                 try:
                     if name in rewrites:
                         raise PolicyError(SAME_USER)  # noqa: TRY301
+                    if (wrong := given[target.key][1]) and change.desired.mode is not Mode.NORMAL:
+                        raise PolicyError(wrong)  # noqa: TRY301
                     rewrites[name], group, memories[name] = self._plan(change, before[target.key], users[name], judge)
                 except (PolicyError, DialectError) as error:
                     replies[change.key] = Reply(False, f'nothing was stored: {error}')
@@ -224,7 +242,11 @@ class FreeRADIUSDriver(Driver):
         if storable(now.policy.as_detail()) != dict(reading.detail):
             raise PolicyError('its rows were changed by somebody else since they were read')
         memory = user.memory
+        if memory.unreadable and change.desired.mode is not Mode.NORMAL:
+            raise PolicyError(memory.unreadable)
         wanted, group = judge.wanted(now, change, memory.replaced)
+        if lost := [name for name, _ in wanted.groups if not self.connection.holds(name)]:
+            raise PolicyError(f'group "{lost[0]}" has letters that the database\'s encoding does not have')
         judge.verify(rows, now, wanted, group, change)
         is_normal = now.state.mode is Mode.NORMAL
         restricts = change.desired.mode is not Mode.NORMAL and bool(wanted.groups)
@@ -305,7 +327,7 @@ class FreeRADIUSDriver(Driver):
                 if change.desired.mode is Mode.THROTTLED:
                     suffix = f'-{change.desired.down_kbps}k-{change.desired.up_kbps}k'
                     names |= {f'{name or "nbd"}{suffix}' for name in tuple(names)}
-        return names - {''}
+        return {name for name in names if name and self.connection.holds(name)}
 
     def sessions(self) -> int | None:
         """Sessions that are open in `radacct`, on all NASes."""
@@ -341,6 +363,11 @@ class FreeRADIUSDriver(Driver):
                 return [*replies, Reply(False, f'the database refused "{line}": {error.orig}')]
             replies.append(Reply(True))
         return replies
+
+
+def as_in_database(target: AccessTarget) -> AccessTarget:
+    """The line by its user name as the database has it: bytes that are no UTF-8 were escaped where it was kept."""
+    return replace(target, username=unescape(target.username))
 
 
 def most_restrictive_but(state: AccessState, *others: AccessState | None) -> AccessState:

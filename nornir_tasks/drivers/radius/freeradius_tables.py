@@ -87,6 +87,7 @@ class Memory:
     replaced: StoredPolicy | None = None
     written: Written | None = None
     sessions: Mapping[str, SessionNote] = field(default_factory=dict)
+    unreadable: str = ''  # why it cannot be read: a way back is looked for without it, its sessions are unverified
 
 
 @dataclass(slots=True)
@@ -168,21 +169,34 @@ class _Reader:
 
     def _read_memories(self) -> None:
         for row in self.connection.execute(select(memory).where(memory.c.username.in_(self.chunk))).mappings():
-            replaced, written, sessions = (
-                json.loads(row[name]) if row[name] else None for name in ('replaced', 'written', 'sessions')
+            user = self.users.get(row['username'])  # MySQL finds "ana " for "ana", too
+            if user is None:
+                continue
+            try:
+                user.memory = _memory_of(row)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                why = f'what nbd_line has of it cannot be read ({type(error).__name__}): correct or delete that row'
+                doubts = {session.unique: SessionNote(None, unverified=True, refused=True) for session in user.sessions}
+                user.memory = Memory(sessions=doubts, unreadable=why)
+
+
+def _memory_of(row: RowMapping) -> Memory:
+    """Raises `ValueError`, `KeyError`, `TypeError`, `AttributeError`, `RecursionError` for what nobody of us wrote."""
+    replaced, written, sessions = (
+        json.loads(row[name]) if row[name] else None for name in ('replaced', 'written', 'sessions')
+    )
+    return Memory(
+        StoredPolicy.from_detail(replaced) if replaced else None,
+        Written(written['group'], AccessState.from_dict(written['state'])) if written else None,
+        {
+            unique: SessionNote(
+                AccessState.from_dict(note['state']) if note['state'] else None,
+                note['unverified'],
+                note['refused'],
             )
-            self.users[row['username']].memory = Memory(
-                StoredPolicy.from_detail(replaced) if replaced else None,
-                Written(written['group'], AccessState.from_dict(written['state'])) if written else None,
-                {
-                    unique: SessionNote(
-                        AccessState.from_dict(note['state']) if note['state'] else None,
-                        note['unverified'],
-                        note['refused'],
-                    )
-                    for unique, note in (sessions or {}).items()
-                },
-            )
+            for unique, note in (sessions or {}).items()
+        },
+    )
 
 
 def _folded(name: str) -> str:

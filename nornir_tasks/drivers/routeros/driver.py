@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessTarget, Mode, Reading, Reply
 from nornir_tasks.connections.ssh.shell import Shell, ShellClosedError, ShellTimeoutError
-from nornir_tasks.drivers.base import Abilities, Driver, Finding, fields_of, lines_of, unsent
+from nornir_tasks.drivers.base import Abilities, Driver, Finding, fields_of, line_parameters, lines_of, unsent
 from nornir_tasks.drivers.routeros.box import Profile, Wanted, read_box, read_profiles
 from nornir_tasks.drivers.routeros.check import check_router
 from nornir_tasks.drivers.routeros.line import Line, RefusedError
@@ -56,9 +56,9 @@ class RouterOSDriver(Driver):
         for target in targets:
             try:
                 quote(target.username)
-                lines[target.key], _ = _line_parameters(target)
+                lines[target.key], _ = line_parameters(RouterOSLine, target)
             except ValidationError as error:
-                readings[target.key] = Reading(error=f'its routeros parameters are wrong: {fields_of(error)}')
+                readings[target.key] = Reading(error=f'its parameters are wrong: {fields_of(error)}')
             except ValueError as error:
                 readings[target.key] = Reading(error=f'its user name cannot be sent to a console: {error}')
         asked = [target for target in targets if target.key in lines]
@@ -92,7 +92,7 @@ class RouterOSDriver(Driver):
             try:
                 commands[change.key] = self._command(change, before[change.target.key], profiles)
             except ValidationError as error:
-                replies[change.key] = Reply(False, f'its routeros parameters are wrong: {fields_of(error)}')
+                replies[change.key] = Reply(False, f'its parameters are wrong: {fields_of(error)}')
             except (RefusedError, ValueError) as error:
                 replies[change.key] = Reply(False, f'nothing was sent: {error}')
         behind: list[str] = []
@@ -136,7 +136,7 @@ class RouterOSDriver(Driver):
         return replies
 
     def _command(self, change: AccessChange, before: Reading, profiles: Mapping[str, Profile]) -> str:
-        own, wrong = _line_parameters(change.target)
+        own, wrong = line_parameters(RouterOSLine, change.target)
         if wrong and change.desired.mode is not Mode.NORMAL:
             raise RefusedError(wrong)
         steps = plan_steps(Line(change.target, own, self.parameters, profiles), change, before)
@@ -201,17 +201,3 @@ def _reply(answer: str) -> Reply:
     if DONE in answer.split('\n'):
         return Reply(True)
     return Reply(False, f'the router said: {plain(answer) or "nothing"}')
-
-
-def _line_parameters(target: AccessTarget) -> tuple[RouterOSLine, str]:
-    """The plan's and the line's parameters, and why the line must not be restricted by them.
-
-    Where it is known from before what the line had, wrong ones are no obstacle to reading it and to giving it back.
-    Raises `ValidationError`.
-    """
-    try:
-        return RouterOSLine.model_validate(dict(target.parameters)), ''
-    except ValidationError as error:
-        if not target.baseline and not target.restricted:
-            raise
-        return RouterOSLine.model_validate({}), f'its routeros parameters are wrong: {fields_of(error)}'
