@@ -8,24 +8,33 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 from .accounts import Account, InvoiceStatus, in_order, read
-from .base import Entry, Meaning, Word
+from .base import Entry, Meaning
+from .reliefs import (
+    AGREEMENTS,
+    DISPUTES,
+    NOTICES,
+    NoticeState,
+    Relief,
+    agreement_relief,
+    as_cancellations,
+    as_payments,
+    dispute_relief,
+    grouped,
+    notice_state,
+    settled_by,
+    with_closed_disputes,
+    won_by,
+)
 
-__all__ = ('ContractState', 'Facts', 'InvoiceState', 'NoticeState', 'Relief', 'contract_facts', 'read_contract')
+__all__ = ('ContractState', 'Facts', 'InvoiceState', 'contract_facts', 'read_contract')
 
-AGREEMENTS = (
-    Meaning.AGREEMENT_MADE, Meaning.INSTALMENT_PAID, Meaning.AGREEMENT_KEPT, Meaning.AGREEMENT_BROKEN,
-)  # fmt: skip
-DISPUTES = (Meaning.DISPUTE_OPENED, Meaning.DISPUTE_CLOSED)
-NOTICES = (Meaning.NOTICE_SENT, Meaning.NOTICE_DELIVERED, Meaning.NOTICE_FAILED, Meaning.NOTICE_WITHDRAWN)
 CONTRACTS = (
     Meaning.CONTRACT_OPENED, Meaning.CONTRACT_CHANGED, Meaning.CONTRACT_SUSPENDED, Meaning.CONTRACT_CLOSED,
 )  # fmt: skip
-# A dispute of the whole contract ends when it is closed; and by itself after so long, as every hold has an end.
-DISPUTE_DAYS = 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +49,6 @@ class InvoiceState:
     clears_until: datetime | None = None
     reopened_at: datetime | None = None
     relief_ended_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Relief:
-    """What billing itself grants: an agreement, or a dispute of all that is owed."""
-
-    kind: str  # as of a hold
-    reference: str
-    starts_at: datetime
-    ends_at: datetime
-    ended_at: datetime | None = None
-    end_reason: str = ''
-    instalments: int | None = None
-    renews_notice: bool = False  # what is restricted after it needs a new notice
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeState:
-    """A notice; `delivered_at` is empty where it failed or was withdrawn."""
-
-    kind: str
-    reference: str
-    channel: str
-    sent_at: datetime | None
-    delivered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +78,24 @@ def read_contract(
     entries: Iterable[Entry], now: datetime, clearing_days: int, statements: Iterable[Entry] = ()
 ) -> ContractState:
     """A contract by its words at `now`. `statements` are the complete ones of its whole source, whoever they list."""
-    ordered = _with_closed_disputes(in_order(entries))
-    agreements = _grouped(ordered, AGREEMENTS)
+    ordered = with_closed_disputes(in_order(entries))
+    agreements = grouped(ordered, AGREEMENTS)
+    disputes = grouped(ordered, DISPUTES, invoice='')
     by_invoice = _by_invoice(ordered, list(statements))
     accounts = {reference: read(reference, said) for reference, said in by_invoice.items()}
-    for name, said in agreements.items():
-        for covered in _settled_by(said, accounts):
-            by_invoice[covered] += _as_payments(name, said)
-            accounts[covered] = read(covered, by_invoice[covered])
+    covering = [(settled_by(said, accounts), as_payments(name, said)) for name, said in agreements.items()]
+    covering += [(won_by(said, accounts), as_cancellations(said)) for said in disputes.values()]
+    for covered, words in covering:
+        for reference in covered:
+            by_invoice[reference] += words
+            accounts[reference] = read(reference, by_invoice[reference])
     invoices = _states(accounts, _successors(ordered), now, clearing_days)
     reliefs = [
-        *filter(None, (_agreement(name, said) for name, said in agreements.items())),
-        *filter(None, (_dispute(name, said) for name, said in _grouped(ordered, DISPUTES, invoice='').items())),
+        *filter(None, (agreement_relief(name, said) for name, said in agreements.items())),
+        *filter(None, (dispute_relief(name, said) for name, said in disputes.items())),
     ]
     last = [entry.word.meaning for entry in ordered if entry.word.meaning in CONTRACTS]
-    notices = [_notice(name, said) for name, said in _grouped(ordered, NOTICES, kinds=True).items()]
+    notices = [notice_state(name, said) for name, said in grouped(ordered, NOTICES, kinds=True).items()]
     return ContractState(
         invoices=invoices,
         reliefs=reliefs,
@@ -133,35 +120,6 @@ def contract_facts(invoices: Iterable[InvoiceState], reliefs: Iterable[Relief] =
         notices_from=max((state.reopened_at for state in owed if state.reopened_at), default=None),
         relief_ended_at=max([*ends, *(state.relief_ended_at for state in owed if state.relief_ended_at)], default=None),
     )
-
-
-def _with_closed_disputes(ordered: Sequence[Entry]) -> list[Entry]:
-    """The end of a dispute is that of all that was disputed under its reference, whether or not it says of what."""
-    disputed: dict[str, set[str]] = defaultdict(set)
-    for entry in ordered:
-        if entry.word.meaning is Meaning.DISPUTE_OPENED:
-            disputed[entry.word.agreement].add(entry.word.invoice)
-    return [
-        copy
-        for entry in ordered
-        for copy in (
-            [entry.of(invoice=invoice) for invoice in sorted(disputed[entry.word.agreement])] or [entry]
-            if entry.word.meaning is Meaning.DISPUTE_CLOSED
-            else [entry]
-        )
-    ]
-
-
-def _grouped(
-    ordered: Iterable[Entry], meanings: Sequence[Meaning], invoice: str | None = None, kinds: bool = False
-) -> dict[str, list[Entry]]:
-    """These words by what they are about; with `invoice` empty, only those that name none."""
-    groups = defaultdict(list)
-    for entry in ordered:
-        word = entry.word
-        if word.meaning in meanings and (invoice is None or word.invoice == invoice):
-            groups[f'{word.kind} {word.agreement}' if kinds else word.agreement].append(entry)
-    return groups
 
 
 def _by_invoice(ordered: Sequence[Entry], statements: Sequence[Entry]) -> dict[str, list[Entry]]:
@@ -284,86 +242,3 @@ def _clears_until(
     near = {name, *_reachable(name, successors)}
     near |= {other for other in until if name in _reachable(other, successors)}
     return max((until[other] for other in near if other in until), default=None)
-
-
-def _settled_by(agreement: Sequence[Entry], accounts: Mapping[str, Account]) -> list[str]:
-    """Invoices that an agreement covers: those that it lists, or all that were owed when it was made."""
-    if not any(entry.word.meaning is Meaning.AGREEMENT_KEPT for entry in agreement):
-        return []
-    listed = {name for entry in agreement for name in entry.word.invoices}
-    made = min((entry.at for entry in agreement if entry.word.meaning is Meaning.AGREEMENT_MADE), default=None)
-    if listed or made is None:
-        return [name for name in accounts if name in listed]
-    return [name for name, account in accounts.items() if account.due_date and account.due_date <= made.date()]
-
-
-def _as_payments(name: str, agreement: Sequence[Entry]) -> list[Entry]:
-    """A kept agreement is paid; one that was called kept and broken later, taken back."""
-    meanings = {Meaning.AGREEMENT_KEPT: Meaning.PAID, Meaning.AGREEMENT_BROKEN: Meaning.REVERSED}
-    return [
-        entry.of(meaning=meanings[entry.word.meaning], payment=f'agreement {name}', amount=None)
-        for entry in agreement
-        if entry.word.meaning in meanings
-    ]
-
-
-def _agreement(name: str, said: Sequence[Entry]) -> Relief | None:
-    """The relief of an agreement; None where only its end is known, or it ended before it began."""
-    starts_at = next((entry.at for entry in said if entry.word.meaning is Meaning.AGREEMENT_MADE), None)
-    until = [entry.word.until for entry in said if entry.word.until is not None]
-    if starts_at is None or not until or until[-1] <= starts_at:
-        return None
-    ended: Entry | None = None
-    for entry in said:
-        if entry.word.meaning in (Meaning.AGREEMENT_KEPT, Meaning.AGREEMENT_BROKEN):
-            ended = entry
-        elif entry.word.meaning is Meaning.AGREEMENT_MADE:
-            ended = None
-    counts = [entry.word.instalments for entry in said if entry.word.instalments is not None]
-    kept = ended is not None and ended.word.meaning is Meaning.AGREEMENT_KEPT
-    return Relief(
-        kind='payment_agreement', reference=name, starts_at=starts_at, ends_at=until[-1],
-        ended_at=None if ended is None else max(ended.at, starts_at),
-        end_reason='' if ended is None else 'kept' if kept else 'broken',
-        instalments=counts[-1] if counts else None, renews_notice=not kept,
-    )  # fmt: skip
-
-
-def _dispute(name: str, said: Sequence[Entry]) -> Relief | None:
-    closed = next((entry for entry in reversed(said) if entry.word.meaning is Meaning.DISPUTE_CLOSED), None)
-    starts_at = next((entry.at for entry in said if entry.word.meaning is Meaning.DISPUTE_OPENED), None)
-    if starts_at is None:
-        return None
-    until = [entry.word.until for entry in said if entry.word.until is not None and entry.word.until > starts_at]
-    return Relief(
-        kind='dispute', reference=name, starts_at=starts_at,
-        ends_at=until[-1] if until else starts_at + timedelta(days=DISPUTE_DAYS),
-        ended_at=None if closed is None else max(closed.at, starts_at),
-        end_reason='' if closed is None else 'closed', renews_notice=True,
-    )  # fmt: skip
-
-
-def _notice(name: str, said: Sequence[Entry]) -> NoticeState:
-    """The first delivery counts, since a later word could only move the clock; one that failed or was withdrawn none.
-
-    Failed after it was delivered, as e-mail comes back hours later, it was not delivered.
-    """
-    word: Word = said[0].word
-    delivered: datetime | None = None
-    sent: list[datetime] = []
-    for entry in said:
-        if entry.word.sent_at is not None:
-            sent.append(min(entry.word.sent_at, entry.received_at))
-        elif entry.word.meaning is Meaning.NOTICE_SENT:
-            sent.append(entry.at)
-        if entry.word.meaning is Meaning.NOTICE_DELIVERED:
-            delivered = delivered or entry.at
-        elif entry.word.meaning is Meaning.NOTICE_FAILED:
-            delivered = None
-    if any(entry.word.meaning is Meaning.NOTICE_WITHDRAWN for entry in said):
-        delivered = None
-    sent_at = min(sent, default=None)
-    if sent_at is not None and delivered is not None:
-        sent_at = min(sent_at, delivered)
-    channel = next((entry.word.channel for entry in said if entry.word.channel), 'other')
-    return NoticeState(word.kind, word.agreement, channel, sent_at, delivered)

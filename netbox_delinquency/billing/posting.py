@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection
 from django.db.models import Q
@@ -17,7 +17,8 @@ from ..settings import get_settings
 from . import sql
 from .accounts import InvoiceStatus
 from .base import Entry, Meaning, Word
-from .ledger import ContractState, NoticeState, Relief, read_contract
+from .ledger import ContractState, read_contract
+from .reliefs import NoticeState, Relief
 
 __all__ = ('Match', 'attach_waiting', 'lapsed_contracts', 'post_contracts', 'resolve', 'write_words')
 
@@ -186,9 +187,8 @@ def _write_holds(contracts: Mapping[int, Contract], states: Mapping[int, Contrac
 
 
 def _hold_values(relief: Relief) -> dict[str, object]:
-    ends_at = max(relief.ends_at, relief.starts_at + timedelta(seconds=1))
     return {
-        'starts_at': relief.starts_at, 'ends_at': ends_at, 'ended_at': relief.ended_at,
+        'starts_at': relief.starts_at, 'ends_at': relief.ends_at, 'ended_at': relief.ended_at,
         'end_reason': relief.end_reason, 'instalments': relief.instalments,
     }  # fmt: skip
 
@@ -228,8 +228,8 @@ def _write_status(contracts: Mapping[int, Contract], states: Mapping[int, Contra
     """A contract that billing closed is terminated here; one that it closed and opened again is active again."""
     for pk, state in states.items():
         contract = contracts[pk]
-        said = STATUSES[state.status] if state.status is not None else ''
-        if said == contract.billing_status:
+        # Words may have been forgotten: what no word is left of stays as it was said.
+        if state.status is None or (said := STATUSES[state.status]) == contract.billing_status:
             continue
         was_closed = contract.billing_status == BillingStatusChoices.CLOSED
         contract.billing_status = said

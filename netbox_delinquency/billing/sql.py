@@ -144,12 +144,10 @@ UPDATE netbox_delinquency_contract contract
 # The same of contracts whose debt is known otherwise: billing has spoken of their agreements and disputes alone.
 RELIEFS = """
 UPDATE netbox_delinquency_contract contract
-   SET relief_ended_at = relief.ended_at
-  FROM (
-        SELECT contract_id, max(least(ends_at, ended_at)) AS ended_at
-          FROM netbox_delinquency_hold
-         WHERE contract_id = ANY(%(contracts)s) AND asserted_by <> '' AND end_reason <> 'kept'
-         GROUP BY contract_id
-       ) relief
- WHERE contract.id = relief.contract_id
+   SET relief_ended_at = (
+        SELECT max(least(hold.ends_at, hold.ended_at))
+          FROM netbox_delinquency_hold hold
+         WHERE hold.contract_id = contract.id AND hold.asserted_by <> '' AND hold.end_reason <> 'kept'
+       )
+ WHERE contract.id = ANY(%(contracts)s)
 """

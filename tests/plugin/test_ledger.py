@@ -326,6 +326,20 @@ class TestAgreementsAndDisputes:
         (relief,) = read([self.DEBT, said('dispute_opened', WED + HOUR, invoice='', agreement='D')]).reliefs
         assert (relief.kind, relief.ends_at) == ('dispute', WED + HOUR + 365 * DAY)
 
+    def test_a_dispute_of_all_that_is_owed_that_the_subscriber_won_is_owed_no_more_whatever_is_restated(self):
+        later = said('overdue', WED + 9 * DAY, invoice='I-2', due_date=date(2026, 9, 15))
+        opened = said('dispute_opened', WED + HOUR, invoice='', agreement='D')
+        for closed_for, expected in ((True, ['settled', 'owed']), (False, ['owed', 'owed'])):
+            closed = said('dispute_closed', WED + 10 * DAY, invoice='', agreement='D', for_subscriber=closed_for)
+            words = [self.DEBT, opened, later, closed, said('overdue', WED + 11 * DAY)]
+            assert [status_of(words, invoice=name) for name in ('I-1', 'I-2')] == expected
+
+    def test_an_agreement_whose_end_is_said_to_lie_before_its_beginning_stays_as_it_was_granted(self):
+        slip = said('agreement_made', WED + DAY, invoice='', agreement='A', until=WED - DAY)
+        for words in ([self.DEBT, self.MADE, slip], [self.DEBT, slip, self.MADE]):
+            assert read(words).reliefs[0].ends_at == WED + 60 * DAY
+        assert not read([self.DEBT, slip]).reliefs
+
 
 class TestNotices:
     def notice(self, meaning, at):
