@@ -343,6 +343,37 @@ def test_two_devices_with_one_identity_are_named_and_nothing_new_is_asked_of_the
     assert sum('two devices have the identity' in record.getMessage() for record in caplog.records) == 1
 
 
+def test_two_devices_of_which_each_comes_to_another_process_are_known_to_both(database: str) -> None:
+    async def scenario() -> None:
+        async with lab(database) as here, lab(database) as there:
+            one, two = here.cpe('S1'), there.cpe('S1')
+            for number, cpe in enumerate((one, two)):
+                cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', f'http://10.0.0.{number}:7547/')
+
+            async def inform(room: Lab, cpe: Cpe) -> None:
+                await cpe.inform()
+                await room.acs.store.flush()
+
+            for room, cpe in ((here, one), (there, two), (here, one)):
+                await inform(room, cpe)
+            assert [item.warning async for item in here.client.find()] == ['']  # it may have moved, and back
+            await inform(there, two)
+            for room in (here, there):
+                (found,) = [item async for item in room.client.find()]
+                for text in ('two devices have the identity', 'http://10.0.0.0:7547/', 'http://10.0.0.1:7547/'):
+                    assert text in found.warning
+            await here.client.apply(SLOW, [one.id])
+            await one.inform()
+            said = await status(here, one)
+            assert (said.state, 'two devices' in said.message) == (ProvisioningState.REFUSED, True)
+            assert not any(RATE in values for cpe in (one, two) for values in cpe.sets)
+            for room in (here, there):
+                room.clock.offset += 25 * 3600
+                assert [item.warning async for item in room.client.find()] == ['']
+
+    asyncio.run(scenario())
+
+
 def test_a_device_that_moves_about_is_one_device() -> None:
     from tr069.acs.cpe.identities import Identities
 

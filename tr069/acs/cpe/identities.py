@@ -1,15 +1,16 @@
 """Two devices with one identity: copied configurations, forged serial numbers, a factory's mistake.
 
 Their Informs come by turns from two places. Whatever is asked of the one is done at whichever comes next, so nothing
-new is asked of either; what is owed back is given back.
+new is asked of either; what is owed back is given back. This is what one process saw of them; what all did together is
+in the store (`store.places`).
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-WITHIN_S = 24 * 3600.0  # this long without another turn, and it is one device again
-_TURNS = 3  # there, back, and there again: a device that has moved does not come back
+from tr069.acs.store.places import TURNS, WITHIN_S, conflict_of, place_of
+
 _MAX_DEVICES = 1_000_000
 
 
@@ -30,7 +31,7 @@ class Identities:
 
     def seen(self, device_id: str, address: str, url: str, software_version: str, now: float) -> bool:
         """Take note of an Inform. True where this is the moment at which one device turns out to be two."""
-        place = f'{address} ({url or "no URL"}, software {software_version or "?"})'
+        place = place_of(address, url, software_version)
         known = self._places.get(device_id)
         self._places[device_id] = hash(place)
         if known is None or known == hash(place):
@@ -44,11 +45,11 @@ class Identities:
         # A turn is a return to where it came from the time before; a third place begins the count anew.
         count = before.turns + 1 if before.there_hash == hash(place) else 1
         self._turns[device_id] = _Turns(place, before.here, known, count, now)
-        return count == _TURNS
+        return count == TURNS
 
     def conflict(self, device_id: str, now: float) -> str:
         """A sentence that names both places; empty where there is one device, as far as we know."""
         turns = self._turns.get(device_id)
-        if turns is None or turns.turns < _TURNS or now - turns.at > WITHIN_S:
+        if turns is None or turns.turns < TURNS or now - turns.at > WITHIN_S:
             return ''
-        return f'two devices have the identity {device_id}: {turns.here} and {turns.there} inform by turns'
+        return conflict_of(device_id, turns.here, turns.there)

@@ -35,6 +35,7 @@ async def bring_to_desired_state(context: SessionContext, session: CwmpSession, 
     if never_set := [item for item in record.asked if item.name not in record.before]:
         # Before anything is asked of the device: a path that nobody may set need not be there to be read.
         refusal = context.identities.conflict(session.device_id, now)
+        refusal = refusal or (await store.conflicts_of([session.device_id], now)).get(session.device_id, '')
         refusal = refusal or guard.refusal_of(never_set, policy_of(context, session))
         if quarantine or refusal:
             state = ProvisioningState.QUARANTINED if quarantine else ProvisioningState.REFUSED

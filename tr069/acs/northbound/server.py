@@ -173,8 +173,9 @@ class NorthboundServer:
         )
         limit = max(1, min(int(query.get('limit', '200')), _MAX_PAGE))
         records = await self._store.find_devices(wanted, query.get('after', ''), limit)
-        page = [self._device_out(item) for item in records]
-        return api.DevicePage(devices=page, next=records[-1].id if len(records) == limit else '')
+        return api.DevicePage(
+            devices=await self._devices_out(records), next=records[-1].id if len(records) == limit else ''
+        )
 
     async def _record(self, device_id: str) -> DeviceRecord:
         record = (await self._store.get_devices([device_id])).get(device_id)
@@ -182,12 +183,18 @@ class NorthboundServer:
             raise _HttpError(404, f'no device {device_id} has ever informed here')
         return record
 
-    def _device_out(self, record: DeviceRecord) -> api.DeviceOut:
-        warning = self._identities.conflict(record.id, self._clock())
-        return api.DeviceOut.model_validate(record._asdict() | {'warning': warning})
+    async def _devices_out(self, records: Sequence[DeviceRecord]) -> list[api.DeviceOut]:
+        now = self._clock()
+        conflicts = await self._store.conflicts_of([record.id for record in records], now)
+        out = []
+        for record in records:
+            warning = self._identities.conflict(record.id, now) or conflicts.get(record.id, '')
+            out.append(api.DeviceOut.model_validate(record._asdict() | {'warning': warning}))
+        return out
 
     async def _device(self, call: Call) -> api.DeviceOut:
-        return self._device_out(await self._record(call.path['device_id']))
+        (found,) = await self._devices_out([await self._record(call.path['device_id'])])
+        return found
 
     async def _read(self, call: Call) -> api.TaskOut:
         record = await self._record(call.path['device_id'])

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
-from tr069.acs.store import schema
+from tr069.acs.store import places, schema
 from tr069.acs.store.database import Database
 from tr069.acs.store.records import DeviceRecord
 from tr069.acs.store.rows import chunks, device_from
@@ -22,21 +22,22 @@ from tr069.client import DeviceQuery
 logger = logging.getLogger(__name__)
 
 
-_NAMES = [column.name for column in schema.device.columns]
+_TURNS = ('former_place', 'turns', 'turned_at')
+_COLUMNS = [column for column in schema.device.columns if column.name not in _TURNS]
+_NAMES = [column.name for column in _COLUMNS]
 _INTO = f'INSERT INTO {schema.device.name} ({", ".join(_NAMES)})'
 # What the id says cannot change under it; and whatever is set, changed or not, SQLite writes the indexes of.
 _KEPT = ('id', 'oui', 'product_class', 'serial', 'first_inform')
 _CONFLICT = (
     ' ON CONFLICT (id) DO UPDATE SET '
     + ', '.join(f'{name} = excluded.{name}' for name in _NAMES if name not in _KEPT)
-    + f' WHERE {schema.device.name}.last_inform <= excluded.last_inform'
+    + f', {places.turns_sql(schema.device.name)} WHERE {schema.device.name}.last_inform <= excluded.last_inform'
 )
 # Every Inform comes by here. Many rows to a statement: the interpreter's lock is given up, and fought for again, once
 # for each statement and not for each row. SQLite takes 999 values in one.
 _ROWS = 999 // len(_NAMES)
 _FIELDS = ', '.join(
-    f'(item->>{at}){"::float8" if isinstance(column.type, sa.Double) else ""}'
-    for at, column in enumerate(schema.device.columns)
+    f'(item->>{at}){"::float8" if isinstance(column.type, sa.Double) else ""}' for at, column in enumerate(_COLUMNS)
 )
 # One value for all rows: its driver takes ten times as long over a list of each column. `jsonb`, which is parsed once;
 # of `json` each `->>` would read its item again.
@@ -120,6 +121,22 @@ class Devices(Database):
             select = select.where(table.c.id.in_(query.ids))
         await self.flush()
         return await self.read(lambda connection: [device_from(row) for row in connection.execute(select).mappings()])
+
+    async def conflicts_of(self, device_ids: Sequence[str], now: float) -> dict[str, str]:
+        """Those of these identities that two devices have, as all processes together saw it; each with a sentence."""
+        table = schema.device
+        query = sa.select(table).where(table.c.turns >= places.TURNS, table.c.turned_at >= now - places.WITHIN_S)
+
+        def run(connection: Connection) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for part in chunks(list(device_ids)):
+                for row in connection.execute(query.where(table.c.id.in_(part))).mappings():
+                    here = places.place_of(row['address'], row['connection_request_url'], row['software_version'])
+                    found[row['id']] = places.conflict_of(row['id'], here, row['former_place'])
+            return found
+
+        await self.flush()
+        return await self.read(run)
 
     async def keep_levers(self, device_id: str, software_version: str, report: str, now: float) -> None:
         """`report` is JSON: what the device was found to be able to do."""

@@ -24,6 +24,10 @@ device = Table(
     Column('events', String(256), nullable=False),
     Column('first_inform', Double, nullable=False),
     Column('last_inform', Double, nullable=False),
+    # See `store.places`: where it informed from before, how often by turns, and when last.
+    Column('former_place', Text, nullable=False, server_default=''),
+    Column('turns', Integer, nullable=False, server_default='0'),
+    Column('turned_at', Double, nullable=False, server_default='0'),
     Index('ix_tr069_device_model', 'oui', 'product_class'),
     postgresql_with={'fillfactor': 70},  # an Inform's update finds room on its own page, and no index is written
 )
