@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from redis.exceptions import RedisError
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -14,8 +16,9 @@ from nornir_tasks.change import ChangeResult, Outcome
 from nornir_tasks.engine.breaker import Health
 
 from ..choices import RunStatusChoices
+from ..jobs.points import enqueue_reconcile_of
 from ..jobs.runs import release_run
-from ..models import EnforcementPoint, EnforcementRun
+from ..models import AccessLine, EnforcementPoint, EnforcementRun
 from ..runs import lifecycle
 from ..runs.journal import DatabaseJournal
 from ..runs.lifecycle import begin_run
@@ -35,6 +38,8 @@ from .run_schemas import (
 from .serializers import EnforcementRunSerializer
 
 __all__ = ('RunbookActionsMixin',)
+
+logger = logging.getLogger(__name__)
 
 
 class RunbookActionsMixin(RunAnswerMixin):
@@ -92,7 +97,15 @@ class RunbookActionsMixin(RunAnswerMixin):
         results = [ChangeResult(**{**row, 'outcome': Outcome(row['outcome'])}) for row in rows]
         with refusals():
             journal.finished(results)
+        self._read_back([row['key'] for row in rows])
         return self.answer(journal.run)
+
+    def _read_back(self, keys: list[str]) -> None:
+        """Have workers read what the runbook says it did. Where they cannot be asked now, the hourly round does."""
+        try:
+            enqueue_reconcile_of(AccessLine.objects.filter(changes__in=[int(key) for key in keys]), self.request.user)
+        except RedisError:
+            logger.exception('run rows %s: not queued to be read back', ', '.join(keys))
 
     @document(UnsentRequest)
     @action(detail=True, methods=['post'])

@@ -191,12 +191,27 @@ class BillingEvent(LifecycleModel, NetBoxModel):
             self._describe()
         super().save(*args, **kwargs)
 
+    def clean(self) -> None:
+        """One that a person enters is refused as the webhook would refuse it, and is of the type that its body is."""
+        super().clean()
+        if not self._state.adding or not self.source_id:
+            return
+        try:
+            kind, _parsed = parse_body(self.source, self.body.encode())
+        except (BillingError, ValueError) as error:
+            raise ValidationError({'body': str(error)}) from error
+        if self.event_type and self.event_type != kind:
+            text = _('By its body this event is "{kind}".')
+            raise ValidationError({'event_type': text.format(kind=kind)})
+
     def _describe(self) -> None:
         """As the webhook does it, of one that a person enters; what cannot be read stays urgent."""
         try:
-            said = describe(parse_body(self.source, self.body.encode())[1])
+            kind, parsed = parse_body(self.source, self.body.encode())
         except (BillingError, ValueError):
             return
+        said = describe(parsed)
+        self.event_type = self.event_type or kind
         self.meaning, self.is_urgent = said['meaning'], said['is_urgent']
 
     def serialize_object(self, exclude: list[str] | None = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
@@ -19,6 +20,7 @@ from nornir_tasks.change import AccessChange, AccessState, AccessTarget, CpeValu
 
 from ..choices import AccessModeChoices, LineChannelChoices, OutcomeChoices, RunStatusChoices
 from ..reasons import restored, translated
+from .by_hand import user_at_work
 from .lifecycle import LifecycleModel
 from .places import identities_of
 from .restriction import Place
@@ -84,6 +86,10 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
         help_text=_('What a reverting row puts back, as it was read before the row that it reverts'),
     )  # fmt: skip
     reason = models.CharField(verbose_name=_('reason'), max_length=200, blank=True)
+    authors = ArrayField(
+        models.BigIntegerField(), verbose_name=_('authors'), blank=True, default=list, editable=False,
+        help_text=_('Users who wrote it by hand, and so may not approve it where four eyes are asked for'),
+    )  # fmt: skip
 
     claimed_at = models.DateTimeField(
         verbose_name=_('claimed at'), blank=True, null=True, editable=False,
@@ -234,6 +240,11 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
             raise ValidationError({'line': _('Which line?')})
         if self.line.point is None:
             raise ValidationError({'line': _('This line has no enforcement point.')})
+        user = user_at_work()
+        if user is not None and not user.has_perm('netbox_delinquency.enforce_accessline', self.line):
+            raise ValidationError({'line': _('You may not enforce on this line.')})
+        if not self.desired_mode and self.values is None:
+            raise ValidationError({'desired_mode': _('Which state is it to have?')})
         # Its point, and what was expected of the line, were fixed with the line; and a row may not leave its journal.
         if not self._state.adding and not type(self).objects.filter(pk=self.pk, run=self.run, line=self.line).exists():
             raise ValidationError(_('A row keeps its run and its line: delete it and add another.'))
@@ -249,6 +260,8 @@ class EnforcementChange(LifecycleModel, NetBoxModel):
             self.identity, self.names = self.line.identity_at(self.channel), identities_of(self.line)
         if self._state.adding or kwargs.get('update_fields') is None:
             lock_plan(self)
+            if (user := user_at_work()) is not None and user.pk not in self.authors:
+                self.authors = [*self.authors, user.pk]
         super().save(*args, **kwargs)
 
 

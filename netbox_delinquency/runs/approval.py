@@ -7,14 +7,12 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from core.models import ObjectChange
-from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import F, Q
 
 from ..choices import AccessModeChoices, RunStatusChoices
 from ..errors import RunRefusedError
-from ..models import EnforcementChange, EnforcementRun, EnforcementSettings
+from ..models import EnforcementRun, EnforcementSettings
 from ..reasons import Reason, ReasonCode, stop_columns
 from .caps import caps_exceeded, is_bound
 from .checks import unchecked_points
@@ -66,12 +64,8 @@ def plan_hash(run: EnforcementRun) -> str:
 
 
 def _has_written(run: EnforcementRun, user: User) -> bool:
-    """Whether this user is the author of the run, or of any of its rows by what the change log kept."""
-    if run.author_id == user.pk:
-        return True
-    rows = ContentType.objects.get_for_model(EnforcementChange)
-    written = ObjectChange.objects.filter(user=user, changed_object_type=rows)
-    return written.filter(changed_object_id__in=run.changes.order_by().values('pk')).exists()
+    """Whether this user is the author of the run, or wrote any of its rows."""
+    return run.author_id == user.pk or run.changes.filter(authors__contains=[user.pk]).exists()
 
 
 @transaction.atomic

@@ -39,6 +39,7 @@ from .locks import ENFORCE, held_points, kinds_in_queue, queue_of_kind
 from .observing import OBSERVATION, close_row, is_at, last_said, note_refusals, observe, with_facts
 from .ownership import forget_unsent, note_attempts, note_readings, open_restrictions
 from .preconditions import lift_refusal, refusal_reason
+from .revert import should_pin
 from .row_by_row import DATA_ERRORS, RowByRow
 from .stop_conditions import deadline_passed, note_stop_reason, stop_reason_of
 
@@ -78,8 +79,9 @@ def _guarded[**P, R](method: Callable[P, R]) -> Callable[P, R]:
 class DatabaseJournal(RowByRow):
     """`nornir_tasks.engine.journal.Journal` for one run. Change keys are the primary keys of its rows.
 
-    A runbook gives its `executor`, and is refused once somebody else has taken the run over. A worker gives none: it
-    holds its points by `locks.hold_point`. Every call is one transaction, and may come twice.
+    A runbook gives its `executor`, and is refused once somebody else has taken the run over. What it says it read is
+    kept with its rows and believed of no line: a worker reads that. A worker gives no `executor`: it holds its points
+    by `locks.hold_point`. Every call is one transaction, and may come twice.
     """
 
     def __init__(self, run: EnforcementRun, executor: str = '', points: Mapping[str, int] | None = None) -> None:
@@ -169,12 +171,16 @@ class DatabaseJournal(RowByRow):
         events.before(lines.values())
         closing = [(rows[result.key], result) for result in results if result.key in rows]
         read = {row.place: reading for row, result in closing if (reading := last_said(row, result)) is not None}
+        if self.executor:
+            read = {}
         unread = {row.place for row, _ in closing if row.values is None} - read.keys()
         still = note_readings(read, now) | Restriction.objects.at(unread)
         for row, result in closing:
             close_row(row, result, now)
             if (line := lines.get(row.line_id)) is not None:
-                if row.values is None and is_at(line, row):
+                if self.executor:
+                    line.pinned |= should_pin(row, line)
+                elif row.values is None and is_at(line, row):
                     observe(line, row, result, still, now)
                 events.add(line, row)
         note_attempts(closing, still, now)

@@ -76,6 +76,7 @@ def test_the_command_line_lists_plans_applies_and_verifies(running):
     verified = running.cli('verify', '--filter', 'bras=bras-1', '--filter', 'bras=bras-2')
     assert verified.returncode == 0, verified.stdout
     assert '100 lines read, 0 not as intended' in verified.stdout
+    wait_until('a worker has read what it says it did', lambda: not running.get('access-lines', unverified=True), 30)
     assert 'nothing to do' in running.cli('plan').stdout
     paid(running, 'C-bras-1-20', 'C-bras-2-20')
     wait_until(
@@ -206,7 +207,9 @@ def test_a_worker_killed_in_the_middle_of_a_run_loses_and_repeats_nothing(runnin
     (point,) = running.get('enforcement-points', name='bras-2')
     url = f'{running.url}/api/plugins/delinquency/enforcement-points/{point["id"]}/'
     headers = {'authorization': f'Bearer {running.token}'}
-    requests.patch(url, json={'batch_size': 5}, headers=headers, timeout=10).raise_for_status()
+    requests.patch(
+        url, json={'batch_size': 5, 'max_share_percent': 100}, headers=headers, timeout=10
+    ).raise_for_status()
     control(running, 'bras-2', 'settings', delay=0.05)
     contracts = [f'C-bras-2-{number}' for number in range(31, 46)]
     overdue(running, *contracts)

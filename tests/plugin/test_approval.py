@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from unittest import mock
 
-from core.models import ObjectChange
-from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
@@ -252,11 +250,7 @@ class FourEyesTest(ApprovalTestCase):
 
     def test_who_wrote_a_row_of_anothers_plan_does_not_approve_it_either(self):
         run = self.plan(self.lines[:2], author=self.author)
-        ObjectChange.objects.create(
-            user=self.other, user_name='other', request_id='00000000-0000-0000-0000-000000000000', action='update',
-            changed_object_type=ContentType.objects.get_for_model(EnforcementChange),
-            changed_object_id=run.changes.first().pk, object_repr='row',
-        )  # fmt: skip
+        run.changes.update(authors=[self.other.pk])
         self.refused(run, 'by four eyes', self.other)
 
     def test_without_the_setting_one_may(self):

@@ -2,13 +2,17 @@
 
 from datetime import timedelta
 
+from core.models import ObjectChange
+from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
 from django.utils import timezone
-from users.models import Token
+from users.models import ObjectPermission, Token, User
 from utilities.testing import TestCase
 
-from netbox_delinquency.models import Hold, Notice
-from tests.plugin.factories import make_contract, make_policy
+from netbox_delinquency.errors import RunRefusedError
+from netbox_delinquency.models import AccessLine, BillingEvent, EnforcementChange, EnforcementSettings, Hold, Notice
+from netbox_delinquency.runs.approval import approve_run, plan_hash
+from tests.plugin.factories import make_contract, make_line, make_policy, make_run, make_source
 
 APP = 'netbox_delinquency'
 
@@ -91,3 +95,77 @@ class HoldsByHandTest(ByHandTestCase):
         self.assertContains(self.hold(kind='trust_unlock'), 'may unlock the contract', status_code=400)
         self.add_permissions(f'{APP}.unlock_contract')
         self.assertEqual(self.hold(kind='trust_unlock').status_code, 201)
+
+
+class RowsByHandTest(ByHandTestCase):
+    user_permissions = tuple(
+        f'{APP}.{name}' for name in ('view_enforcementrun', 'view_accessline', 'add_enforcementchange',
+                                     'view_enforcementchange', 'change_enforcementchange')
+    )  # fmt: skip
+
+    def setUp(self):
+        super().setUp()
+        self.run_, self.line = make_run(), make_line()
+
+    def enforce_on(self, line):
+        permission = ObjectPermission.objects.create(
+            name='enforce here', actions=['enforce'], constraints={'pk': line.pk}
+        )
+        permission.object_types.add(ContentType.objects.get_for_model(AccessLine))
+        permission.users.add(self.user)
+
+    def row(self, **values):
+        body = {'run': self.run_.pk, 'line': self.line.pk, 'desired': {'mode': 'blocked'}, **values}
+        return self.send('post', 'changes', **body)
+
+    def test_who_may_not_enforce_on_a_line_adds_and_changes_no_row_of_it(self):
+        self.assertContains(self.row(), 'may not enforce', status_code=400)
+        self.enforce_on(make_line())
+        self.assertContains(self.row(), 'may not enforce', status_code=400)
+        data = {'run': self.run_.pk, 'line': self.line.pk, 'desired_mode': 'blocked'}
+        page = self.client.post(reverse(f'plugins:{APP}:enforcementchange_add'), data)
+        self.assertContains(page, 'may not enforce')
+        of_another = EnforcementChange.objects.create(run=self.run_, line=self.line, desired_mode='normal')
+        answer = self.send('patch', f'changes/{of_another.pk}', desired={'mode': 'blocked'})
+        self.assertContains(answer, 'may not enforce', status_code=400)
+        of_another.refresh_from_db()
+        self.assertEqual(of_another.desired_mode, 'normal')
+
+    def test_who_wrote_a_row_is_kept_on_it_when_the_change_log_is_pruned(self):
+        self.enforce_on(self.line)
+        EnforcementSettings.objects.update_or_create(defaults={'four_eyes': True})
+        self.assertEqual(self.row().status_code, 201)
+        ObjectChange.objects.all().delete()
+        with self.assertRaisesMessage(RunRefusedError, 'by four eyes'):
+            approve_run(self.run_, plan_hash(self.run_), timezone.now(), User.objects.get(pk=self.user.pk))
+
+    def test_a_row_that_wants_nothing_is_refused(self):
+        self.enforce_on(self.line)
+        self.assertEqual(self.row(desired=None).status_code, 400)
+        row = EnforcementChange.objects.create(run=self.run_, line=self.line, desired_mode='normal')
+        url = reverse(f'plugins:{APP}:enforcementchange_edit', args=[row.pk])
+        self.assertContains(self.client.post(url, {'desired_mode': ''}), 'Which state is it to have?')
+        data = {'pk': [row.pk], '_apply': True, '_nullify': ['desired_mode'], 'desired_mode': ''}
+        self.client.post(reverse(f'plugins:{APP}:enforcementchange_bulk_edit'), data)
+        row.refresh_from_db()
+        self.assertEqual(row.desired_mode, 'normal')
+
+
+class EventsByHandTest(ByHandTestCase):
+    user_permissions = (f'{APP}.view_billingsource', f'{APP}.add_billingevent', f'{APP}.view_billingevent')
+
+    def event(self, body, **values):
+        body = {'source': make_source().pk, 'event_id': 'by-hand', 'body': body, **values}
+        return self.send('post', 'billing-events', **body)
+
+    def test_an_event_is_of_the_type_that_its_body_is(self):
+        body = '{"type": "%s", "timestamp": "2026-11-20T12:00:00Z", "data": {"contract": "C", "invoice": "I"}}'
+        answer = self.event(body % 'invoice.paid', event_type='invoice.overdue')
+        self.assertContains(answer, 'this event is \\"invoice.paid\\"', status_code=400)
+        self.assertEqual(self.event(body % 'invoice.paid').status_code, 201)
+        self.assertEqual(BillingEvent.objects.get().event_type, 'invoice.paid')
+
+    def test_what_the_webhook_refuses_is_refused(self):
+        for body in ('', 'paid', '{}', '[]', '{"type": "invoice.paid", "timestamp": "yesterday", "data": {}}'):
+            self.assertEqual(self.event(body, event_type='invoice.paid').status_code, 400, body)
+        self.assertFalse(BillingEvent.objects.exists())

@@ -12,7 +12,10 @@ from netbox_delinquency.models import BillingEvent
 from ..factories import make_contract, make_source
 from .base import APP, PluginViewTestCase
 
-BODY = '  {"type": "invoice.overdue", "data": {"payer": "Ana"}}\n'
+BODY = (
+    '  {"type": "invoice.paid", "timestamp": "2026-11-20T12:00:00Z",'
+    ' "data": {"contract": "C", "invoice": "I", "payer": "Ana"}}\n'
+)
 
 
 class BillingEventAPITest(PluginViewTestCase):
@@ -29,7 +32,7 @@ class BillingEventAPITest(PluginViewTestCase):
             BillingEvent.objects.create(
                 source=contract.source,
                 event_id=f'evt-{number}',
-                event_type='invoice.overdue',
+                event_type='invoice.paid',
                 body=BODY,
                 status='processed',
                 message='done',
@@ -50,7 +53,7 @@ class BillingEventAPITest(PluginViewTestCase):
         for field, value in (
             ('source', make_source().pk),
             ('event_id', 'evt-99'),
-            ('event_type', 'invoice.paid'),
+            ('event_type', 'invoice.overdue'),
             ('body', '{}'),
         ):
             answer = self.send('patch', url, {field: value}, 400)

@@ -9,7 +9,7 @@ from utilities.testing import APITestCase
 
 from netbox_delinquency.choices import RunStatusChoices
 from netbox_delinquency.jobs.recovery import recover
-from netbox_delinquency.models import AccessLine, EnforcementRun
+from netbox_delinquency.models import AccessLine, EnforcementRun, Restriction
 from nornir_tasks.change import AccessState, Reading
 from tests.plugin.factories import intend, make_line, make_point
 
@@ -121,10 +121,21 @@ class RunActionsTestCase(APITestCase):
         sent = self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
         self.assertEqual(sent, {'refused': {}})
         self.assertTrue(all(AccessLine.objects.values_list('unverified', flat=True)))
-        self.post('finished', self.finished(keys), run['id'])
+        with mock.patch('netbox_delinquency.jobs.points.ReconcilePoint.enqueue') as enqueue:
+            self.post('finished', self.finished(keys), run['id'])
         self.assertEqual(self.post('finish', pk=run['id'])['status']['value'], RunStatusChoices.COMPLETED)
         for line in AccessLine.objects.all():
-            self.assertEqual((line.observed, line.unverified, line.baseline), (BLOCKED, False, BEFORE.detail))
+            self.assertEqual((line.observed, line.unverified), (None, True), 'it says so; nobody has read it')
+        read = sorted(pk for call in enqueue.call_args_list for pk in call.kwargs['lines'])
+        self.assertEqual(read, [line.pk for line in self.lines], 'a worker reads what it said it did')
+
+    def test_a_runbook_that_says_it_restored_lifts_nothing_from_what_we_owe(self):
+        run = self.begun()
+        keys = self.keys(run)
+        self.post('claim', {'keys': keys}, run['id'])
+        self.post('sending', {'before': {key: BEFORE.as_dict() for key in keys}}, run['id'])
+        self.post('finished', self.finished(keys, after=BEFORE.as_dict()), run['id'])
+        self.assertEqual(Restriction.objects.open().count(), len(keys))
 
     def test_a_runbook_that_fell_silent_does_not_go_on_beside_the_one_that_took_over(self):
         """Of the same user, too: the network comes back, and the first does not know that it was taken for dead."""

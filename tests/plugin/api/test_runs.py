@@ -54,7 +54,10 @@ class EnforcementRunAPITest(PluginViewTestCase):
 
 class EnforcementChangeAPITest(PluginViewTestCase):
     model = EnforcementChange
-    user_permissions = tuple(f'{APP}.view_{name}' for name in ('enforcementrun', 'accessline', 'enforcementpoint'))
+    user_permissions = (
+        *(f'{APP}.view_{name}' for name in ('enforcementrun', 'accessline', 'enforcementpoint')),
+        f'{APP}.enforce_accessline',
+    )
     brief_fields = ['desired', 'display', 'id', 'outcome', 'url']
     update_data = {'reason': 'checked by hand'}
     bulk_update_data = {'reason': 'checked by hand'}

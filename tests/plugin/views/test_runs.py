@@ -104,6 +104,7 @@ class EnforcementChangeViewTest(
     ViewTestCases.BulkDeleteObjectsViewTestCase,
 ):
     model = EnforcementChange
+    user_permissions = ('netbox_delinquency.enforce_accessline',)
 
     @classmethod
     def setUpTestData(cls):
@@ -132,6 +133,7 @@ class EnforcementChangeEditTest(PluginViews, ViewTestCases.EditObjectViewTestCas
     """A row keeps its run and its line; what is desired of the line may change while the run is planned."""
 
     model = EnforcementChange
+    user_permissions = ('netbox_delinquency.enforce_accessline',)
 
     @classmethod
     def setUpTestData(cls):
@@ -158,7 +160,8 @@ class FrozenRowsTest(PluginViewTestCase):
         self.planned = make_run()
         self.run_ = approve(self.change.run)
         self.add_permissions(
-            *(f'netbox_delinquency.{action}_enforcementchange' for action in ('view', 'add', 'change', 'delete'))
+            'netbox_delinquency.enforce_accessline',
+            *(f'netbox_delinquency.{action}_enforcementchange' for action in ('view', 'add', 'change', 'delete')),
         )
 
     def assert_kept(self):
