@@ -1,6 +1,8 @@
 """How several workers share the tests (`make test`), and that none is skipped where all that they want is there."""
 
 import os
+import signal
+import threading
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -9,6 +11,7 @@ from xdist.scheduler import LoadFileScheduling
 os.environ.setdefault('DELINQUENCY_UNBOUND_CREDENTIALS', '1')
 
 E2E = 'tests/e2e/'
+HUNG_AFTER = 900  # seconds, of one test
 
 
 class Shared(LoadFileScheduling):
@@ -25,6 +28,24 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_collection_modifyitems(items):
     """What takes longest, and mostly waits, begins at once."""
     items.sort(key=lambda item: not item.nodeid.startswith(E2E))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """What hangs fails its own test, and is not the end of all others."""
+    if threading.current_thread() is not threading.main_thread():
+        return (yield)
+
+    def hung(number, frame):
+        raise TimeoutError(f'{item.nodeid} has not ended within {HUNG_AFTER} s')
+
+    before = signal.signal(signal.SIGALRM, hung)
+    signal.alarm(HUNG_AFTER)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

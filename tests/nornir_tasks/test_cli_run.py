@@ -3,12 +3,12 @@
 import os
 import signal
 import threading
-import time
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.engine import tasks
 from nornir_tasks.netbox import NetBox
 from tests.simulators.fixtures import THROTTLED
+from tests.waiting import wait_until
 
 BLOCKED, NORMAL = AccessState.blocked(), AccessState.normal()
 
@@ -146,10 +146,10 @@ def test_a_second_ctrl_c_breaks_off_and_the_run_is_paused_all_the_same(world):
         if action == 'finished' and not interrupted.is_set():
             interrupted.set()
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.3)
+            wait_until(lambda: signal.getsignal(signal.SIGINT) is handler)  # the first was heard
             os.kill(os.getpid(), signal.SIGINT)
 
-    interrupted = threading.Event()
+    interrupted, handler = threading.Event(), signal.getsignal(signal.SIGINT)
     world.netbox.before_action = interrupt
     assert world.cli('apply', run, '--soak', '60').exit_code != 0
     assert len(world.blocked) == 1

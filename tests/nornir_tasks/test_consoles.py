@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-import time
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +32,7 @@ from tests.simulators.junos import JunosTerminal
 from tests.simulators.routeros_state import Fault
 from tests.simulators.sros import SROSTerminal
 from tests.simulators.vrp import VRPTerminal
+from tests.waiting import HOURS, wait_until
 
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 SLOW = AccessState.throttled(1000, 512)
@@ -253,13 +253,6 @@ def with_terminal(vendor, **looks):
     return Vendor(vendor.driver, terminal, *vendor.names.values(), **vendor.parameters)
 
 
-def wait_for(condition, seconds=3.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 HUAWEI = VENDORS[0]
 ENDLESS = ['flood', 'river', 'drip', 'more']
 
@@ -335,29 +328,25 @@ class TestNoEnd:
                 bench.radius(target.key, BLOCKED)
             before = bench.driver.read(targets)
             bench.box.faults = [Fault(action, '^(clear|cut) ')]
-            started = time.monotonic()
             replies = bench.driver.apply([AccessChange(item.key, item, BLOCKED) for item in targets], before)
-            assert time.monotonic() - started < 4
             assert [replies[item.key].accepted for item in targets] == [None, False]
             assert 'no end' in replies['ana@isp'].message
-            wait_for(lambda: bench.box.babbling == 0)  # the connection was given up, not left to run
+            wait_until(lambda: bench.box.babbling == 0)  # the connection was given up, not left to run
 
     @pytest.mark.parametrize('action', ENDLESS)
     def test_a_reading_without_an_end_is_a_failed_point_in_time(self, action):
         with console(HUAWEI, timeout=1.0) as bench:
             bench.box.faults = [Fault(action, 'display access-user')]
-            started = time.monotonic()
             with pytest.raises(PointTimeoutError):
                 bench.read('ana@isp')
-            assert time.monotonic() - started < 2.5
+            wait_until(lambda: bench.box.babbling == 0)
 
     @pytest.mark.parametrize('action', ENDLESS)
     def test_a_greeting_without_an_end_is_a_failed_point_in_time(self, action):
         with console(HUAWEI, timeout=1.0, faults=[Fault(action, '^$')]) as bench:
-            started = time.monotonic()
             with pytest.raises(PointTimeoutError):
                 bench.read('ana@isp')
-            assert time.monotonic() - started < 2.5
+            wait_until(lambda: bench.box.babbling == 0)
 
     @pytest.mark.parametrize('action', ['flood', 'river'])
     def test_memory_stays_flat(self, action):
@@ -375,28 +364,24 @@ class TestNoEnd:
 
     @pytest.mark.parametrize('action', ['hang', 'drip'])
     def test_a_stop_is_heard_while_an_answer_is_waited_for(self, action):
-        with console(HUAWEI, timeout=60) as bench:
+        with console(HUAWEI, timeout=HOURS) as bench:
             targets = [bench.target(name) for name in ('ana@isp', 'bob@isp')]
             before = bench.driver.read(targets)
             for target in targets:
                 bench.radius(target.key, BLOCKED)
             bench.box.faults = [Fault(action, '^cut ')]
-            started = time.monotonic()
             bench.driver.stop = lambda: any(line.startswith('cut') for line in bench.box.commands)
             replies = bench.driver.apply([AccessChange(item.key, item, BLOCKED) for item in targets], before)
-            assert time.monotonic() - started < 5
             assert replies['ana@isp'].accepted is None
             assert 'told to stop' in replies['ana@isp'].message
 
     def test_rows_whose_reading_was_broken_off_by_a_stop_stay_open(self):
-        with console(HUAWEI, timeout=60) as bench:
+        with console(HUAWEI, timeout=HOURS) as bench:
             bench.box.faults = [Fault('hang', 'display access-user username')]
             stop = Stop()
             threading.Timer(0.5, stop.pull, ('a person stopped it',)).start()
             work = PointWork(lambda: bench.driver, 100, MemoryJournal(), stop=stop)
-            started = time.monotonic()
             work.run([AccessChange('row', bench.target('ana@isp'), BLOCKED)])
-            assert time.monotonic() - started < 5
             assert work.results == []
             assert work.stop_reason == 'a person stopped it'
 

@@ -3,7 +3,6 @@
 import logging
 import re
 import socket
-import time
 import traceback
 from dataclasses import replace
 
@@ -36,6 +35,7 @@ from tests.simulators.fixtures import PROFILES, open_session
 from tests.simulators.openssh import make_key, openssh_server
 from tests.simulators.routeros import RouterConfig, simulation
 from tests.simulators.routeros_state import Fault
+from tests.waiting import HOURS, wait_until
 
 PLANTED = 'pl4nted-s3cret'
 BASH = Prompt(
@@ -89,10 +89,8 @@ class TestExec:
         assert session.exec('exit 7', stdin='x' * 5_000_000).exit_status == 7
 
     def test_a_hanging_command_is_given_up_in_time(self, session):
-        started = time.monotonic()
         with pytest.raises(PointTimeoutError, match='did not answer in time'):
-            session.exec('sleep 30', timeout=0.3)
-        assert time.monotonic() - started < 2
+            session.exec(f'sleep {HOURS}', timeout=0.3)
         assert session.exec('echo next').stdout == 'next\n'
 
     def test_an_endless_output_is_given_up_by_its_size(self, session, monkeypatch):
@@ -198,16 +196,10 @@ class TestUnreachable:
 
     def test_a_port_that_accepts_and_says_nothing_is_given_up_in_time(self, server):
         with socket.create_server(('127.0.0.1', 0)) as silent:
-            started = time.monotonic()
-            with pytest.raises((PointTimeoutError, PointUnreachableError)):
-                SSHSession.connect(
-                    '127.0.0.1',
-                    silent.getsockname()[1],
-                    Credential(username='x', password='x'),
-                    server.host_key,
-                    0.5,
-                )
-            assert time.monotonic() - started < 3
+            port, credential = silent.getsockname()[1], Credential(username='x', password='x')
+            with pytest.raises((PointTimeoutError, PointUnreachableError)) as given_up:
+                SSHSession.connect('127.0.0.1', port, credential, server.host_key, 0.5)
+            assert str(port) in str(given_up.value)
 
     @pytest.mark.filterwarnings('ignore::DeprecationWarning')
     def test_a_box_that_knows_only_sha1_needs_the_older_paramiko_and_is_told_so(self):
@@ -319,10 +311,8 @@ class TestShell:
 
     def test_an_answer_has_a_limit_of_time_as_a_whole_beside_that_of_silence(self, session):
         drip = 'for i in $(seq 40); do printf x; sleep 0.1; done'
-        started = time.monotonic()
         with pytest.raises(ShellTimeoutError, match='no end of its answer within 1 s'):
             session.shell(BASH).run(['stty -echo', drip], 1)
-        assert time.monotonic() - started < 3
         assert session.shell(BASH).run(['stty -echo', 'for i in 1 2 3 4; do sleep 0.4; echo $i; done'], 1, total=5)[
             1
         ] == ('1\n2\n3\n4')
@@ -392,10 +382,3 @@ def test_a_secret_never_shows_in_errors_tracebacks_or_logs(router, server, caplo
         assert PLANTED not in repr(raised.value)
     assert PLANTED not in caplog.text
     assert PLANTED not in f'{credential!r} {credential} {credential.model_dump()} {credential.model_dump_json()}'
-
-
-def wait_until(condition, seconds=5):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

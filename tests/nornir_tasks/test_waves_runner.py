@@ -1,7 +1,6 @@
 """Waves, breaker, cancel and deadline over many points that keep real state; and the runner with anybody's tasks."""
 
 import threading
-import time
 from collections import Counter
 
 import pytest
@@ -14,7 +13,7 @@ from nornir.core.state import GlobalState
 from nornir.core.task import Result
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget
-from nornir_tasks.engine import tasks
+from nornir_tasks.engine import cancellation, tasks
 from nornir_tasks.engine.breaker import BreakerLimits
 from nornir_tasks.engine.journal import Claim, MemoryJournal, ReportingJournal
 from nornir_tasks.engine.waves import Waves
@@ -24,6 +23,7 @@ from nornir_tasks.run import run_changes
 from nornir_tasks.runners import waves as waves_runner
 from nornir_tasks.runners.waves import WavesRunner
 from tests.simulators.memory import MemoryPoint
+from tests.waiting import HOURS, HandClock
 
 BLOCKED, NORMAL = AccessState.blocked(), AccessState.normal()
 WAVES = Waves.parse('1, 10%, rest')
@@ -191,39 +191,39 @@ def test_a_point_that_becomes_slow_stops_the_run(world):
     assert world.blocked < 100
 
 
-def test_cancel_stops_within_a_second_and_leaves_the_rest_open(world):
+def test_cancel_stops_between_two_rows_and_leaves_the_rest_open(world):
     cancel = threading.Event()
-    cancelled = []
 
-    def slowly(username):
+    def note(username):
         world.order.append(username)
-        time.sleep(0.02)
         if len(world.order) == 30:
-            cancelled.append(time.monotonic())
             cancel.set()
 
     for point in world.points.values():
-        point.after_row = slowly
+        point.after_row = note
     journal = MemoryJournal()
     results = world.run(journal, cancel=cancel)
-    assert time.monotonic() - cancelled[0] < 1
-    assert 0 < len(results) < 100
+    assert 30 <= len(results) <= 30 + len(world.points), 'the row that each point was at, and no other'
     assert results.stop_reasons['bras-0'] == 'it was cancelled'
     assert sorted(journal.results) == sorted(world.order) == sorted(journal.sent)
 
 
 def test_cancel_ends_a_soak(world):
     cancel = threading.Event()
-    world.points['bras-0'].after_row = lambda username: threading.Timer(0.2, cancel.set).start()
-    started = time.monotonic()
-    results = world.run(cancel=cancel, soak_s=60)
-    assert time.monotonic() - started < 2
-    assert len(results) == 1
+
+    class Soaking(MemoryJournal):
+        def claim(self, changes):
+            if not changes:
+                threading.Timer(0.02, cancel.set).start()
+            return Claim()
+
+    assert len(world.run(Soaking(), cancel=cancel, soak_s=HOURS)) == 1
 
 
-def test_the_deadline_leaves_open_what_was_not_begun(world):
+def test_the_deadline_leaves_open_what_was_not_begun(world, monkeypatch):
+    clock = HandClock.of(monkeypatch, cancellation)
     for point in world.points.values():
-        point.after_row = lambda username: time.sleep(0.1)
+        point.after_row = lambda username: clock.move(0.1)
     results = world.run(deadline_s=1)
     assert 0 < len(results) < 100
     assert set(results.stop_reasons.values()) == {'its deadline of 1 s has passed'}
@@ -249,9 +249,7 @@ def test_a_run_that_is_paused_everywhere_begins_no_further_wave(world):
             return Claim(stop_reason='paused')
 
     journal = Paused()
-    started = time.monotonic()
-    results = world.run(journal, soak_s=60)
-    assert time.monotonic() - started < 2
+    results = world.run(journal, soak_s=HOURS)
     assert (len(results), journal.asked) == (0, 2)
     assert set(results.stop_reasons.values()) == {'paused'}
 
@@ -307,10 +305,10 @@ def test_a_pause_while_the_run_soaks_ends_it(world, monkeypatch):
     class Watched(MemoryJournal):
         def claim(self, changes):
             if not changes:
-                asked.append(time.monotonic())
+                asked.append(len(asked))
             return Claim(stop_reason='paused' if len(asked) > 3 else '')
 
-    results = world.run(Watched(), soak_s=60)
+    results = world.run(Watched(), soak_s=HOURS)
     assert len(results) == 1
     assert len(asked) == 4
     assert results.stop_reasons['bras-3'] == 'paused'
@@ -364,21 +362,22 @@ def nornir(hosts=20, **options):
 
 
 def test_anybodys_task_runs_in_waves_over_hosts():
-    running, most = set(), []
-    lock = threading.Lock()
+    begun, ended, ended_before = [], [], []
+    another = threading.Event()
 
     def show(task):
-        with lock:
-            running.add(task.host.name)
-            most.append(len(running))
-        time.sleep(0.02)
-        with lock:
-            running.discard(task.host.name)
+        ended_before.append(len(ended))
+        begun.append(task.host.name)
+        if len(begun) == 1:
+            assert not another.wait(0.1), 'the first one is alone'
+        another.set()
+        ended.append(task.host.name)
         return Result(host=task.host, result=task.host.name.upper())
 
     answers = nornir(waves='1, 20%, rest', num_workers=10).run(task=show)
-    assert most[0] == 1
-    assert max(most[:5]) <= 4
+    assert len(begun) == 20
+    assert min(ended_before[1:]) >= 1
+    assert min(ended_before[5:]) >= 5, 'the second wave has ended'
     assert {name: answer.result for name, answer in answers.items()} == {f'sw-{n:02}': f'SW-{n:02}' for n in range(20)}
 
 

@@ -7,16 +7,18 @@ import contextlib
 import hashlib
 import hmac
 import struct
-import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.simulators.cpe import Cpe, Manners
 from tests.tr069.conftest import Lab, lab
+from tests.waiting import HandClock, soon
+from tr069.acs.cpe import connection_request
 from tr069.acs.cpe.connection_request import Caller, _RefusedTargetError, binding_response, udp_message
 from tr069.acs.metrics import Metrics
 from tr069.acs.settings import ConnectionRequests
+from tr069.acs.store.records import DeviceRecord
 from tr069.client import ConnectionRequest
 
 
@@ -174,16 +176,32 @@ def test_the_password_is_never_sent_in_the_clear(sqlite_url: str, challenges: tu
     assert 'authorization' not in heads[0].lower()
 
 
-def test_calls_are_paced_and_few_at_a_time(sqlite_url: str) -> None:
-    async def scenario() -> None:
-        slow = {'per_second': 20, 'max_in_flight': 2}
-        async with lab(sqlite_url, connection_requests=slow) as room:
-            cpes = [await known(room, f'S{number}') for number in range(10)]
-            started = time.monotonic()
-            assert await request_connections(room, *cpes) == [ConnectionRequest.ACCEPTED] * 10
-            assert time.monotonic() - started > 0.4  # ten calls at twenty a second
+def test_calls_are_paced_and_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.tr069.test_store import device
 
-    asyncio.run(scenario())
+    slept: list[float] = []
+    under_way: list[int] = [0]
+    settle = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await settle(0)
+
+    async def once(self: Caller, record: DeviceRecord) -> ConnectionRequest:
+        under_way.append(under_way[-1] + 1)
+        for _ in range(5):
+            await settle(0)
+        under_way.append(under_way[-1] - 1)
+        return ConnectionRequest.ACCEPTED
+
+    HandClock.of(monkeypatch, connection_request)
+    monkeypatch.setattr(connection_request.asyncio, 'sleep', sleep)
+    monkeypatch.setattr(Caller, '_once', once)
+    caller = Caller(ConnectionRequests(per_second=20, max_in_flight=2), lambda device_id: ('', ''), Metrics())
+    outcomes = asyncio.run(caller.call_many([device(f'S{number}') for number in range(10)]))
+    assert set(outcomes.values()) == {ConnectionRequest.ACCEPTED}
+    assert slept == pytest.approx([0.05 * number for number in range(1, 10)]), 'ten calls at twenty a second'
+    assert max(under_way) == 2
 
 
 def test_a_cpe_that_took_a_set_is_called_for_the_session_that_verifies(sqlite_url: str) -> None:
@@ -241,14 +259,14 @@ def test_a_cpe_behind_nat_is_called_three_times_from_the_stun_port(sqlite_url: s
             loop = asyncio.get_running_loop()
             transport, natted = await loop.create_datagram_endpoint(_NattedCpe, local_addr=('127.0.0.1', 0))
             transport.sendto(struct.pack('>HH', 1, 0) + b'T' * 16, ('127.0.0.1', room.acs.udp_port))
-            await asyncio.sleep(0.1)
+            await soon(lambda: natted.received)
             mapped = struct.unpack('>H', natted.received.pop()[26:28])[0]
             cpe = room.cpe()
             cpe.force(f'{cpe.root}.ManagementServer.UDPConnectionRequestAddress', f'127.0.0.1:{mapped}')
             cpe.force(f'{cpe.root}.ManagementServer.ConnectionRequestURL', 'http://127.0.0.1:9/no-route')
             await cpe.inform()
             assert await request_connections(room, cpe) == [ConnectionRequest.SENT]
-            await asyncio.sleep(0.1)
+            await soon(lambda: len(natted.received) >= 3)
             assert len(natted.received) == 3
             assert len(set(natted.received)) == 1
             transport.close()
@@ -272,7 +290,7 @@ def test_a_port_that_cannot_be_harms_neither_the_stun_port_nor_the_batch(sqlite_
             loop = asyncio.get_running_loop()
             transport, natted = await loop.create_datagram_endpoint(_NattedCpe, local_addr=('127.0.0.1', 0))
             transport.sendto(struct.pack('>HH', 1, 0) + b'T' * 16, ('127.0.0.1', room.acs.udp_port))
-            await asyncio.sleep(0.1)
+            await soon(lambda: natted.received)
             assert len(natted.received) == 1
             transport.close()
 

@@ -13,6 +13,7 @@ import pytest
 from tests.simulators.cpe import AcsRefusedError, Cpe, _Link
 from tests.simulators.cpe_trees import INTERNET_098
 from tests.tr069.conftest import Lab, lab
+from tests.waiting import soon
 from tr069.acs.cpe import session as s
 from tr069.client import ProfileStatus, ProvisioningState, ValueProfile
 from tr069.cwmp.messages import ParameterValue
@@ -23,8 +24,7 @@ SLOW = ValueProfile('throttle', 'slow-64k', (ParameterValue(RATE, '64000', 'xsd:
 
 async def settled(room: Lab) -> None:
     """Until what the last sessions have left to write down is written."""
-    while room.acs.cpe._jobs:
-        await asyncio.sleep(0.01)
+    await soon(lambda: not room.acs.cpe._jobs)
 
 
 async def status(room: Lab, cpe: Cpe) -> ProfileStatus:
