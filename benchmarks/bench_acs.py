@@ -8,7 +8,7 @@ How many sessions are open at a time matters to both, and differently: all of `C
 and the bars compare the best of each. A machine's own speed wanders, so the bare server is measured again beside each
 store, taking turns with it.
 
-    python -m benchmarks.bench_acs [--quick] [--seconds 10] [--stores sqlite,postgresql]
+    python -m benchmarks.bench_acs [--small] [--seconds 10] [--stores sqlite,postgresql]
 """
 
 from __future__ import annotations
@@ -219,9 +219,9 @@ def main() -> int:
     parser.add_argument('--devices', type=int, default=100_000)
     parser.add_argument('--profile-devices', type=int, default=50_000)
     parser.add_argument('--stores', default='sqlite,postgresql')
-    parser.add_argument('--quick', action='store_true', help='small numbers, to see that it works')
+    parser.add_argument('--small', action='store_true', help='small numbers, to see that it works')
     options = parser.parse_args()
-    if options.quick:
+    if options.small:
         options.seconds, options.devices, options.profile_devices = 2, 5_000, 2_000
     os.sched_setaffinity(0, {1 if (os.cpu_count() or 1) > 1 else 0})
     load = os.getloadavg()[0]

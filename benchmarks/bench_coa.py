@@ -20,7 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from nornir_tasks.radius.attributes import encode
-from nornir_tasks.radius.client import Answer, Nas, Request, Verdict, exchange
+from nornir_tasks.radius.client import Answer, AnswerKind, Nas, Request, exchange
 from nornir_tasks.radius.packet import Code
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, freeradius_nas, missing
@@ -54,7 +54,7 @@ def ours(port: int, count: int, runs: int = 3) -> float:
         begun, used = time.perf_counter(), time.process_time()
         answers = asyncio.run(exchange(Nas('127.0.0.1', SECRET.encode(), port), rows))
         seconds, used = time.perf_counter() - begun, time.process_time() - used
-        if (wrong := sum(answer.verdict is not Verdict.ACK for answer in answers)) > 0:
+        if (wrong := sum(answer.kind is not AnswerKind.ACK for answer in answers)) > 0:
             raise SystemExit(f'{wrong} of {count} were not acknowledged')
         again = sum(answer.transmissions - 1 for answer in answers)
         rates.append(count / seconds)
@@ -111,7 +111,7 @@ def lossy() -> float:
             ]
             answers |= dict(zip(going, asyncio.run(exchange(nas, rows)), strict=True))
             sent += sum(answers[name].transmissions for name in going)
-            silent = [name for name in going if answers[name].verdict is Verdict.SILENCE]
+            silent = [name for name in going if answers[name].kind is AnswerKind.SILENCE]
             if not (going := silent):
                 break
         places = defaultdict(set)
@@ -121,7 +121,7 @@ def lossy() -> float:
             raise SystemExit('a packet was sent again under another identifier or from another port')
         if box.dropped:
             raise SystemExit(f'the strict server dropped requests: {set(box.dropped)}')
-        right = sum(answers[name].verdict is Verdict.ACK and box.lines[name].rate == RATE for name in names)
+        right = sum(answers[name].kind is AnswerKind.ACK and box.lines[name].rate == RATE for name in names)
         twice = sum(line.changes > 1 for line in box.lines.values())
         print(
             f'  {LOSSY_SESSIONS} sessions, {sent} transmissions, {time.perf_counter() - begun:.0f} s, '

@@ -141,7 +141,7 @@ def _ensure_templates(urls: dict[str, str]) -> None:
 
 
 def copy_template(source: dict[str, str], target: dict[str, str]) -> None:
-    """Bring the template of one server to another, which is much quicker than to build it there."""
+    """Bring the template of one server to another, which is much faster than to build it there."""
     if exists(target, template()):
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ from nornir_tasks.change import AccessState, Mode
 from .choices import PointStatusChoices, RunStatusChoices
 
 __all__ = (
-    'SENTENCES',
+    'TEXTS',
     'Reason',
     'ReasonCode',
     'message_columns',
@@ -107,7 +107,7 @@ class ReasonCode(StrEnum):
 
 
 # The one table: what each code says to people. The parameters are those that the sentence names.
-SENTENCES: dict[ReasonCode, str] = {
+TEXTS: dict[ReasonCode, str] = {
     ReasonCode.RETIRED: gettext_noop('retired: the line or its contract is no longer active'),
     ReasonCode.MOVED: gettext_noop('moved: the line is now at {point}'),
     ReasonCode.POINT_NOT_ACTIVE: gettext_noop('{point} is in {point_status}'),
@@ -293,7 +293,7 @@ def translated(text: str) -> str:
 
 
 def _sentence(code: ReasonCode, params: Mapping[str, Any]) -> str:
-    return _(SENTENCES[code]).format(**{name: _shown(name, value) for name, value in params.items()})
+    return _(TEXTS[code]).format(**{name: _shown(name, value) for name, value in params.items()})
 
 
 def _kept(value: Any) -> Any:

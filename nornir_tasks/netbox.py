@@ -134,8 +134,8 @@ class NetBox:
     def finish(self, pk: int, *reasons: str) -> dict[str, Any]:
         """Let go of a run that was begun: it has ended where its rows are closed. Rows left open, for these `reasons`,
         pause it until somebody resumes it; of one that gives access back, NetBox's workers take them up."""
-        told = '; '.join(sorted(set(reasons)))
-        return self.act(pk, 'finish', {'reason': told[:REASON]} if told else {})
+        problem = '; '.join(sorted(set(reasons)))
+        return self.act(pk, 'finish', {'reason': problem[:REASON]} if problem else {})
 
     def progress(self, pk: int) -> dict[str, Any]:
         """How far a run is: status, wave, waves, rows, done, outcomes, rate_per_s, eta_s (seconds), stop_reason,

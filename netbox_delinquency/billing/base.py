@@ -89,7 +89,7 @@ ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StatementLine:
     """One open invoice of a statement."""
 
     invoice: str
@@ -123,7 +123,7 @@ class Word:
     kind: str = ''
     channel: str = ''
     sent_at: datetime | None = None
-    lines: tuple[Line, ...] = ()
+    lines: tuple[StatementLine, ...] = ()
     complete: bool = False
 
     def as_data(self) -> dict[str, Any]:
@@ -179,7 +179,7 @@ class Entry:
 def _as_json(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_as_json(item) for item in value]
-    if isinstance(value, Line):
+    if isinstance(value, StatementLine):
         return [value.invoice, value.due_date.isoformat(), _as_json(value.amount)]
     if isinstance(value, Decimal):
         return format(value.normalize(), 'f')
@@ -200,7 +200,7 @@ _READERS: dict[str, Any] = {
     'replaces': tuple,
     'invoices': tuple,
     'lines': lambda rows: tuple(
-        Line(invoice, date.fromisoformat(due), None if amount is None else Decimal(amount))
+        StatementLine(invoice, date.fromisoformat(due), None if amount is None else Decimal(amount))
         for invoice, due, amount in rows
     ),
 }  # fmt: skip

@@ -135,9 +135,9 @@ def _by_invoice(ordered: Sequence[Entry], statements: Sequence[Entry]) -> dict[s
         elif word.invoice:
             said[word.invoice].append(entry)
     own = [entry for entry in ordered if entry.word.meaning is Meaning.STATEMENT]
-    told = {entry.word.agreement for entry in own}
+    named = {entry.word.agreement for entry in own}
     # One of the whole source speaks of this contract by leaving it out.
-    for entry in [*own, *(entry for entry in statements if entry.word.agreement not in told)]:
+    for entry in [*own, *(entry for entry in statements if entry.word.agreement not in named)]:
         if entry.word.complete:
             listed = {line.invoice for line in entry.word.lines}
             for reference in set(said) - listed:

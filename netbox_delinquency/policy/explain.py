@@ -29,7 +29,7 @@ from .stages import (
     window_of,
 )
 
-__all__ = ('RULES', 'VERDICTS', 'Explanation', 'Verdict', 'explain')
+__all__ = ('RULES', 'VERDICTS', 'Explanation', 'RuleVerdict', 'explain')
 
 # The codes that an explanation uses, and how people read them.
 VERDICTS = {
@@ -59,7 +59,7 @@ CLOCKS = dict(ClockChoices)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RuleVerdict:
     """`rule` is one of `RULES`, `verdict` one of `VERDICTS`; `facts` is a sentence in the language in use."""
 
     rule: str
@@ -71,17 +71,17 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     position: DunningPosition
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RuleVerdict, ...]
 
 
 def explain(facts: ContractFacts, rules: Rules, now: datetime, articles: Mapping[str, str]) -> Explanation:
     """`articles` are the policy's: what each rule rests on, by the rule's name."""
     position = dunning_position(facts, rules, now)
-    verdicts: list[Verdict] = []
+    verdicts: list[RuleVerdict] = []
     none, yes, no = _('none'), _('yes'), _('no')
 
     def say(rule: str, read: object, verdict: str) -> None:
-        verdicts.append(Verdict(rule, str(read), verdict, str(articles.get(rule, ''))))
+        verdicts.append(RuleVerdict(rule, str(read), verdict, str(articles.get(rule, ''))))
 
     def local(moment: datetime | None, unknown: str = none) -> str:
         return moment.astimezone(ZoneInfo(facts.zone)).isoformat(' ', 'minutes') if moment else unknown

@@ -92,7 +92,7 @@ def _restricting_refusal(
     # Whatever an evaluation made of it: who owes nothing loses nothing.
     if restricts and (contract.oldest_due_date is None or contract.awaiting_clearing):
         return Reason.of(ReasonCode.NOTHING_OWED)
-    # What gives back is held by nothing, so what takes away must not go that way.
+    # What relaxes is held by nothing, so what restricts must not go that way.
     if (
         restricts
         and not row.desired.is_more_restrictive_than(expected)

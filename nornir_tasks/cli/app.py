@@ -15,7 +15,7 @@ from rich.table import Table
 from nornir_tasks.change import AccessTarget, Reading
 from nornir_tasks.cli.point import app as point_app
 from nornir_tasks.cli.run import Bras, Filters, Parallel, chosen, name_of, register
-from nornir_tasks.cli.terminal import console, sentences
+from nornir_tasks.cli.terminal import console, error_messages
 from nornir_tasks.netbox import Line, NetBox
 from nornir_tasks.run import read_all
 
@@ -27,7 +27,7 @@ register(app)
 @app.command()
 def lines(filters: Filters = None, bras: Bras = None, drifting: Annotated[bool, typer.Option()] = False) -> None:
     """List access lines as NetBox holds them: where, how they should be, how they were last seen."""
-    with sentences():
+    with error_messages():
         wanted = chosen(filters, bras) | ({'drifting': 'true'} if drifting else {})
         found = NetBox.from_environment().lines(**wanted)
     table = Table('line', 'point', 'intended', 'observed', '')
@@ -41,7 +41,7 @@ def lines(filters: Filters = None, bras: Bras = None, drifting: Annotated[bool, 
 @app.command()
 def verify(filters: Filters = None, bras: Bras = None, parallel: Parallel = 10) -> None:
     """Read lines at their points and compare with what is intended; exits with 1 where any differs."""
-    with sentences():
+    with error_messages():
         netbox = NetBox.from_environment()
         found = [line for line in netbox.lines(**chosen(filters, bras)) if line.point]
         targets: dict[str, list[AccessTarget]] = {}

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from nornir_tasks.cli.terminal import console, sentences
+from nornir_tasks.cli.terminal import console, error_messages
 from nornir_tasks.drivers import Finding
 from nornir_tasks.drivers.base import lines_of
 from nornir_tasks.errors import ConfigurationError
@@ -35,7 +35,7 @@ def check(name: Name) -> None:
 
     Exits with 1 where something required is missing.
     """
-    with sentences():
+    with error_messages():
         findings = check_point(find_point(name), datetime.now(UTC))
     show(findings)
     show_lines(findings)
@@ -48,7 +48,7 @@ def prepare(
     apply: Annotated[bool, typer.Option('--apply', help='Add the lines; without it they are only printed.')] = False,
 ) -> None:
     """Print the lines that a point lacks, and with --apply add them there."""
-    with sentences():
+    with error_messages():
         point = find_point(name)
         findings = check_point(point, datetime.now(UTC))
         if not apply or not lines_of(findings):

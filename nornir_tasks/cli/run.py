@@ -13,7 +13,7 @@ from rich.table import Table
 
 from nornir_tasks.change import AccessTarget, ChangeResult, Outcome
 from nornir_tasks.cli.progress import Counting, RunBar, cancelled_by_ctrl_c
-from nornir_tasks.cli.terminal import console, sentences
+from nornir_tasks.cli.terminal import console, error_messages
 from nornir_tasks.engine.breaker import BreakerLimits
 from nornir_tasks.engine.journal import Journal, MemoryJournal, ReportingJournal
 from nornir_tasks.netbox import NetBox, NetBoxJournal
@@ -47,7 +47,7 @@ def plan(
     filters: Filters = None, bras: Bras = None, name: Annotated[str, typer.Option(help='Of the runs made.')] = ''
 ) -> None:
     """Plan to bring drifting lines to their intended state; shows the runs made, and the hash to approve."""
-    with sentences():
+    with error_messages():
         netbox = NetBox.from_environment()
         runs = netbox.plan(name, **chosen(filters, bras))
         for run in runs:
@@ -58,7 +58,7 @@ def plan(
 
 def approve(run: int, plan_hash: Annotated[str, typer.Argument(help='As `plan` printed it.')]) -> None:
     """Approve a run: the very rows that hash was printed for."""
-    with sentences():
+    with error_messages():
         NetBox.from_environment().act(run, 'approve', {'plan_hash': plan_hash})
     console.print(f'run {run} is approved')
 
@@ -85,7 +85,7 @@ def apply(
     cleanly on Ctrl-C: rows not begun stay open, and the run is paused. What gives access back has no waves; only lines
     that are not let go of, Ctrl-C and the deadline leave rows of it open, and NetBox's workers go on with them.
     """
-    with sentences():
+    with error_messages():
         netbox = NetBox.from_environment()
         journal: Journal = MemoryJournal() if dry_run else NetBoxJournal(netbox, run)
         held = netbox.run(run)['kind']['value'] != GIVES_BACK
@@ -129,7 +129,7 @@ def apply(
 
 def watch(run: int) -> None:
     """Show how far a run is until it ends or is paused, whoever works it; exits with 1 unless it ended well."""
-    with sentences():
+    with error_messages():
         netbox = NetBox.from_environment()
         with RunBar() as bar:
             while True:
@@ -149,7 +149,7 @@ def revert(
     row: Annotated[list[int] | None, typer.Option(help='Only this row of the run, by its number; repeatable.')] = None,
 ) -> None:
     """Plan to put a run's lines back as they were before it; shows the runs made, and the hash to approve."""
-    with sentences():
+    with error_messages():
         netbox = NetBox.from_environment()
         answer = netbox.act(run, 'revert', {'rows': row} if row else {})
         for made in answer['runs']:

@@ -15,7 +15,7 @@ console = Console()
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
+def error_messages() -> Iterator[None]:
     """An error of ours ends the command with its sentence, without a traceback."""
     try:
         yield

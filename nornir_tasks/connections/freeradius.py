@@ -91,9 +91,9 @@ class FreeRADIUSSession:
             return False
         return '\0' not in text
 
-    def errors(self) -> _Sentences:
-        """A context in which the database's errors become sentences of ours."""
-        return _Sentences(self.where)
+    def errors(self) -> _ErrorMessages:
+        """A context in which the database's errors become error messages."""
+        return _ErrorMessages(self.where)
 
     def begin(self) -> AbstractContextManager[Connection]:
         """A transaction: `with session.errors(), session.begin() as connection`."""
@@ -104,7 +104,7 @@ class FreeRADIUSSession:
         self.engine.dispose()
 
 
-class _Sentences:
+class _ErrorMessages:
     def __init__(self, where: str) -> None:
         self.where = where
 

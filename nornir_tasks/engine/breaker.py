@@ -75,7 +75,7 @@ class PointHealth:
     ended: int = 0
 
 
-class Verdict(str):
+class BreakerVerdict(str):
     """Why the run must not go on: a sentence, with a `code` and its `figures` for programs. Empty where it may."""
 
     __slots__ = ('code', 'figures')
@@ -84,7 +84,7 @@ class Verdict(str):
     figures: dict[str, str | int]
 
     @classmethod
-    def of(cls, code: str, text: str, **figures: str | int) -> Verdict:
+    def of(cls, code: str, text: str, **figures: str | int) -> BreakerVerdict:
         verdict = cls(text)
         verdict.code, verdict.figures = code, figures
         return verdict
@@ -103,7 +103,7 @@ def verdict(
     *,
     total: int = 0,
     unit: str = 'rows',
-) -> Verdict:
+) -> BreakerVerdict:
     """Why the run must not go on; empty where it may.
 
     `tally` is over all closed rows of the run; `first_wave` over those of its first wave, given once all are closed.
@@ -113,7 +113,7 @@ def verdict(
     """
     if first_wave and 0 < first_wave.tried == first_wave.wrong:
         text = f'the whole first wave went wrong: {first_wave.wrong} of {first_wave.tried} {unit}'
-        return Verdict.of('first_wave_wrong', text, part=first_wave.wrong, whole=first_wave.tried, unit=unit)
+        return BreakerVerdict.of('first_wave_wrong', text, part=first_wave.wrong, whole=first_wave.tried, unit=unit)
     untouched = tally.untouched if total else 0
     if tally.tried - untouched >= limits.min_rows:
         if _exceeds(tally.wrong - untouched, tally.tried - untouched, limits.max_failed_percent):
@@ -125,10 +125,10 @@ def verdict(
     if untouched and tally.tried >= limits.min_rows and _exceeds(untouched, total, limits.max_failed_percent):
         share = Share(untouched, total, limits.max_failed_percent)
         return share.verdict('too_many_untried', f'too many {unit} could not be tried', unit=unit)
-    return next(filter(None, (_collateral(limits, health) for health in points)), Verdict())
+    return next(filter(None, (_collateral(limits, health) for health in points)), BreakerVerdict())
 
 
-def _collateral(limits: BreakerLimits, health: PointHealth) -> Verdict:
+def _collateral(limits: BreakerLimits, health: PointHealth) -> BreakerVerdict:
     before, now = health.before, health.now
     if before.sessions is not None and now.sessions is not None:
         lost = before.sessions - now.sessions - health.ended
@@ -144,8 +144,8 @@ def _collateral(limits: BreakerLimits, health: PointHealth) -> Verdict:
                 f'before the run; at most {limit:.1f} s'
             )
             figures = {'now': f'{now.latency_s:.1f}', 'before': f'{before.latency_s:.1f}', 'limit': f'{limit:.1f}'}
-            return Verdict.of('point_slow', text, point=health.point, **figures)
-    return Verdict()
+            return BreakerVerdict.of('point_slow', text, point=health.point, **figures)
+    return BreakerVerdict()
 
 
 def _exceeds(part: int, whole: int, percent: float) -> bool:
@@ -160,8 +160,8 @@ class Share:
     whole: int
     limit: float
 
-    def verdict(self, code: str, what: str, **figures: str) -> Verdict:
+    def verdict(self, code: str, what: str, **figures: str) -> BreakerVerdict:
         percent = f'{self.part * 100 / self.whole:.1f}'
         text = f'{what}: {self.part} of {self.whole}, {percent} %; at most {self.limit:g} %'
         limit = f'{self.limit:g}'
-        return Verdict.of(code, text, part=self.part, whole=self.whole, percent=percent, limit=limit, **figures)
+        return BreakerVerdict.of(code, text, part=self.part, whole=self.whole, percent=percent, limit=limit, **figures)

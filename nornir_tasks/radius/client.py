@@ -25,7 +25,7 @@ BURST = 32  # datagrams taken from one port before the others get their turn
 BUFFER = 4 << 20  # octets of answers the kernel may keep while we work on others
 
 
-class Verdict(Enum):
+class AnswerKind(Enum):
     ACK = 'ack'
     NAK = 'nak'
     SILENCE = 'silence'  # it may have been carried out, or not
@@ -63,14 +63,14 @@ class Request:
 class Answer:
     """What came of one request. `rejected` answers were dropped because they could not be believed."""
 
-    verdict: Verdict
+    kind: AnswerKind
     error_cause: int | None = None
     message: str = ''
     transmissions: int = 0
     rejected: int = 0
 
 
-ACKNOWLEDGED = Answer(Verdict.ACK, transmissions=1)  # what nearly every request comes to
+ACKNOWLEDGED = Answer(AnswerKind.ACK, transmissions=1)  # what nearly every request comes to
 
 Stop = Callable[[Answer], str]
 
@@ -156,7 +156,7 @@ class _Exchange:
             self._open_ports()
         except OSError as error:
             text = f'{self.nas.address}: {error.strerror or error}'
-            return [Answer(Verdict.NOT_SENT, message=text) for _ in self.requests]
+            return [Answer(AnswerKind.NOT_SENT, message=text) for _ in self.requests]
         self._fill()
         if self.open:
             await self.done
@@ -191,7 +191,7 @@ class _Exchange:
         while self.queue and self.in_flight < self.nas.window:
             index = self.queue.popleft()
             if self.stopped:
-                self._finish(index, Answer(Verdict.NOT_SENT, message=self.stopped))
+                self._finish(index, Answer(AnswerKind.NOT_SENT, message=self.stopped))
                 continue
             session = self.requests[index].session
             if session in self.sessions:
@@ -207,7 +207,7 @@ class _Exchange:
         try:
             self._stamp(pending)
         except PacketError as error:
-            self._conclude(pending, Answer(Verdict.NOT_SENT, message=str(error)))
+            self._conclude(pending, Answer(AnswerKind.NOT_SENT, message=str(error)))
             return
         pending.wait = self.nas.retransmission.first(_chance)
         self._transmit(pending)
@@ -261,7 +261,7 @@ class _Exchange:
                 text += f'; {pending.rejected} answers were dropped, the last because {pending.reason}'
             elif pending.reason:
                 text += f' ({pending.reason})'
-            answer = Answer(Verdict.SILENCE, None, text, pending.transmissions, pending.rejected)
+            answer = Answer(AnswerKind.SILENCE, None, text, pending.transmissions, pending.rejected)
             self._conclude(pending, answer)
             return
         if now - pending.stamped > rules.fresh:
@@ -316,9 +316,9 @@ def _answer(answered: Answered, pending: _Pending) -> Answer:
     if answered.is_ack:
         if pending.transmissions == 1 and not pending.rejected:
             return ACKNOWLEDGED
-        return Answer(Verdict.ACK, None, '', pending.transmissions, pending.rejected)
+        return Answer(AnswerKind.ACK, None, '', pending.transmissions, pending.rejected)
     text = sentence_for(answered.error_cause)
-    return Answer(Verdict.NAK, answered.error_cause, text, pending.transmissions, pending.rejected)
+    return Answer(AnswerKind.NAK, answered.error_cause, text, pending.transmissions, pending.rejected)
 
 
 def _load(port: _Port) -> int:

@@ -21,7 +21,7 @@ from nornir_tasks.drivers.consoles.cisco_iosxr import CiscoIOSXRDriver
 from nornir_tasks.drivers.consoles.huawei_vrp import HuaweiVRPDriver
 from nornir_tasks.drivers.consoles.junos import JunosDriver
 from nornir_tasks.drivers.consoles.nokia_sros import NokiaSROSDriver
-from nornir_tasks.drivers.consoles.session import NotSentError, Session, check_username
+from nornir_tasks.drivers.consoles.session import ConsoleSession, NotSentError, check_username
 from nornir_tasks.engine.cancellation import Stop
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
@@ -461,13 +461,13 @@ class TestHuawei:
     def test_exact_commands(self):
         driver = HuaweiVRPDriver(None, {'clears_sessions': True})
         assert driver.show_command('ana@isp') == 'display access-user username ana@isp verbose'
-        assert driver.clear_commands(Session('ana@isp', '16')) == ('cut access-user username ana@isp all',)
+        assert driver.clear_commands(ConsoleSession('ana@isp', '16')) == ('cut access-user username ana@isp all',)
         with pytest.raises(NotSentError):
-            driver.clear_commands(Session('ana all\ncut access-user domain isp', '16'))
+            driver.clear_commands(ConsoleSession('ana all\ncut access-user domain isp', '16'))
 
     def test_names_are_compared_as_the_box_does(self):
         driver = HuaweiVRPDriver(None, {'policies': {'Slow-1M': SLOW_MEANS}, 'default_domain': 'isp'})
-        assert driver.reading_of(Session('ana@isp', '16', '', ('slow-1m',))).live == SLOW
+        assert driver.reading_of(ConsoleSession('ana@isp', '16', '', ('slow-1m',))).live == SLOW
         assert driver.is_user('ana@isp', 'ana')
         assert not driver.is_user('ana@other', 'ana')
 
@@ -598,7 +598,7 @@ class TestPure:
     def test_exact_commands(self):
         xr, junos = CiscoIOSXRDriver(None, {}), JunosDriver(None, {})
         nokia = NokiaSROSDriver(None, {'service_id': 100})
-        session = Session('ana@isp', 'Bundle-Ether1.100.pppoe16')
+        session = ConsoleSession('ana@isp', 'Bundle-Ether1.100.pppoe16')
         assert [driver.show_command('ana@isp') for driver in (xr, junos, nokia)] == [
             'show subscriber session filter username ana@isp detail internal',
             'show subscribers user-name ana@isp extensive | no-more',
@@ -613,7 +613,7 @@ class TestPure:
     @pytest.mark.parametrize('handle', ['', 'Bundle-Ether1.100', 'all', 'Bundle-Ether1.100.pppoe1 all'])
     def test_iosxr_ends_nothing_but_a_sessions_own_interface(self, handle):
         with pytest.raises(NotSentError):
-            CiscoIOSXRDriver(None, {}).clear_commands(Session('ana', handle))
+            CiscoIOSXRDriver(None, {}).clear_commands(ConsoleSession('ana', handle))
 
     def test_clocks(self):
         noon = datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC)
@@ -632,15 +632,15 @@ class TestPure:
 
     def test_what_another_put_on_a_session_is_foreign_and_what_is_ours_is_not(self):
         driver = JunosDriver(None, VENDORS[2].parameters)
-        reading = driver.reading_of(Session('ana', '1', '', ('FF-WALL', 'Suspenso')))
+        reading = driver.reading_of(ConsoleSession('ana', '1', '', ('FF-WALL', 'Suspenso')))
         assert (reading.live, reading.foreign) == (BLOCKED, ('policy Suspenso',))
         named = JunosDriver(None, {'policies': {'suspenso': {'mode': 'blocked'}}, 'foreign_policies': ['suspenso']})
-        assert named.reading_of(Session('ana', '1', '', ('suspenso',))).foreign == ()
+        assert named.reading_of(ConsoleSession('ana', '1', '', ('suspenso',))).foreign == ()
 
     def test_the_most_restrictive_of_several_policies_counts(self):
         driver = JunosDriver(None, VENDORS[2].parameters)
         policies = ('throttle(1m,512k)', 'FF-WALL', 'other')
-        assert driver.reading_of(Session('ana', '1', '', policies)).live == BLOCKED
+        assert driver.reading_of(ConsoleSession('ana', '1', '', policies)).live == BLOCKED
 
     def test_a_service_that_is_not_applied_does_not_count(self):
         answer = 'Interface: BE1.pppoe1\nUser name: ana\nServices:\n  Name  : WALL\n  Status      : Failed\n'

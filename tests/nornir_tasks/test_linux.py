@@ -10,7 +10,7 @@ from nornir_tasks.change import AccessChange, AccessState, AccessTarget
 from nornir_tasks.drivers.linux import nft, tc
 from nornir_tasks.drivers.linux.batch import Command, Output, script
 from nornir_tasks.drivers.linux.driver import LinuxDriver
-from nornir_tasks.drivers.linux.plan import Line, plan_row, speed_of
+from nornir_tasks.drivers.linux.plan import LinuxLine, plan_row, speed_of
 from nornir_tasks.drivers.linux.select import Routes, find_interface, find_overlaps, find_segment, inner_address, select
 from nornir_tasks.drivers.linux.tc import LineError
 from nornir_tasks.errors import EnforcementError
@@ -29,7 +29,7 @@ UP = tc.upload_device('ppp12')
 
 
 def line(**values):
-    return Line('ppp12', UP, **({'networks': NETWORKS} | values))
+    return LinuxLine('ppp12', UP, **({'networks': NETWORKS} | values))
 
 
 def shaped(down, up, **values):
@@ -159,7 +159,7 @@ def test_a_recorded_shaping_that_was_tampered_with_never_reaches_a_command(shape
         row(NORMAL, shaped(512, 256), AccessTarget('7', ipv4='203.0.113.7', baseline={'down': shaper}))
     detail = line().as_detail() | {'interface': 'ppp12; reboot'}
     with pytest.raises(LineError, match='not in the form'):
-        Line.from_detail(detail, NETWORKS)
+        LinuxLine.from_detail(detail, NETWORKS)
 
 
 def test_the_table_is_written_as_one_transaction():

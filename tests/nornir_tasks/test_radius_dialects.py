@@ -4,7 +4,7 @@ import pytest
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.connections.radius import NasParameters
-from nornir_tasks.drivers.radius.sessions import Session, identity, plan_work
+from nornir_tasks.drivers.radius.sessions import NasSession, identity, plan_work
 from nornir_tasks.errors import ConfigurationError
 from nornir_tasks.radius.attributes import encode
 from nornir_tasks.radius.dialects import DialectError, dialects, get_dialect, values_for
@@ -13,7 +13,7 @@ from nornir_tasks.radius.packet import Code
 NORMAL, BLOCKED, SLOW = AccessState.normal(), AccessState.blocked(), AccessState.throttled(1000, 512)
 CONTRACTED = (20_000, 10_000)
 NAMES = {'normal': 'home', 'throttled': 'slow({down}k,{up}k)', 'blocked': 'garden'}
-SESSION = Session('192.0.2.1', 'ana', '81c0', '100.64.0.1')
+SESSION = NasSession('192.0.2.1', 'ana', '81c0', '100.64.0.1')
 DISCONNECT = None
 
 
@@ -129,12 +129,12 @@ def test_the_session_is_identified_by_as_little_as_the_dialect_wants():
         ('User-Name', 'ana'), ('NAS-IP-Address', '192.0.2.1'),
         ('Operator-NAS-Identifier', 'nas-7'), ('Operator-Name', '1example.net'),
     ]  # fmt: skip
-    six = Session('2001:db8::1', 'ana')
+    six = NasSession('2001:db8::1', 'ana')
     assert identity(six, NasParameters(identity=('User-Name', 'NAS-IP-Address')))[1] == (
         'NAS-IPv6-Address', '2001:db8::1',
     )  # fmt: skip
     with pytest.raises(DialectError, match='cannot be told from others'):
-        identity(Session('192.0.2.1', 'ana'), NasParameters(dialect='juniper'))
+        identity(NasSession('192.0.2.1', 'ana'), NasParameters(dialect='juniper'))
 
 
 def test_a_service_is_taken_down_by_the_very_string_it_was_put_up_by():

@@ -11,7 +11,7 @@ from pyrad.dictionary import Dictionary
 from pyrad.packet import CoAPacket
 
 from nornir_tasks.radius.attributes import AttributeValueError, encode
-from nornir_tasks.radius.causes import Meaning, meaning_of, sentence_for
+from nornir_tasks.radius.causes import CauseMeaning, meaning_of, sentence_for
 from nornir_tasks.radius.packet import Code, PacketError, build_request, split_attributes, verify_answer
 from nornir_tasks.radius.retransmission import Retransmission
 
@@ -166,12 +166,22 @@ def test_the_octets_of_each_kind_of_attribute():
 
 def test_causes_mean_what_the_rfc_says():
     assert [meaning_of(cause) for cause in (201, 401, 403, 503, 504, 506, 507, 508, None)] == [
-        Meaning.READ_BACK, Meaning.WRONG_DIALECT, Meaning.CONFIGURATION, Meaning.NO_SESSION, Meaning.NARROW,
-        Meaning.RETRY, Meaning.PENDING, Meaning.NARROW, Meaning.UNNAMED,
-    ]  # fmt: skip
+        CauseMeaning.READ_BACK,
+        CauseMeaning.WRONG_DIALECT,
+        CauseMeaning.CONFIGURATION,
+        CauseMeaning.NO_SESSION,
+        CauseMeaning.NARROW,
+        CauseMeaning.RETRY,
+        CauseMeaning.PENDING,
+        CauseMeaning.NARROW,
+        CauseMeaning.UNNAMED,
+    ]
     assert [meaning_of(cause) for cause in (299, 499, 599, 7)] == [
-        Meaning.READ_BACK, Meaning.CONFIGURATION, Meaning.RETRY, Meaning.RETRY,
-    ]  # fmt: skip
+        CauseMeaning.READ_BACK,
+        CauseMeaning.CONFIGURATION,
+        CauseMeaning.RETRY,
+        CauseMeaning.RETRY,
+    ]
     assert sentence_for(503) == 'the NAS refused: session context not found (503); the line is offline'
 
 

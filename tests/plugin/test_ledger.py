@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netbox_delinquency.billing.accounts import InvoiceStatus
-from netbox_delinquency.billing.base import Entry, Line, Meaning, Word
+from netbox_delinquency.billing.base import Entry, Meaning, StatementLine, Word
 from netbox_delinquency.billing.ledger import read_contract
 
 NOW = datetime(2026, 9, 20, 12, tzinfo=UTC)
@@ -246,7 +246,7 @@ class TestReplacements:
 
 
 def statement(at, *lines, complete=True, name=''):
-    lines = tuple(Line(invoice, DUE, None) for invoice in lines)
+    lines = tuple(StatementLine(invoice, DUE, None) for invoice in lines)
     return said('statement', at, invoice='', lines=lines, complete=complete, agreement=name)
 
 
@@ -388,7 +388,7 @@ def entries(draw):
         values |= {'agreement': draw(REFERENCES), 'until': draw(st.none() | MOMENTS), 'kind': 'suspension'}
         values['invoice'] = draw(st.sampled_from(['', 'I-1'])) if meaning.startswith('dispute') else ''
     if meaning is Meaning.STATEMENT:
-        values['lines'] = tuple(Line(name, DUE, draw(AMOUNTS)) for name in draw(st.sets(NAMES)))
+        values['lines'] = tuple(StatementLine(name, DUE, draw(AMOUNTS)) for name in draw(st.sets(NAMES)))
         values |= {'complete': draw(st.booleans()), 'invoice': '', 'whole_day': False}
     return Entry(Word(meaning, contract='C-1', at=at, **values), draw(MOMENTS), f'evt_{draw(st.integers(0, 99))}')
 

@@ -8,7 +8,7 @@ from django.utils.translation import override
 
 from netbox_delinquency.errors import DelinquencyError, RunRefusedError
 from netbox_delinquency.reasons import (
-    SENTENCES,
+    TEXTS,
     Reason,
     ReasonCode,
     message_columns,
@@ -18,7 +18,7 @@ from netbox_delinquency.reasons import (
     translated,
 )
 from nornir_tasks.change import AccessState
-from nornir_tasks.engine.breaker import BreakerLimits, Health, PointHealth, Tally, Verdict, verdict
+from nornir_tasks.engine.breaker import BreakerLimits, BreakerVerdict, Health, PointHealth, Tally, verdict
 
 LIMITS = BreakerLimits(max_failed_percent=10, min_rows=2, max_refused_percent=10, max_session_drop_percent=5)
 
@@ -28,12 +28,12 @@ def names_in(sentence: str) -> set[str]:
 
 
 def test_every_code_has_a_sentence():
-    assert set(SENTENCES) == set(ReasonCode)
+    assert set(TEXTS) == set(ReasonCode)
 
 
 @pytest.mark.parametrize('code', list(ReasonCode))
 def test_a_translated_sentence_names_what_the_english_one_names(code):
-    params = dict.fromkeys(names_in(SENTENCES[code]), 'x')
+    params = dict.fromkeys(names_in(TEXTS[code]), 'x')
     reason = Reason.of(code, **params)
     with override('pt-br'):
         assert reason.translated.format() == reason.translated  # nothing is left to be filled in
@@ -100,7 +100,7 @@ def trips():
 def test_every_verdict_of_the_breaker_is_a_reason_with_the_same_sentence():
     seen = set()
     for code, said in trips():
-        assert isinstance(said, Verdict)
+        assert isinstance(said, BreakerVerdict)
         assert (said.code, Reason.of(ReasonCode(said.code), **said.figures)) == (code, str(said))
         seen.add(code)
     assert len(seen) == 6

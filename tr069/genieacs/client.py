@@ -154,7 +154,7 @@ class GenieAcsClient:
         was = await self._definitions.load(WAS, tagged(device.tags, WAS))
         if now_on is not None and (now_on.profile, now_on.revision) == (profile.name, profile.revision):
             return status(ProvisioningState.PENDING, before=was.values if was else ())
-        # Neither a quarantine nor the guard holds up a profile that only gives back some of what there is.
+        # Neither a quarantine nor the guard holds up a profile that only relaxes some of what there is.
         present = {(item.name, item.value) for item in now_on.values} if now_on else set()
         if new := [item for item in profile.values if (item.name, item.value) not in present]:
             if quarantine:
@@ -274,7 +274,7 @@ class GenieAcsClient:
                 if at_once and back.values:
                     _, message = await self._set_now(device_id, back.values)
             name = now_on.profile if now_on else ''
-            # What is refused at once may be taken in the next session: what gives back is not given up.
+            # What is refused at once may be taken in the next session: what relaxes is not given up.
             return ProfileStatus(
                 device_id, ProvisioningState.PENDING, name, restoring=True, before=was.values, message=message
             )

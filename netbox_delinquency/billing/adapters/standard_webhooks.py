@@ -25,11 +25,11 @@ from nornir_tasks.credentials import Credential
 from ..base import (
     AdapterSettings,
     EventRefusedError,
-    Line,
     Meaning,
     Parsed,
     SignatureRefusedError,
     SigningKeyError,
+    StatementLine,
     Word,
 )
 from . import standard_webhooks_data as data
@@ -287,8 +287,8 @@ def _statement(document: Mapping[str, Any]) -> list[Word]:
     return [_word(Meaning.STATEMENT, one.contract, at, lines=_lines(one), complete=one.complete)]
 
 
-def _lines(said: data.OpenInvoices) -> tuple[Line, ...]:
-    return tuple(Line(open_.invoice, open_.due_date, open_.amount) for open_ in said.invoices)
+def _lines(said: data.OpenInvoices) -> tuple[StatementLine, ...]:
+    return tuple(StatementLine(open_.invoice, open_.due_date, open_.amount) for open_ in said.invoices)
 
 
 def _end_of(until: date | datetime | None) -> datetime | None:

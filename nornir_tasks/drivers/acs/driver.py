@@ -189,7 +189,7 @@ class AcsDriver(Driver):
     ) -> None:
         """What the ACS gave up on is not left with it: the next profile of the device would be built upon it.
 
-        Only what takes away or adds is withdrawn. What gives back is left asked for, whatever came of it.
+        Only what takes away or adds is withdrawn. What relaxes is left asked for, whatever came of it.
         """
         undone = []
         for change in changes:

@@ -28,9 +28,9 @@ from nornir_tasks.drivers.consoles.session import (
     Commands,
     ConsoleLine,
     ConsolePoint,
+    ConsoleSession,
     NotSentError,
     PolicyMeaning,
-    Session,
     check_obstacle,
     check_username,
     sessions_of,
@@ -65,11 +65,11 @@ class ConsoleDriver(Driver):
         """The command that prints all sessions of that user."""
 
     @abstractmethod
-    def parse_sessions(self, answer: str) -> list[Session]:
+    def parse_sessions(self, answer: str) -> list[ConsoleSession]:
         """The sessions printed; an empty list where the box says that there is none. Raises `ValueError`."""
 
     @abstractmethod
-    def clear_commands(self, session: Session) -> tuple[str, ...]:
+    def clear_commands(self, session: ConsoleSession) -> tuple[str, ...]:
         """The commands that end this session and no other."""
 
     @abstractmethod
@@ -120,7 +120,7 @@ class ConsoleDriver(Driver):
             return Reading(detail={'session': None})
         return self.reading_of(own[0], target.restricted)
 
-    def several(self, own: Sequence[Session], target: AccessTarget) -> Reading:
+    def several(self, own: Sequence[ConsoleSession], target: AccessTarget) -> Reading:
         """Several sessions of the line's name (one may be dead, and not missed yet) forbid to restrict, nothing else.
 
         `live` is what the worst of them has; where they differ, `stored` is what the best has, so that neither "it is
@@ -164,7 +164,7 @@ class ConsoleDriver(Driver):
         found = [name for name in names if self.fold(name) not in ours and name.casefold() in theirs]
         return tuple(f'policy {name}' for name in dict.fromkeys(found))
 
-    def reading_of(self, session: Session, restricted: Mapping[str, Any] = MappingProxyType({})) -> Reading:
+    def reading_of(self, session: ConsoleSession, restricted: Mapping[str, Any] = MappingProxyType({})) -> Reading:
         live = state_of(session.policies, self.meanings(restricted), self.fold)
         detail = {
             'session': {

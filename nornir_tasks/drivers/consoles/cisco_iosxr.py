@@ -14,7 +14,7 @@ from nornir_tasks.connections.ssh.shell import Prompt
 from nornir_tasks.drivers.base import Abilities
 from nornir_tasks.drivers.clock import clock_of
 from nornir_tasks.drivers.consoles.base import ConsoleDriver
-from nornir_tasks.drivers.consoles.session import NotSentError, Session, require_shell_text
+from nornir_tasks.drivers.consoles.session import ConsoleSession, NotSentError, require_shell_text
 
 FIELD = re.compile(r'^\s*(Interface|User name|Account-Session Id|IPv4 Address|State):\s*(.*?)\s*$')
 QOS = re.compile(r'\bsub-qos-policy-(?:in|out)\b.*?(?<!len)=\s*(\S+)')
@@ -48,7 +48,7 @@ class CiscoIOSXRDriver(ConsoleDriver):
     def show_command(self, username: str) -> str:
         return f'show subscriber session filter username {username} detail internal'
 
-    def parse_sessions(self, answer: str) -> list[Session]:
+    def parse_sessions(self, answer: str) -> list[ConsoleSession]:
         if NO_SESSION.search(answer):
             return []
         require_shell_text(answer, re.compile(r'^\s*Interface:', re.MULTILINE))
@@ -60,7 +60,7 @@ class CiscoIOSXRDriver(ConsoleDriver):
                 blocks[-1].append(line)
         return [_session(block) for block in blocks]
 
-    def clear_commands(self, session: Session) -> tuple[str, ...]:
+    def clear_commands(self, session: ConsoleSession) -> tuple[str, ...]:
         if not INTERFACE.fullmatch(session.handle):
             raise NotSentError(f'"{session.handle}" is not the interface of one session')
         return (f'clear subscriber session identifier interface {session.handle}',)
@@ -70,7 +70,7 @@ class CiscoIOSXRDriver(ConsoleDriver):
         return clock_of(found[4], found[2], found[3], found[1]) if found else None
 
 
-def _session(block: list[str]) -> Session:
+def _session(block: list[str]) -> ConsoleSession:
     fields: dict[str, str] = {}
     policies: list[str] = []
     in_services, service = False, ''
@@ -90,4 +90,4 @@ def _session(block: list[str]) -> Session:
         raise ValueError('a session without a user name')
     address = fields.get('IPv4 Address', '').split(',')[0]
     extra = {'session_id': fields.get('Account-Session Id', '')}
-    return Session(fields['User name'], fields['Interface'], address, tuple(dict.fromkeys(policies)), extra)
+    return ConsoleSession(fields['User name'], fields['Interface'], address, tuple(dict.fromkeys(policies)), extra)

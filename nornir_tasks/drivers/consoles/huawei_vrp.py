@@ -30,9 +30,9 @@ from nornir_tasks.drivers.consoles.session import (
     Commands,
     ConsoleLine,
     ConsolePoint,
+    ConsoleSession,
     NotSentError,
     PolicyMeaning,
-    Session,
     check_obstacle,
     check_recorded,
     check_username,
@@ -128,7 +128,7 @@ class HuaweiVRPDriver(ConsoleDriver):
         full = f'{wanted}@{self.vrp.default_domain}' if '@' not in wanted and self.vrp.default_domain else wanted
         return shown.lower() in (wanted.lower(), full.lower())
 
-    def parse_sessions(self, answer: str) -> list[Session]:
+    def parse_sessions(self, answer: str) -> list[ConsoleSession]:
         if NO_USER.search(answer):
             return []
         require_shell_text(answer, re.compile(r'User name\s*:'))
@@ -144,7 +144,7 @@ class HuaweiVRPDriver(ConsoleDriver):
                 blocks[-1].append((key, value.strip().removesuffix('(Radius)').strip()))
         return [_session(block) for block in blocks]
 
-    def clear_commands(self, session: Session) -> tuple[str, ...]:
+    def clear_commands(self, session: ConsoleSession) -> tuple[str, ...]:
         return (f'cut access-user username {check_username(session.username)} all',)
 
     def parse_clock(self, answer: str) -> datetime | None:
@@ -188,7 +188,7 @@ class HuaweiVRPDriver(ConsoleDriver):
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         """Rows whose profile or group is not on the box are refused before anything is sent.
 
-        What takes access away needs to find it there. What gives back is refused only where the box says that it is
+        What restricts needs to find it there. What relaxes is refused only where the box says that it is
         not: a release that has other words for the question must not keep anybody blocked.
         """
         wanted: dict[str, list[tuple[str, str]]] = {}
@@ -327,7 +327,7 @@ class HuaweiVRPDriver(ConsoleDriver):
         return findings
 
 
-def _session(block: Sequence[tuple[str, str]]) -> Session:
+def _session(block: Sequence[tuple[str, str]]) -> ConsoleSession:
     fields: dict[str, str] = {}
     policies: list[str] = []
     for key, value in block:
@@ -339,7 +339,7 @@ def _session(block: Sequence[tuple[str, str]]) -> Session:
     if not username:
         raise ValueError('a session without a user name')
     handle = next(fields[key] for key in STARTS if key in fields)
-    return Session(username, handle, _known(fields.get(ADDRESS, '')), tuple(policies), {'domain': domain})
+    return ConsoleSession(username, handle, _known(fields.get(ADDRESS, '')), tuple(policies), {'domain': domain})
 
 
 def _fields(answer: str) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from nornir_tasks.connections.ssh.shell import Prompt
 from nornir_tasks.drivers.base import Abilities
 from nornir_tasks.drivers.clock import clock_of
 from nornir_tasks.drivers.consoles.base import ConsoleDriver
-from nornir_tasks.drivers.consoles.session import Session, check_username, require_shell_text
+from nornir_tasks.drivers.consoles.session import ConsoleSession, check_username, require_shell_text
 
 POLICY_FIELDS = (
     'Service Session Name',
@@ -49,7 +49,7 @@ class JunosDriver(ConsoleDriver):
     def show_command(self, username: str) -> str:
         return f'show subscribers user-name {username} extensive | no-more'
 
-    def parse_sessions(self, answer: str) -> list[Session]:
+    def parse_sessions(self, answer: str) -> list[ConsoleSession]:
         answer = '\n'.join(line for line in answer.split('\n') if not re.match(r'\s*\{\w+(?::\w+)*\}\s*$', line))
         if EMPTY.match(answer):
             return []  # Junos prints nothing at all where no subscriber matches
@@ -63,7 +63,7 @@ class JunosDriver(ConsoleDriver):
                 blocks[-1].append((name, value.strip()))
         return [_session(block) for block in blocks if dict(block).get('User Name')]
 
-    def clear_commands(self, session: Session) -> tuple[str, ...]:
+    def clear_commands(self, session: ConsoleSession) -> tuple[str, ...]:
         return (f'clear network-access aaa subscriber username {check_username(session.username)}',)
 
     def parse_clock(self, answer: str) -> datetime | None:
@@ -71,9 +71,9 @@ class JunosDriver(ConsoleDriver):
         return clock_of(found[1], found[2], found[3], found[4]) if found else None
 
 
-def _session(block: list[tuple[str, str]]) -> Session:
+def _session(block: list[tuple[str, str]]) -> ConsoleSession:
     fields: dict[str, str] = {}
     for name, value in block:
         fields.setdefault(name, value)
     policies = tuple(dict.fromkeys(value for name, value in block if name in POLICY_FIELDS and value))
-    return Session(fields['User Name'], fields.get('Session ID', ''), fields.get('IP Address', ''), policies)
+    return ConsoleSession(fields['User Name'], fields.get('Session ID', ''), fields.get('IP Address', ''), policies)

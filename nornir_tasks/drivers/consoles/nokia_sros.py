@@ -16,7 +16,7 @@ from nornir_tasks.connections.ssh.shell import Prompt
 from nornir_tasks.drivers.base import Abilities
 from nornir_tasks.drivers.clock import clock_of
 from nornir_tasks.drivers.consoles.base import ConsoleDriver
-from nornir_tasks.drivers.consoles.session import ConsolePoint, Session, check_username, require_shell_text
+from nornir_tasks.drivers.consoles.session import ConsolePoint, ConsoleSession, check_username, require_shell_text
 
 FIELD = re.compile(r'^\s*([A-Za-z][\w. -]*?)\s*:\s*(.*?)\s*$')
 POLICY_FIELDS = ('SLA-Profile-String', 'Sub-Profile-String')
@@ -61,7 +61,7 @@ class NokiaSROSDriver(ConsoleDriver):
     def show_command(self, username: str) -> str:
         return f'show service id {self.service} ppp session user-name {username} detail'
 
-    def parse_sessions(self, answer: str) -> list[Session]:
+    def parse_sessions(self, answer: str) -> list[ConsoleSession]:
         count = COUNT.search(answer)
         if NONE.search(answer) or (count and count[1] == '0'):
             return []
@@ -79,7 +79,7 @@ class NokiaSROSDriver(ConsoleDriver):
             raise ValueError(f'{len(blocks)} sessions where the box counts {count[1]}')
         return [_session(fields) for fields in blocks]
 
-    def clear_commands(self, session: Session) -> tuple[str, ...]:
+    def clear_commands(self, session: ConsoleSession) -> tuple[str, ...]:
         return (f'clear service id {self.service} ppp session user-name {check_username(session.username)}',)
 
     def parse_clock(self, answer: str) -> datetime | None:
@@ -89,8 +89,8 @@ class NokiaSROSDriver(ConsoleDriver):
         return clock_of(found[1], found[2], found[3], found[4])
 
 
-def _session(fields: dict[str, str]) -> Session:
+def _session(fields: dict[str, str]) -> ConsoleSession:
     policies = tuple(fields[name] for name in POLICY_FIELDS if fields.get(name) and not fields[name].startswith('('))
-    return Session(
+    return ConsoleSession(
         fields['User-Name'], fields.get('Acct-Session-Id', ''), fields.get('IP Address', '').split('/')[0], policies
     )

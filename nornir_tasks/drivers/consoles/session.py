@@ -81,7 +81,7 @@ class ConsoleLine(DriverParameters):
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ConsoleSession:
     """One session as a box shows it. `handle` is what the box ends it by; `policies` are names, in the box's order."""
 
     username: str
@@ -153,17 +153,17 @@ def state_of(policies: Sequence[str], meanings: Mapping[str, PolicyMeaning], fol
     return state
 
 
-def sessions_of(reading: Reading) -> list[Session]:
+def sessions_of(reading: Reading) -> list[ConsoleSession]:
     """The sessions that a reading's detail holds."""
     found = reading.detail.get('sessions') or filter(None, [reading.detail.get('session')])
     return [
-        Session(one['username'], one['handle'], one['address'], tuple(one['policies']), dict(one['extra']))
+        ConsoleSession(one['username'], one['handle'], one['address'], tuple(one['policies']), dict(one['extra']))
         for one in found
     ]
 
 
 def check_obstacle(change: AccessChange, before: Reading) -> None:
-    """Raises `NotSentError` where a line must not be restricted as it was read; what gives back can do without."""
+    """Raises `NotSentError` where a line must not be restricted as it was read; what relaxes can do without."""
     if change.desired.mode is not Mode.NORMAL and (obstacle := before.detail.get('obstacle')):
         raise NotSentError(str(obstacle))
 

@@ -28,7 +28,7 @@ from nornir_tasks.drivers.base import Abilities, Driver, Finding, SSHPointParame
 from nornir_tasks.drivers.linux import nft, tc
 from nornir_tasks.drivers.linux.batch import Command, Output, run
 from nornir_tasks.drivers.linux.check import CHECKS, check_outputs
-from nornir_tasks.drivers.linux.plan import TABLE, Line, Row, plan_row, reading_of
+from nornir_tasks.drivers.linux.plan import TABLE, LinuxLine, Row, plan_row, reading_of
 from nornir_tasks.drivers.linux.select import (
     NoSessionError,
     Routes,
@@ -106,13 +106,13 @@ class LinuxDriver(Driver):
             return {key: Reading(error=error) for key, error in errors.items()}
         former = {target.key: self._former_table(target) for target in targets}
         outputs = self._survey(selectors, {table for table in former.values() if table})
-        walls = self._walls(outputs['nft'])
+        walled_lines = self._walled_lines(outputs['nft'])
         walled_before = {
             table: nft.parse_table(table, self.garden, outputs[f'former-{table}'].json()).walled
             for table in former.values()
             if table and not _is_missing(outputs[f'former-{table}'])
         }
-        errors |= find_overlaps(selectors, walls.walled)
+        errors |= find_overlaps(selectors, walled_lines.walled)
         left = {
             key: tuple(
                 (former[key], network)
@@ -122,13 +122,13 @@ class LinuxDriver(Driver):
             for key, selector in selectors.items()
         }
         gone: set[str] = set()
-        lines = self._find_lines(selectors, outputs, walls, errors, left, gone)
+        lines = self._find_lines(selectors, outputs, walled_lines, errors, left, gone)
         lines = self._read_shaping(lines, outputs['qdiscs'].json(), errors)
         readings = {}
         for target in targets:
             if target.key not in errors:
                 try:
-                    readings[target.key] = reading_of(target, lines[target.key], walls)
+                    readings[target.key] = reading_of(target, lines[target.key], walled_lines)
                     continue
                 except LineError as error:
                     errors[target.key] = str(error)
@@ -182,20 +182,20 @@ class LinuxDriver(Driver):
             commands['routes'] = self._command('ip -j -force -batch -', gets)
         return run(self.connection, commands)
 
-    def _walls(self, output: Output) -> nft.Walls:
+    def _walled_lines(self, output: Output) -> nft.WalledLines:
         if _is_missing(output):
-            return nft.Walls()
+            return nft.WalledLines()
         return nft.parse_table(self.given.table, self.garden, output.json())
 
     def _find_lines(
         self,
         selectors: Mapping[str, Selector],
         outputs: Mapping[str, Output],
-        walls: nft.Walls,
+        walled_lines: nft.WalledLines,
         errors: dict[str, str],
         left: Mapping[str, tuple[tuple[str, nft.Network], ...]],
         gone: set[str],
-    ) -> dict[str, Line]:
+    ) -> dict[str, LinuxLine]:
         """`left` is what of each line is walled in a former table; to `gone` are added those that are not there."""
         routes = Routes.parse(
             outputs['default4'].json() + outputs['default6'].json(),
@@ -204,18 +204,18 @@ class LinuxDriver(Driver):
         count = sum(len(selector.networks) for selector in selectors.values())
         matches = iter(outputs['routes'].json_lines(count) if count else ())
         known = {qdisc['dev'] for qdisc in outputs['qdiscs'].json()}
-        lines: dict[str, Line] = {}
+        lines: dict[str, LinuxLine] = {}
         owners: dict[str, str] = {}
         for key, selector in selectors.items():
             own = [next(matches) for _ in selector.networks]
-            walled = tuple(network for network in selector.networks if network in walls.walled)
+            walled = tuple(network for network in selector.networks if network in walled_lines.walled)
             try:
                 interface = find_interface(selector, own, routes, self.given.access_interfaces, known)
                 upload = self._upload_device(interface)
             except LineError as error:
                 # Letting out needs no interface: who pays while the session is down comes back to an open line.
                 if walled or left[key]:
-                    lines[key] = Line('', '', selector.networks, None, None, walled, str(error), left[key])
+                    lines[key] = LinuxLine('', '', selector.networks, None, None, walled, str(error), left[key])
                 else:
                     errors.setdefault(key, str(error))
                     if isinstance(error, NoSessionError):
@@ -225,7 +225,7 @@ class LinuxDriver(Driver):
             if other != key:
                 errors[key] = errors[other] = f'{interface} is the access interface of two lines'
             segment = find_segment(interface, selector.networks, routes)
-            lines[key] = Line(interface, upload, selector.networks, None, None, walled, segment, left[key])
+            lines[key] = LinuxLine(interface, upload, selector.networks, None, None, walled, segment, left[key])
         return lines
 
     def _upload_device(self, interface: str) -> str:
@@ -236,8 +236,8 @@ class LinuxDriver(Driver):
         return device
 
     def _read_shaping(
-        self, lines: Mapping[str, Line], qdiscs: Sequence[Any], errors: dict[str, str]
-    ) -> dict[str, Line]:
+        self, lines: Mapping[str, LinuxLine], qdiscs: Sequence[Any], errors: dict[str, str]
+    ) -> dict[str, LinuxLine]:
         roots = {qdisc['dev']: qdisc for qdisc in qdiscs if qdisc.get('root')}
         filtered = {qdisc['dev'] for qdisc in qdiscs if qdisc['kind'] in ('ingress', 'clsact')}
         devices = [
@@ -250,7 +250,7 @@ class LinuxDriver(Driver):
         if devices:
             command = self._command('tc -j -d -force -batch -', tc.shaping_queries(devices))
             shaping = tc.parse_shaping(devices, run(self.connection, {'shaping': command})['shaping'])
-        shaped: dict[str, Line] = {}
+        shaped: dict[str, LinuxLine] = {}
         for key, line in lines.items():
             try:
                 shaped[key] = self._shaped(line, roots, shaping)
@@ -258,7 +258,7 @@ class LinuxDriver(Driver):
                 errors.setdefault(key, str(error))
         return shaped
 
-    def _shaped(self, line: Line, roots: Mapping[str, Any], shaping: Mapping[str, tc.Shaping]) -> Line:
+    def _shaped(self, line: LinuxLine, roots: Mapping[str, Any], shaping: Mapping[str, tc.Shaping]) -> LinuxLine:
         down, obstacle = self._class_of(line.interface, roots, shaping)
         up = None
         redirects = shaping[line.interface].redirects if line.interface in shaping else ()
@@ -298,7 +298,7 @@ class LinuxDriver(Driver):
         for change in changes:
             try:
                 selectors[change.key] = selector = select(change.target, self.garden)
-                line = Line.from_detail(before[change.target.key].detail, selector.networks)
+                line = LinuxLine.from_detail(before[change.target.key].detail, selector.networks)
                 rows[change.key] = plan_row(change, line)
             except LineError as error:
                 replies[change.key] = Reply(False, str(error))

@@ -39,7 +39,7 @@ class WalledGarden:
 
 
 @dataclass(frozen=True, slots=True)
-class Walls:
+class WalledLines:
     """What the box's table holds. `is_intact` is False where rules or the garden are not as they should be."""
 
     walled: frozenset[Network] = frozenset()
@@ -118,7 +118,7 @@ def change_lines(table: str, garden: WalledGarden, add: Sequence[Network], remov
     ]
 
 
-def parse_table(table: str, garden: WalledGarden, listing: Mapping[str, Any]) -> Walls:
+def parse_table(table: str, garden: WalledGarden, listing: Mapping[str, Any]) -> WalledLines:
     """What `nft -j list table inet TABLE` says. Raises `EnforcementError` where it is not in the known form."""
     sets: dict[str, frozenset[Network]] = {}
     counted: dict[str, int] = {}
@@ -140,7 +140,7 @@ def parse_table(table: str, garden: WalledGarden, listing: Mapping[str, Any]) ->
     for chain, _ in _rules(garden):
         wanted[chain] = wanted.get(chain, 0) + 1
     resolvers = frozenset(map(ip_network, garden.resolvers))
-    return Walls(
+    return WalledLines(
         sets.get('walled_ipv4', frozenset()) | sets.get('walled_ipv6', frozenset()),
         is_intact=counted == wanted
         and hooks == {'forward': ('forward', -10), 'prerouting': ('prerouting', -110)}

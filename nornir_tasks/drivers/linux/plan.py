@@ -10,14 +10,14 @@ from typing import Any
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Reading
 from nornir_tasks.drivers.linux import tc
-from nornir_tasks.drivers.linux.nft import Network, Walls
+from nornir_tasks.drivers.linux.nft import Network, WalledLines
 from nornir_tasks.drivers.linux.tc import LineError, Shaper
 
 TABLE = re.compile(r'[a-z][a-z0-9_]{0,30}')  # names of ours; they end up in commands
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LinuxLine:
     """A line as found on the box. `obstacle` says why it cannot be shaped, though it can be walled.
 
     A walled line whose session is down has no interface: `interface` and `upload` are empty. `former` are networks that
@@ -45,7 +45,7 @@ class Line:
         }
 
     @classmethod
-    def from_detail(cls, detail: Mapping[str, Any], networks: tuple[Network, ...]) -> Line:
+    def from_detail(cls, detail: Mapping[str, Any], networks: tuple[Network, ...]) -> LinuxLine:
         """Raises `LineError` for anything but what `as_detail` gave: it ends up in commands."""
         try:
             names = (detail['interface'], detail['upload'])
@@ -77,7 +77,7 @@ def contracted(target: AccessTarget, direction: str) -> int | None:
     return kbps
 
 
-def speed_of(target: AccessTarget, line: Line) -> AccessState:
+def speed_of(target: AccessTarget, line: LinuxLine) -> AccessState:
     """`normal` where the line is shaped to its contract, above it, or not at all; else `throttled`. `LineError`."""
     rates, below = [], False
     for direction, shaper in (('down', line.down), ('up', line.up)):
@@ -92,7 +92,7 @@ def speed_of(target: AccessTarget, line: Line) -> AccessState:
     return AccessState.throttled(*rates) if below else AccessState.normal()
 
 
-def reading_of(target: AccessTarget, line: Line, walls: Walls) -> Reading:
+def reading_of(target: AccessTarget, line: LinuxLine, walled_lines: WalledLines) -> Reading:
     """What the box says of a line in the common language. Raises `LineError`."""
     detail = line.as_detail()
     speed = speed_of(target, line)
@@ -103,7 +103,7 @@ def reading_of(target: AccessTarget, line: Line, walls: Walls) -> Reading:
         return Reading(stored=AccessState.blocked(), live=speed if line.interface else None, detail=detail)
     if not line.walled:
         return Reading(live=speed, detail=detail)
-    if len(line.walled) == len(line.networks) and walls.is_intact:
+    if len(line.walled) == len(line.networks) and walled_lines.is_intact:
         if not line.interface:
             return Reading(stored=AccessState.blocked(), detail=detail)
         return Reading(live=AccessState.blocked(), detail=detail)
@@ -111,7 +111,7 @@ def reading_of(target: AccessTarget, line: Line, walls: Walls) -> Reading:
     return Reading(stored=AccessState.blocked(), live=speed, detail=detail)
 
 
-def wanted_shaper(change: AccessChange, line: Line, direction: str) -> Shaper | None:
+def wanted_shaper(change: AccessChange, line: LinuxLine, direction: str) -> Shaper | None:
     """The class that `change` asks for in one direction; `None`: no shaping. Raises `LineError`."""
     target, have = change.target, line.down if direction == 'down' else line.up
     contract = contracted(target, direction)
@@ -153,7 +153,7 @@ class Row:
     former: tuple[tuple[str, Network], ...] = ()
 
 
-def plan_row(change: AccessChange, line: Line) -> Row:
+def plan_row(change: AccessChange, line: LinuxLine) -> Row:
     """Pure: from a line as read to the batch lines of one change. Raises `LineError` where it must not be sent."""
     blocks = change.desired.mode is Mode.BLOCKED
     if blocks and not line.networks:

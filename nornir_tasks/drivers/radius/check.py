@@ -15,11 +15,11 @@ from datetime import datetime
 from nornir_tasks.connections.radius import DynamicAuthorization, NasParameters
 from nornir_tasks.drivers.base import Finding
 from nornir_tasks.drivers.clock import CLOCK_SKEW
-from nornir_tasks.drivers.radius.sessions import Session, identity
+from nornir_tasks.drivers.radius.sessions import NasSession, identity
 from nornir_tasks.errors import CredentialMissingError
 from nornir_tasks.radius.attributes import encode
-from nornir_tasks.radius.causes import Meaning, meaning_of
-from nornir_tasks.radius.client import Answer, Request, Verdict
+from nornir_tasks.radius.causes import CauseMeaning, meaning_of
+from nornir_tasks.radius.client import Answer, AnswerKind, Request
 from nornir_tasks.radius.dialects import DialectError
 from nornir_tasks.radius.packet import Code
 from nornir_tasks.radius.retransmission import Retransmission
@@ -52,7 +52,7 @@ class _Nas:
     @property
     def answered(self) -> list[int | None]:
         """The skews that it answered to."""
-        return [skew for skew, answer in self.answers.items() if answer.verdict in (Verdict.ACK, Verdict.NAK)]
+        return [skew for skew, answer in self.answers.items() if answer.kind in (AnswerKind.ACK, AnswerKind.NAK)]
 
 
 def check_nases(
@@ -69,7 +69,7 @@ def check_nases(
         else:
             known[address] = _Nas(parameters.model_copy(update={'window': WINDOW}))
     _ask(authorization, known, (0, YESTERDAY))
-    _ask(authorization, {name: nas for name, nas in known.items() if nas.now.verdict is Verdict.SILENCE}, OTHER_TIMES)
+    _ask(authorization, {name: nas for name, nas in known.items() if nas.now.kind is AnswerKind.SILENCE}, OTHER_TIMES)
     for address, nas in known.items():
         findings.append(_reached(address, nas))
         if nas.answered:
@@ -91,7 +91,7 @@ def _ask(authorization: DynamicAuthorization, nases: Mapping[str, _Nas], skews: 
 def _probe(address: str, parameters: NasParameters, skew: int | None) -> Request:
     name = f'nbd-check-{secrets.token_hex(6)}'
     try:
-        pairs = identity(Session(address, name, name), parameters)
+        pairs = identity(NasSession(address, name, name), parameters)
     except DialectError:  # it wants to be told sessions by their address, and an address may be somebody's
         pairs = [('User-Name', name), ('Acct-Session-Id', name)]
     return Request(Code.COA_REQUEST, encode(pairs), name, skew)
@@ -102,7 +102,7 @@ def _reached(address: str, nas: _Nas) -> Finding:
     if not nas.answered:
         return Finding(subject, ok=False, message=_silence(nas))
     answer = nas.now if 0 in nas.answered else nas.answers[nas.answered[0]]
-    if answer.verdict is Verdict.ACK:
+    if answer.kind is AnswerKind.ACK:
         text = 'answers, and acknowledged a change of a session that does not exist: its word proves nothing'
         trusted = nas.parameters.trust_acknowledgement
         if trusted:
@@ -110,7 +110,7 @@ def _reached(address: str, nas: _Nas) -> Finding:
         return Finding(subject, ok=not trusted, message=text)
     if answer.error_cause in CONFIGURATION:
         return Finding(subject, ok=False, message=f'answers, but {answer.message}{_identity_hint(answer)}')
-    if meaning_of(answer.error_cause) is Meaning.NO_SESSION:
+    if meaning_of(answer.error_cause) is CauseMeaning.NO_SESSION:
         return Finding(subject, ok=True, message='answers: it has no such session, as it should (503)')
     return Finding(subject, ok=True, message=f'answers, though not as to an unknown session: {answer.message}')
 
@@ -124,7 +124,7 @@ def _identity_hint(answer: Answer) -> str:
 
 def _silence(nas: _Nas) -> str:
     parameters = nas.parameters
-    if nas.now.verdict is Verdict.NOT_SENT:
+    if nas.now.kind is AnswerKind.NOT_SENT:
         return f'nothing could be sent: {nas.now.message}'
     if parameters.require_message_authenticator and any(answer.rejected for answer in nas.answers.values()):
         return (

@@ -17,10 +17,18 @@ from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, R
 from nornir_tasks.connections.radius import NasParameters, RadiusSession
 from nornir_tasks.drivers.base import Abilities, Driver, DriverParameters, Finding, fields_of, line_parameters
 from nornir_tasks.drivers.radius.check import check_nases
-from nornir_tasks.drivers.radius.sessions import Session, Work, is_gone, is_unexplained, plan_work, reply_of, send_work
+from nornir_tasks.drivers.radius.sessions import (
+    NasSession,
+    SessionChange,
+    is_gone,
+    is_unexplained,
+    plan_work,
+    reply_of,
+    send_work,
+)
 from nornir_tasks.errors import ConfigurationError, EnforcementError
 from nornir_tasks.radius.attributes import AttributeValueError
-from nornir_tasks.radius.client import Verdict
+from nornir_tasks.radius.client import AnswerKind
 from nornir_tasks.radius.dialects import CONTROL, DialectError, get_dialect
 
 UNEXPLAINED = 'unexplained'  # in a reading's detail, and in what is noted of a restriction
@@ -66,7 +74,7 @@ class RadiusCoADriver(Driver):
 
     def read(self, targets: Sequence[AccessTarget]) -> dict[str, Reading]:
         readings: dict[str, Reading] = {}
-        sessions: dict[str, Session] = {}
+        sessions: dict[str, NasSession] = {}
         for target in targets:
             try:
                 sessions[target.key] = self._session(target)
@@ -83,7 +91,7 @@ class RadiusCoADriver(Driver):
             self.connection.authorization.read_console(self.connection.address, console, asked)
         return readings | {key: self._read(session) for key, session in sessions.items()}
 
-    def _read(self, session: Session) -> Reading:
+    def _read(self, session: NasSession) -> Reading:
         """What the console shows; else what this NAS acknowledged, where its word is taken."""
         authorization = self.connection.authorization
         if shown := authorization.shown(session.key):
@@ -93,17 +101,17 @@ class RadiusCoADriver(Driver):
         doubt = {UNEXPLAINED: True} if session.key in self.connection.unexplained else {}
         return Reading(live=self.connection.known.get(session.key), detail=doubt)
 
-    def _session(self, target: AccessTarget) -> Session:
+    def _session(self, target: AccessTarget) -> NasSession:
         own, _ = line_parameters(RadiusLine, target)
         if CONTROL.search(target.username):
             raise DialectError('its user name holds a control character')
         if not (target.username or own.session_id or target.ipv4):
             raise DialectError('neither its user name, its session nor its address is known')
-        return Session(self.connection.address, target.username, own.session_id, target.ipv4)
+        return NasSession(self.connection.address, target.username, own.session_id, target.ipv4)
 
     def apply(self, changes: Sequence[AccessChange], before: Mapping[str, Reading]) -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
-        rows: list[Work] = []
+        rows: list[SessionChange] = []
         nas = self._nas
         for change in changes:
             try:
@@ -120,7 +128,7 @@ class RadiusCoADriver(Driver):
                 self.connection.known.pop(row.session.key, None)  # it may be half of one state and half of another
             self._remember(row, by_key[row.key].desired, reply)
             replies[row.key] = Reply(False, NOTHING_STORED) if is_gone(answer) else reply
-            if answer.verdict is Verdict.SILENCE:
+            if answer.kind is AnswerKind.SILENCE:
                 self.connection.authorization.unverified[row.session.key] = 'it may or may not be changed'
         return replies
 
@@ -143,7 +151,7 @@ class RadiusCoADriver(Driver):
         port = {'coa_port': self.connection.port} if self.connection.port else {}
         return self.parameters.model_copy(update=port)
 
-    def _work(self, change: AccessChange, before: Reading, nas: NasParameters) -> Work:
+    def _work(self, change: AccessChange, before: Reading, nas: NasParameters) -> SessionChange:
         target = change.target
         own, wrong = line_parameters(RadiusLine, target)
         if wrong and change.desired.mode is not Mode.NORMAL:
@@ -159,7 +167,7 @@ class RadiusCoADriver(Driver):
             nas = nas.model_copy(update={'live': 'disconnect'})
         return plan_work(change.key, session, nas, before.live, change.desired, contracted, stored=ends)
 
-    def _remember(self, row: Work, desired: AccessState, reply: Reply) -> None:
+    def _remember(self, row: SessionChange, desired: AccessState, reply: Reply) -> None:
         authorization, session = self.connection.authorization, row.session
         if not reply.accepted:
             return

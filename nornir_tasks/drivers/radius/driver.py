@@ -31,8 +31,8 @@ from nornir_tasks.drivers.radius.freeradius_sql import (
 )
 from nornir_tasks.drivers.radius.freeradius_tables import Memory, SessionNote, User
 from nornir_tasks.drivers.radius.sessions import (
-    Session,
-    Work,
+    NasSession,
+    SessionChange,
     is_gone,
     is_unexplained,
     plan_work,
@@ -40,7 +40,7 @@ from nornir_tasks.drivers.radius.sessions import (
     send_work,
 )
 from nornir_tasks.radius.attributes import AttributeValueError, nas_address
-from nornir_tasks.radius.client import Answer, Verdict
+from nornir_tasks.radius.client import Answer, AnswerKind
 from nornir_tasks.radius.dialects import DialectError, values_for
 
 SETTLE_PAUSE = 0.2
@@ -103,14 +103,14 @@ class RadiusDriver(FreeRADIUSDriver):
             assert console is not None
             self.connection.authorization.read_console(nas, console, asked_of)
 
-    def _session(self, user: User, session: Session, stored: AccessState) -> AccessState | None:
+    def _session(self, user: User, session: NasSession, stored: AccessState) -> AccessState | None:
         shown = self.connection.authorization.shown(session.key)
         if shown is None:
             return super()._session(user, session, stored)
         # Where the console shows several that differ, `stored` is what the best of them has.
         return shown.live if shown.stored is None else most_restrictive_but(stored, shown.live, shown.stored)
 
-    def _is_unverified(self, session: Session, note: SessionNote | None) -> bool:
+    def _is_unverified(self, session: NasSession, note: SessionNote | None) -> bool:
         return self.connection.authorization.shown(session.key) is None and super()._is_unverified(session, note)
 
     def _unverified_reason(self, user: User) -> str:
@@ -132,10 +132,10 @@ class RadiusDriver(FreeRADIUSDriver):
         # Looked up after the policy was committed: whoever comes up from now on comes up right.
         with self.connection.errors(), self.connection.begin() as connection:
             users = tables.read_users(connection, (change.target.username for change in stored.values()))
-        rows: list[Work] = []
+        rows: list[SessionChange] = []
         told: dict[str, list[str]] = {}  # keys of the sessions' work by change
         memories: dict[str, Memory] = {}
-        at_console: dict[str, dict[str, Session]] = {}  # by change, then by NAS: a console ends all that it shows
+        at_console: dict[str, dict[str, NasSession]] = {}  # by change, then by NAS: a console ends all that it shows
         for change in stored.values():
             user, reading = users[change.target.username], before[change.target.key]
             notes = dict(user.memory.sessions)
@@ -178,7 +178,7 @@ class RadiusDriver(FreeRADIUSDriver):
             replies[key] = failed or reply_of_all([answers[each] for each in keys])
         self._remember(memories)
         ended = self._end_at_console(at_console, stored, replies, told)
-        ended += [row.session for row in rows if row.disconnects and answers[row.key].verdict is Verdict.ACK]
+        ended += [row.session for row in rows if row.disconnects and answers[row.key].kind is AnswerKind.ACK]
         self._settle(ended)
         return replies
 
@@ -206,8 +206,8 @@ class RadiusDriver(FreeRADIUSDriver):
                 replies |= {key: Reply(False, text.format(nas, name)) for key, name in names.items() if name in missing}
         return replies
 
-    def _ends_at_console(self, change: AccessChange, session: Session) -> bool:
-        """What gives back does not need the console: where it did not show the session, RADIUS is to end it."""
+    def _ends_at_console(self, change: AccessChange, session: NasSession) -> bool:
+        """What relaxes does not need the console: where it did not show the session, RADIUS is to end it."""
         if self.parameters.of(session.nas).live != 'console':
             return False
         is_shown = self.connection.authorization.shown(session.key) is not None
@@ -215,15 +215,15 @@ class RadiusDriver(FreeRADIUSDriver):
 
     def _end_at_console(
         self,
-        sessions: Mapping[str, Mapping[str, Session]],
+        sessions: Mapping[str, Mapping[str, NasSession]],
         changes: Mapping[str, AccessChange],
         replies: dict[str, Reply],
         told: Collection[str],
-    ) -> list[Session]:
+    ) -> list[NasSession]:
         """End sessions (by key of the change, then by NAS) at their consoles; the worst of what was said of a row goes
         into `replies`. `told` are the rows whose other sessions were told by RADIUS. Returns the sessions ended.
         """
-        ended: list[Session] = []
+        ended: list[NasSession] = []
         for key, answered in self._at_consoles(sessions, changes).items():
             ended += [sessions[key][nas] for nas, reply in answered.items() if reply.accepted]
             also = [replies[key]] if key in told or not replies[key].accepted else []
@@ -232,7 +232,7 @@ class RadiusDriver(FreeRADIUSDriver):
         return ended
 
     def _at_consoles(
-        self, sessions: Mapping[str, Mapping[str, Session]], changes: Mapping[str, AccessChange]
+        self, sessions: Mapping[str, Mapping[str, NasSession]], changes: Mapping[str, AccessChange]
     ) -> dict[str, dict[str, Reply]]:
         """What the consoles that just showed these sessions said to ending them, by row and NAS."""
         authorization = self.connection.authorization
@@ -273,7 +273,7 @@ class RadiusDriver(FreeRADIUSDriver):
         except DialectError:
             return ''  # it is refused, with the reason, where it is to be sent
 
-    def _work(self, change: AccessChange, session: Session, live: AccessState | None, ends: bool) -> Work:
+    def _work(self, change: AccessChange, session: NasSession, live: AccessState | None, ends: bool) -> SessionChange:
         contracted = (change.target.down_kbps, change.target.up_kbps)
         nas = self._nas_of(change, session.nas)
         if not nas.coa_address:
@@ -283,16 +283,16 @@ class RadiusDriver(FreeRADIUSDriver):
         key = f'{change.key} {session.unique}'
         return plan_work(key, session, nas, live, change.desired, contracted, stored=True)
 
-    def _note_of(self, row: Work, answer: Answer, desired: AccessState, memory: Memory) -> SessionNote | None:
+    def _note_of(self, row: SessionChange, answer: Answer, desired: AccessState, memory: Memory) -> SessionNote | None:
         """What the answer lets us write down of the session; `None` where it lets us nothing: it stays unverified."""
         authorization, key = self.connection.authorization, row.session.key
         if is_gone(answer):
             return SessionNote(None)
-        if answer.verdict is Verdict.SILENCE:
+        if answer.kind is AnswerKind.SILENCE:
             authorization.unverified[key] = f'stored; the session may or may not be changed: {answer.message}'
-        if answer.verdict is Verdict.NOT_SENT and len(row.requests) == 1:  # of several, one may have been
+        if answer.kind is AnswerKind.NOT_SENT and len(row.requests) == 1:  # of several, one may have been
             return memory.sessions.get(row.session.unique)
-        if answer.verdict is not Verdict.ACK or row.disconnects:
+        if answer.kind is not AnswerKind.ACK or row.disconnects:
             return None
         if self.parameters.of(row.session.nas).trust_acknowledgement:
             return SessionNote(desired)
@@ -303,7 +303,7 @@ class RadiusDriver(FreeRADIUSDriver):
         )
         return None
 
-    def _settle(self, ended: Sequence[Session]) -> None:
+    def _settle(self, ended: Sequence[NasSession]) -> None:
         """A Disconnect-ACK may come before the teardown: wait for accounting to show the end, for a while."""
         wanted = {session.unique for session in ended}
         names = sorted({session.username for session in ended})

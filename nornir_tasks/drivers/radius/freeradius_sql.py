@@ -32,7 +32,7 @@ from nornir_tasks.drivers.radius.freeradius_check import check_database, check_g
 from nornir_tasks.drivers.radius.freeradius_tables import Memory, Rewrite, SessionNote, User
 from nornir_tasks.drivers.radius.policy_judge import Judge
 from nornir_tasks.drivers.radius.server_decision import GroupRows
-from nornir_tasks.drivers.radius.sessions import Session
+from nornir_tasks.drivers.radius.sessions import NasSession
 from nornir_tasks.drivers.radius.stored_policy import (
     MAX_NAME,
     REJECTS,
@@ -179,7 +179,7 @@ class FreeRADIUSDriver(Driver):
             return None
         return most_restrictive_but(stored, *states) if any(state != stored for state in states) else stored
 
-    def _session(self, user: User, session: Session, stored: AccessState) -> AccessState | None:
+    def _session(self, user: User, session: NasSession, stored: AccessState) -> AccessState | None:
         """One of them; `None` where its NAS had it no more. One unverified is never as stored: neither is "it is done"
         true of it, nor "there is nothing to do".
         """
@@ -272,7 +272,7 @@ class FreeRADIUSDriver(Driver):
             notes[session.unique] = SessionNote(state, unverified, old is not None and old.refused)
         return notes
 
-    def _is_unverified(self, session: Session, note: SessionNote | None) -> bool:
+    def _is_unverified(self, session: NasSession, note: SessionNote | None) -> bool:
         """Something was sent to the session, by whichever process, and what it did is not known."""
         return note is not None and note.unverified
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import RowMapping
 
 from nornir_tasks.change import AccessState
 from nornir_tasks.drivers.radius.server_decision import GroupRows, Item
-from nornir_tasks.drivers.radius.sessions import Session
+from nornir_tasks.drivers.radius.sessions import NasSession
 from nornir_tasks.drivers.radius.stored_policy import NewGroup, StoredPolicy, UserRows, Written, with_operators
 
 CHUNK = 500
@@ -98,7 +98,7 @@ class User:
     replies: list[tuple[int, str, str, str]] = field(default_factory=list)  # id, attribute, operator, value
     checks: list[Item] = field(default_factory=list)
     known: bool = False
-    sessions: list[Session] = field(default_factory=list)
+    sessions: list[NasSession] = field(default_factory=list)
     memory: Memory = Memory()
     twins: set[str] = field(default_factory=set)
 
@@ -165,7 +165,9 @@ class _Reader:
             if (user := self._owner(row['username'])) is not None:
                 address = str(row['framedipaddress'] or '').partition('/')[0]
                 nas = str(row['nasipaddress']).partition('/')[0]
-                user.sessions.append(Session(nas, row['username'], row['acctsessionid'], address, row['acctuniqueid']))
+                user.sessions.append(
+                    NasSession(nas, row['username'], row['acctsessionid'], address, row['acctuniqueid'])
+                )
 
     def _read_memories(self) -> None:
         for row in self.connection.execute(select(memory).where(memory.c.username.in_(self.chunk))).mappings():

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from nornir_tasks.change import AccessState, Mode, Reply
 from nornir_tasks.connections.radius import DynamicAuthorization, NasParameters
 from nornir_tasks.radius.attributes import Pair, encode, nas_address
-from nornir_tasks.radius.causes import Meaning, meaning_of
-from nornir_tasks.radius.client import Answer, Request, Stop, Verdict
+from nornir_tasks.radius.causes import CauseMeaning, meaning_of
+from nornir_tasks.radius.client import Answer, AnswerKind, Request, Stop
 from nornir_tasks.radius.dialects import Dialect, DialectError, get_dialect, values_for
 from nornir_tasks.radius.packet import Code
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class NasSession:
     """A session as accounting (or the line itself) knows it; empty text is not known."""
 
     nas: str
@@ -32,11 +32,11 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class SessionChange:
     """One row: the session and what is sent for it, one request after the other. `key` is the change's."""
 
     key: str
-    session: Session
+    session: NasSession
     requests: tuple[Request, ...]
 
     @property
@@ -46,10 +46,10 @@ class Work:
 
 # Seconds before a NAS that lacks resources (506) is asked again; the same request does no harm twice.
 RETRY_PAUSES = (1.0, 4.0)
-STOPPED = Answer(Verdict.NOT_SENT, message='not sent: the work was stopped')
+STOPPED = Answer(AnswerKind.NOT_SENT, message='not sent: the work was stopped')
 
 
-def identity(session: Session, parameters: NasParameters) -> list[Pair]:
+def identity(session: NasSession, parameters: NasParameters) -> list[Pair]:
     """Attributes that identify the session. Raises `DialectError` where nothing is known that would."""
     known = {
         'User-Name': session.username,
@@ -76,13 +76,13 @@ def identity(session: Session, parameters: NasParameters) -> list[Pair]:
 
 def plan_work(
     key: str,
-    session: Session,
+    session: NasSession,
     parameters: NasParameters,
     before: AccessState | None,
     desired: AccessState,
     contracted: tuple[int | None, int | None],
     stored: bool,
-) -> Work:
+) -> SessionChange:
     """What to send to bring a session to `desired`. `stored`: the stored policy already is, so a reconnect brings it.
 
     Raises `DialectError` and `AttributeValueError` where it cannot be said; nothing is sent then. A restore whose
@@ -103,8 +103,10 @@ def plan_work(
             raise DialectError(
                 f'dialect "{dialect.name}" reaches {desired} only by a reconnect, and there is no stored policy'
             )
-        return Work(key, session, (Request(Code.DISCONNECT_REQUEST, encode(who), session.key),))
-    return Work(key, session, tuple(Request(Code.COA_REQUEST, encode([*who, *step]), session.key) for step in steps))
+        return SessionChange(key, session, (Request(Code.DISCONNECT_REQUEST, encode(who), session.key),))
+    return SessionChange(
+        key, session, tuple(Request(Code.COA_REQUEST, encode([*who, *step]), session.key) for step in steps)
+    )
 
 
 def _steps(
@@ -125,7 +127,7 @@ def _steps(
 def send_work(
     authorization: DynamicAuthorization,
     nases: Mapping[str, NasParameters],
-    rows: Sequence[Work],
+    rows: Sequence[SessionChange],
     must_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Answer]:
     """The last answer of each row, by key. A row's next request goes out when the one before was acknowledged.
@@ -156,72 +158,76 @@ def send_work(
             if sentence := stop_sentence(found[row.key]):
                 stops[row.session.nas] = sentence
         step += 1
-        going = [row for row in going if answers[row.key].verdict is Verdict.ACK and len(row.requests) > step]
+        going = [row for row in going if answers[row.key].kind is AnswerKind.ACK and len(row.requests) > step]
         for row in going:
             if row.session.nas in stops:
                 text = f'only {step} of {len(row.requests)} requests were sent: {stops[row.session.nas]}'
-                answers[row.key] = Answer(Verdict.NAK, None, text)
+                answers[row.key] = Answer(AnswerKind.NAK, None, text)
         going = [row for row in going if row.session.nas not in stops]
     return answers
 
 
 def _send(
-    authorization: DynamicAuthorization, nases: Mapping[str, NasParameters], rows: Sequence[Work], step: int, stop: Stop
+    authorization: DynamicAuthorization,
+    nases: Mapping[str, NasParameters],
+    rows: Sequence[SessionChange],
+    step: int,
+    stop: Stop,
 ) -> dict[str, Answer]:
     """Send one request of each row; the answers by key."""
-    order: dict[str, list[Work]] = {}
+    order: dict[str, list[SessionChange]] = {}
     for row in rows:
         order.setdefault(row.session.nas, []).append(row)
     requests = {nas: [row.requests[step] for row in own] for nas, own in order.items()}
     answers: dict[str, Answer] = {}
     for nas, found in authorization.exchange(nases, requests, stop).items():
         for row, answer in zip(order[nas], found, strict=True):
-            is_stopped = answer.verdict is Verdict.NOT_SENT and answer.message == STOPPED.message
+            is_stopped = answer.kind is AnswerKind.NOT_SENT and answer.message == STOPPED.message
             answers[row.key] = STOPPED if is_stopped else _partial(answer, step)
     return answers
 
 
 def _is_busy(answer: Answer) -> bool:
     """The NAS lacks resources right now, or a proxy did (505, 506)."""
-    refused = answer.verdict is Verdict.NAK and answer.error_cause is not None
-    return refused and meaning_of(answer.error_cause) is Meaning.RETRY
+    refused = answer.kind is AnswerKind.NAK and answer.error_cause is not None
+    return refused and meaning_of(answer.error_cause) is CauseMeaning.RETRY
 
 
 def _partial(answer: Answer, step: int) -> Answer:
     """A later request that failed leaves an earlier one done."""
-    if step == 0 or answer.verdict is Verdict.ACK:
+    if step == 0 or answer.kind is AnswerKind.ACK:
         return answer
     text = f'request 1 to {step} were acknowledged, the next was not: {answer.message}'
-    return Answer(answer.verdict, answer.error_cause, text, answer.transmissions, answer.rejected)
+    return Answer(answer.kind, answer.error_cause, text, answer.transmissions, answer.rejected)
 
 
 def stop_sentence(answer: Answer) -> str:
     """A refusal that every other line of the NAS would get too ends the sending to it."""
-    wrong = (Meaning.WRONG_DIALECT, Meaning.CONFIGURATION)
-    if answer.verdict is Verdict.NAK and answer.error_cause is not None and meaning_of(answer.error_cause) in wrong:
+    wrong = (CauseMeaning.WRONG_DIALECT, CauseMeaning.CONFIGURATION)
+    if answer.kind is AnswerKind.NAK and answer.error_cause is not None and meaning_of(answer.error_cause) in wrong:
         return f'not sent, for another line got: {answer.message}'
     return ''
 
 
 def is_gone(answer: Answer) -> bool:
     """The NAS has no such session: the line is offline whatever accounting says."""
-    return answer.verdict is Verdict.NAK and meaning_of(answer.error_cause) is Meaning.NO_SESSION
+    return answer.kind is AnswerKind.NAK and meaning_of(answer.error_cause) is CauseMeaning.NO_SESSION
 
 
 def is_unexplained(answer: Answer) -> bool:
     """Refused without an Error-Cause, perhaps half way: an acknowledgement of the same later on proves nothing."""
-    return answer.verdict is Verdict.NAK and answer.error_cause is None
+    return answer.kind is AnswerKind.NAK and answer.error_cause is None
 
 
 def reply_of(answer: Answer) -> Reply:
     if answer is STOPPED:
         return Reply(None, sent=False)
-    accepted = {Verdict.ACK: True, Verdict.SILENCE: None}.get(answer.verdict, False)
+    accepted = {AnswerKind.ACK: True, AnswerKind.SILENCE: None}.get(answer.kind, False)
     return Reply(accepted, answer.message)
 
 
 def reply_of_all(answers: Sequence[Answer]) -> Reply:
     """What a row's sessions answered, in one: those that are gone need nothing, the worst of the others counts."""
     there = [answer for answer in answers if not is_gone(answer)] or answers[:1]
-    order = [Verdict.NAK, Verdict.SILENCE, Verdict.NOT_SENT, Verdict.ACK]
-    return reply_of(min(there, key=lambda answer: order.index(answer.verdict)))
+    order = [AnswerKind.NAK, AnswerKind.SILENCE, AnswerKind.NOT_SENT, AnswerKind.ACK]
+    return reply_of(min(there, key=lambda answer: order.index(answer.kind)))

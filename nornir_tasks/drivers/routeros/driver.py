@@ -18,7 +18,7 @@ from nornir_tasks.connections.ssh.shell import Shell, ShellClosedError, ShellTim
 from nornir_tasks.drivers.base import Abilities, Driver, Finding, fields_of, line_parameters, lines_of, unsent
 from nornir_tasks.drivers.routeros.box import Profile, Wanted, read_box, read_profiles
 from nornir_tasks.drivers.routeros.check import check_router
-from nornir_tasks.drivers.routeros.line import Line, RefusedError
+from nornir_tasks.drivers.routeros.line import RefusedError, RouterLine
 from nornir_tasks.drivers.routeros.names import Names
 from nornir_tasks.drivers.routeros.parameters import RouterOSLine, RouterOSPoint
 from nornir_tasks.drivers.routeros.reading import read_line, recorded_entries
@@ -73,7 +73,7 @@ class RouterOSDriver(Driver):
         )
         self._profiles = box.profiles
         for target in asked:
-            line = Line(target, lines[target.key], self.parameters, box.profiles)
+            line = RouterLine(target, lines[target.key], self.parameters, box.profiles)
             try:
                 readings[target.key] = read_line(line, box)
             except RefusedError as error:
@@ -139,7 +139,7 @@ class RouterOSDriver(Driver):
         own, wrong = line_parameters(RouterOSLine, change.target)
         if wrong and change.desired.mode is not Mode.NORMAL:
             raise RefusedError(wrong)
-        steps = plan_steps(Line(change.target, own, self.parameters, profiles), change, before)
+        steps = plan_steps(RouterLine(change.target, own, self.parameters, profiles), change, before)
         return '; '.join([*steps, SAY_DONE])
 
     def _shell(self) -> Shell:

@@ -20,7 +20,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RouterLine:
     """A line with all that decides: its parameters, whose names are whose, and the box's profiles."""
 
     target: AccessTarget

@@ -8,14 +8,14 @@ from typing import Any
 
 from nornir_tasks.change import AccessState, AccessTarget, Mode, Reading
 from nornir_tasks.drivers.routeros.box import Box, Queue, host_target, is_address, is_true, normal_address
-from nornir_tasks.drivers.routeros.line import Line, RefusedError
+from nornir_tasks.drivers.routeros.line import RefusedError, RouterLine
 from nornir_tasks.drivers.routeros.names import DISABLED
 
 SHORTEST_PREFIX = 40  # no subscriber has more of IPv6 than this; a shorter one is a slip that would hit many
 NORMAL, BLOCKED = AccessState.normal(), AccessState.blocked()
 
 
-def read_line(line: Line, box: Box) -> Reading:
+def read_line(line: RouterLine, box: Box) -> Reading:
     """Raises `RefusedError` where the line cannot be told from others."""
     return _read_ppp(line, box) if line.target.username else _read_static(line, box)
 
@@ -43,7 +43,7 @@ def why_addresses_are_wrong(target: AccessTarget) -> str:
     return ''
 
 
-def _read_ppp(line: Line, box: Box) -> Reading:
+def _read_ppp(line: RouterLine, box: Box) -> Reading:
     name = line.target.username
     secrets, sessions = box.secrets.get(name, []), box.sessions.get(name, [])
     if not secrets and not sessions:
@@ -105,7 +105,7 @@ def _read_ppp(line: Line, box: Box) -> Reading:
     return _reading(stored, live, detail, obstacle, foreign)
 
 
-def _read_static(line: Line, box: Box) -> Reading:
+def _read_static(line: RouterLine, box: Box) -> Reading:
     """A line without PPP: what is configured for its address is both stored and live."""
     target = line.target
     if not target.ipv4 and not target.ipv6:
@@ -131,11 +131,11 @@ def _reading(
     stored: AccessState, live: AccessState | None, detail: dict[str, Any], obstacle: str, foreign: Iterable[str]
 ) -> Reading:
     if obstacle:
-        detail['obstacle'] = obstacle  # to restricting; what gives back can do without
+        detail['obstacle'] = obstacle  # to restricting; what relaxes can do without
     return Reading(stored, live, detail, foreign=tuple(dict.fromkeys(foreign)))
 
 
-def _session_state(line: Line, box: Box, address: str, stored: AccessState) -> AccessState:
+def _session_state(line: RouterLine, box: Box, address: str, stored: AccessState) -> AccessState:
     """What the session has by the profile that it came up with."""
     if any(name in line.names.lists for name in box.lists_by_profile(address)):
         return BLOCKED
@@ -151,12 +151,12 @@ def _most_restrictive(states: Iterable[AccessState]) -> AccessState:
     return found
 
 
-def _queue_targets(line: Line, box: Box, addresses: list[str]) -> list[str]:
+def _queue_targets(line: RouterLine, box: Box, addresses: list[str]) -> list[str]:
     targets = box.interfaces(line.target.username) if addresses else []
     return [*targets, *map(host_target, addresses)]
 
 
-def _static_queue(line: Line, box: Box, *targets: str) -> tuple[Queue | None, str]:
+def _static_queue(line: RouterLine, box: Box, *targets: str) -> tuple[Queue | None, str]:
     """The line's simple queue, and why it cannot be told, which forbids to restrict and nothing else."""
     found = [queue for target in targets for queue in box.queues_by_target.get(target, [])]
     # The one that was throttled is known again, whatever the plan says by now.
@@ -174,7 +174,7 @@ def _static_queue(line: Line, box: Box, *targets: str) -> tuple[Queue | None, st
     return (found[0] if found else None), ''
 
 
-def _foreign_queues(line: Line, box: Box, own: Queue | None, *targets: str) -> list[str]:
+def _foreign_queues(line: RouterLine, box: Box, own: Queue | None, *targets: str) -> list[str]:
     """Queues for the line beside its own that slow it down. A single one is its own, whoever made it."""
     found = [queue for target in targets for queue in box.queues_by_target.get(target, [])]
     if own is None and len(found) < 2:
@@ -187,7 +187,7 @@ def _queue_detail(queue: Queue | None) -> dict[str, Any] | None:
     return {'name': queue.name, 'limits': dict(queue.limits)} if queue else None
 
 
-def _own_entries(line: Line, box: Box, *addresses: str) -> list[list[str]]:
+def _own_entries(line: RouterLine, box: Box, *addresses: str) -> list[list[str]]:
     """Our entries for these addresses, and the line's prefix, that are not a profile's doing."""
     wanted = [('ip', normal_address(address)) for address in addresses if is_address(address)]
     if line.target.ipv6 and line.point.ipv6 and not why_addresses_are_wrong(line.target):
@@ -195,13 +195,13 @@ def _own_entries(line: Line, box: Box, *addresses: str) -> list[list[str]]:
     return _listed(line, box, wanted)
 
 
-def _strays(line: Line, box: Box, entries: list[list[str]]) -> list[list[str]]:
+def _strays(line: RouterLine, box: Box, entries: list[list[str]]) -> list[list[str]]:
     """Our entries for addresses that this line had, and has no more."""
     own = {(entry[0], entry[1]) for entry in entries}
     return _listed(line, box, [each for each in recorded_entries(line.target) if each not in own])
 
 
-def _listed(line: Line, box: Box, wanted: Iterable[tuple[str, str]]) -> list[list[str]]:
+def _listed(line: RouterLine, box: Box, wanted: Iterable[tuple[str, str]]) -> list[list[str]]:
     """`[family, address]` of each that is in a list of ours; the list too, where it is not the point's of today."""
     lists = line.names.lists
     return [
@@ -212,7 +212,7 @@ def _listed(line: Line, box: Box, wanted: Iterable[tuple[str, str]]) -> list[lis
     ]
 
 
-def _foreign_lists(line: Line, box: Box, of_profile: str, *addresses: str) -> list[str]:
+def _foreign_lists(line: RouterLine, box: Box, of_profile: str, *addresses: str) -> list[str]:
     """Another's lists that hold the line; the one that another's profile fills is told by the profile.
 
     An entry for more than the line, or for a part of it, is another's in whatever list: we make none, and to take it
@@ -236,6 +236,6 @@ def _addresses(entries: list[list[str]], family: str) -> set[str]:
     return {entry[1] for entry in entries if entry[0] == family}
 
 
-def _is_half_blocked(line: Line, ipv4: bool, entries: list[list[str]]) -> bool:
+def _is_half_blocked(line: RouterLine, ipv4: bool, entries: list[list[str]]) -> bool:
     """One family passes and the other does not: neither blocked nor free, so both readings must not agree."""
     return bool(line.target.ipv6 and line.point.ipv6) and ipv4 != bool(_addresses(entries, 'ipv6'))

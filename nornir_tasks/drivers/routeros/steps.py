@@ -8,18 +8,18 @@ from typing import Any
 from nornir_tasks.change import AccessChange, AccessState, Mode, Reading
 from nornir_tasks.drivers.routeros import syntax
 from nornir_tasks.drivers.routeros.box import LIMITS, Rates, host_target, normal_address, parse_rates
-from nornir_tasks.drivers.routeros.line import Line, RefusedError
+from nornir_tasks.drivers.routeros.line import RefusedError, RouterLine
 
 NO_BURST = dict.fromkeys(('limit-at', 'burst-limit', 'burst-threshold'), '0/0') | {'burst-time': '0s/0s'}
 
 
-def plan_steps(line: Line, change: AccessChange, before: Reading) -> list[str]:
+def plan_steps(line: RouterLine, change: AccessChange, before: Reading) -> list[str]:
     """Console steps that bring a line from `before` to what is desired. Raises `RefusedError`, `ValueError`."""
     return _Steps(line, change, before).plan()
 
 
 class _Steps:
-    def __init__(self, line: Line, change: AccessChange, before: Reading) -> None:
+    def __init__(self, line: RouterLine, change: AccessChange, before: Reading) -> None:
         self.line = line
         self.desired = change.desired
         self.exact = change.exact
