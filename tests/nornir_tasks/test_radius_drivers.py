@@ -1,6 +1,5 @@
 """`radius` and `radius_coa` through the engine: FreeRADIUS on SQL decides, a strict BNG carries the sessions."""
 
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -12,13 +11,14 @@ from nornir_tasks.connections.radius import RadiusSession
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.radius.coa import RadiusCoADriver
 from nornir_tasks.drivers.radius.driver import RadiusDriver
-from nornir_tasks.drivers.radius.sessions import Session, send_work
+from nornir_tasks.drivers.radius.sessions import NasSession, send_work
 from nornir_tasks.engine.journal import MemoryJournal
 from nornir_tasks.engine.tasks import PointWork
 from nornir_tasks.radius.attributes import AttributeValueError
 from tests.simulators.bng import bng
 from tests.simulators.freeradius import SECRET, freeradius_server, missing
 from tests.simulators.radius_sql import postgres_database, target
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -320,17 +320,10 @@ def test_a_nas_that_accounting_has_no_address_of_is_a_refusal_of_its_own_row(db,
     driver = RadiusDriver(db.session(), db.parameters | {'dialect': 'mikrotik', 'coa_port': box.port})
     change = AccessChange('ana', target('ana'), SLOW)
     with pytest.raises(AttributeValueError, match='no address'):
-        driver._work(change, Session(nas, 'ana', 's-1', '', 'u-1'), NORMAL, ends=False)
+        driver._work(change, NasSession(nas, 'ana', 's-1', '', 'u-1'), NORMAL, ends=False)
 
 
 # Dynamic authorization alone
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 3
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def coa(box, desired, name, session=None, restricted=None, **parameters):
@@ -365,7 +358,7 @@ def test_alone_a_refusal_without_a_reason_is_remembered_by_the_next_process_and_
         assert (again.outcome, 'proves nothing' in again.message) == (Outcome.UNKNOWN, True)
         box.lies = set()
         assert coa(box, NORMAL, 'ana', restricted=noted, **TRUST).outcome is Outcome.APPLIED
-        wait_for(lambda: box.lines['ana'].session_id not in ('', first))
+        wait_until(lambda: box.lines['ana'].session_id not in ('', first))
         assert box.lines['ana'].rate == ''
 
 
