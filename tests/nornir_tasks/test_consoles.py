@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from nornir_tasks.change import AccessChange, AccessState, AccessTarget, Mode, Outcome
 from nornir_tasks.connections.ssh import SSHSession
+from nornir_tasks.connections.ssh.shell import clean_line
 from nornir_tasks.credentials import Credential
 from nornir_tasks.drivers.clock import clock_finding
 from nornir_tasks.drivers.consoles.cisco_iosxr import CiscoIOSXRDriver
@@ -595,6 +596,38 @@ class TestIOSXR:
 
 
 class TestPure:
+    @pytest.mark.parametrize(
+        'around',
+        [
+            '\x07{}',
+            '\x00{}\x00',
+            '\x0f{}',
+            '\x07\r{}\x07',
+            '\x1b[1;32m{}\x1b[0m',
+            '\x1b]0;a title\x07{}',
+            '\x1b[?2004h{}',
+            '\x1b(B{}\x1b[K',
+        ],
+    )
+    def test_a_prompt_is_known_by_what_a_person_sees_of_it(self, around):
+        for driver, prompt in zip(
+            (HuaweiVRPDriver, CiscoIOSXRDriver, JunosDriver, NokiaSROSDriver),
+            ('<bras 1>', 'RP/0/RSP0/CPU0:bras#', 'admin@bras> ', 'A:bras# '),
+            strict=True,
+        ):
+            found = driver.prompt.pattern.match(seen := clean_line(around.format(prompt)))
+            assert found is not None
+            assert not seen[found.end() :]
+
+    def test_pagers_of_all_releases_are_known(self):
+        for driver, text in (
+            (HuaweiVRPDriver, '  ---- More (23%) ----'),
+            (CiscoIOSXRDriver, ' --More-- '),
+            (JunosDriver, '---(more 12%)---'),
+            (NokiaSROSDriver, 'Press Q to quit, Enter to print next line or any other key to print next page.'),
+        ):
+            assert driver.prompt.more.search(text)
+
     def test_exact_commands(self):
         xr, junos = CiscoIOSXRDriver(None, {}), JunosDriver(None, {})
         nokia = NokiaSROSDriver(None, {'service_id': 100})

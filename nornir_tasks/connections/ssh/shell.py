@@ -32,6 +32,8 @@ LONGEST_PROMPT = 512  # characters; no more of a line is looked at for one
 CONTROL = re.compile(r'[\x00-\x1f\x7f]')
 ANSI = re.compile(r'\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])')
 
+SILENT = '\x00\x07\x0e\x0f'  # a bell, padding, a change of characters: nothing of it is seen around a prompt
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -79,7 +81,8 @@ def clean_line(line: str) -> str:
     """A line as it stands on the screen in the end: no ANSI sequences, redraws from column 0 carried out."""
     if line.isprintable():
         return line
-    return ANSI.sub('', line).replace('\x08', '').rstrip('\r\n').rsplit('\r', 1)[-1]
+    shown = ANSI.sub('', line).replace('\x08', '').rstrip('\r\n').strip(SILENT)
+    return shown.rsplit('\r', 1)[-1].strip(SILENT)
 
 
 def close_channel(channel: Channel) -> None:

@@ -94,7 +94,7 @@ class HuaweiVRPDriver(ConsoleDriver):
         # HRP_M and HRP_S stand before the name of one of two boxes that back each other up.
         re.compile(r'(?:HRP_[A-Z]+)?(?:<|\[[~*]?)(?P<host>[^<>\[\]\r\n]+)[>\]]'),
         setup=('screen-length 0 temporary', 'screen-width 511', 'undo terminal monitor'),
-        more=re.compile(r'-{2,} ?More ?-{2,}'),
+        more=re.compile(r'-{2,} ?More ?(?:\(\d+%\) ?)?-{2,}'),
         noise=re.compile(r'#?[A-Z][a-z]{2} +\d+ \d{4} \d\d:\d\d:\d\d.* (?:%%\d\d|\S+/\d/)'),
     )
     failure: ClassVar[re.Pattern[str]] = re.compile(r'^\s*Error:(?!.*(?:[Nn]o online user|user does not exist))')

@@ -41,7 +41,7 @@ class NokiaSROSDriver(ConsoleDriver):
         re.compile(r'[*!]?\(?[A-D]:(?P<host>[^#$>\r\n]+)(?:>[\w>-]+)?[#$] ?'),
         # The first is the classic CLI's, the second MD-CLI's; the other one refuses it, which does no harm.
         setup=('environment no more', 'environment more false'),
-        more=re.compile(r'Press any key to continue'),
+        more=re.compile(r'Press (?:any key to continue|Q to quit, Enter)'),
         # Only a log that was configured to go to this very session is printed there; none is asked for.
         noise=re.compile(r'\d+ \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+ \S+ [A-Z]+: '),
     )
