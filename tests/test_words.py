@@ -38,6 +38,10 @@ OLD = {
     r'learn_cpes|learn cpes|look_at': 'match CPEs, refresh CPE',
     r'summon|summons|summoned': 'connection request',
     r'vouch|vouched': 'allow-listed',
+    r'vitals': 'health probe',
+    r'stranger|strangers|walls': 'walled garden, foreign',
+    r'sentences': 'error messages, texts',
+    r'cpe_care|learn_cpe': 'contract actions, match CPEs',
 }
 # Where the language needs one of them, or another's standard has it: the word, and what stands around it.
 MEANT = ()

@@ -38,7 +38,7 @@ class Housekeeping(PeriodicJob):
 
 
 def recover(now: datetime) -> list[str]:
-    """Recover whatever was left behind; what was, in sentences. May be called from anywhere, any time.
+    """Recover whatever was left behind; what was, in words. May be called from anywhere, any time.
 
     Raises `RedisError` while there is no Redis.
     """

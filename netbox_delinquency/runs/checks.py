@@ -25,7 +25,7 @@ def why_unchecked(point: EnforcementPoint, settings: EnforcementSettings, now: d
 
 
 def unchecked_points(run: EnforcementRun, settings: EnforcementSettings, now: datetime) -> list[str]:
-    """Why the first restriction ever may not be taken at points of this run, as sentences."""
+    """Why the first restriction ever may not be taken at points of this run, in words."""
     if settings.allow_unchecked:
         return []
     taking = run.changes.exclude(desired_mode__in=('', 'normal')).order_by()

@@ -316,7 +316,7 @@ def test_a_point_that_waits_for_its_rate_still_stops_at_once(point):
     assert len(point.sent) == 1
 
 
-def test_vitals_are_taken_before_the_first_row_and_after_each_batch(point):
+def test_figures_are_taken_before_the_first_row_and_after_each_batch(point):
     journal = MemoryJournal()
     point.add('away', online=False)
     point.before_apply = lambda: point.live.update(e=None)
@@ -325,7 +325,7 @@ def test_vitals_are_taken_before_the_first_row_and_after_each_batch(point):
     assert all(health.latency_s is not None for health in journal.seen['bras-1'])
 
 
-def test_a_point_that_fails_to_tell_its_vitals_is_data_and_one_that_never_can_is_not_asked_about(point):
+def test_a_point_that_fails_to_tell_its_figures_is_data_and_one_that_never_can_is_not_asked_about(point):
     journal = MemoryJournal()
     point.mute = True
     assert outcomes(run(point, change('a'), journal=journal)) == {'a': 'applied'}
@@ -334,7 +334,7 @@ def test_a_point_that_fails_to_tell_its_vitals_is_data_and_one_that_never_can_is
     assert tasks.probe_health(type(MemoryPoint().driver())(point, {})) == Health()
 
 
-def test_a_dry_run_takes_no_vitals_and_can_be_stopped(point):
+def test_a_dry_run_takes_no_figures_and_can_be_stopped(point):
     journal, stop = MemoryJournal(), Stop()
     stop.pull('enough')
     assert run(point, *map(change, 'abc'), journal=journal, dry_run=True, stop=stop) == {}

@@ -80,7 +80,7 @@ class World:
         Contract.objects.filter(pk=line.contract_id).update(oldest_due_date=None, open_balance=0, unpaid_invoices=0)
 
     def work(self):
-        """What the periodic jobs do: evaluate, plan, and work off what is approved. Returns the runs that were made."""
+        """What the periodic jobs do: evaluate, plan, and process what is approved. Returns the runs that were made."""
         known = set(EnforcementRun.objects.values_list('pk', flat=True))
         evaluate_all(timezone.now())
         self.run_all()

@@ -57,7 +57,7 @@ def held_elsewhere(point, queue):
         other.close()
 
 
-class ConductTestCase(TestCase):
+class LifecycleTestCase(TestCase):
     """Three lines at each of two points: waves of 1, 2 and 3 rows."""
 
     @classmethod
@@ -292,7 +292,7 @@ class ConductTestCase(TestCase):
         run.refresh_from_db()
         return run.stop_reason
 
-    # Halts
+    # Stop conditions
 
     def test_the_kill_switch_holds_what_takes_access_and_lets_it_go_on_by_itself(self):
         run = self.begun()

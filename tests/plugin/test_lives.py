@@ -72,7 +72,7 @@ class Lives(RuleBasedStateMachine):
         self.shaped = {}  # what they put in our way, by place
         self.owing = {}  # since how many days, by contract
         self.left = set()  # contracts that are terminated
-        self.held = set()  # contracts that a hold spares
+        self.held = set()  # contracts that a hold exempts
         self.taken = {}  # by place: the contract that we last took it from
         self.stood = {}  # how each place stood after it was last touched
         self.kept = {}  # by place: what was restricted as its owner left, and nobody came since

@@ -42,7 +42,7 @@ from .factories import make_contract, make_line, make_plan, make_point, make_pol
 DAY = timedelta(days=1)
 
 
-class CareTestCase(PluginAPITestCase):
+class ContractActionsTestCase(PluginAPITestCase):
     def setUp(self):
         super().setUp()
         self.client.force_login(self.user)
@@ -70,7 +70,7 @@ class CareTestCase(PluginAPITestCase):
         return Hold.objects.create(**{**defaults, **values})
 
 
-class ButtonsTest(CareTestCase):
+class ButtonsTest(ContractActionsTestCase):
     def test_a_trust_unlock_is_given_on_the_page_of_the_contract_by_those_who_may(self):
         self.may('view_contract')
         url = self.page(self.contract, 'trust_unlock')
@@ -161,7 +161,7 @@ class ButtonsTest(CareTestCase):
         assert self.contract.plan == big
 
 
-class PreviewTest(CareTestCase):
+class PreviewTest(ContractActionsTestCase):
     def setUp(self):
         super().setUp()
         for model in ('policystage', 'gracerule', 'delinquencypolicy'):
@@ -201,7 +201,7 @@ class PreviewTest(CareTestCase):
         self.assertContains(response, 'give them another one first')
 
 
-class NeverTest(CareTestCase):
+class NeverTest(ContractActionsTestCase):
     """What must not happen, whatever was planned and approved before."""
 
     def row(self):
@@ -290,7 +290,7 @@ class NeverTest(CareTestCase):
         assert run.status == 'planned'
 
 
-class ClearingTest(CareTestCase):
+class ClearingTest(ContractActionsTestCase):
     def event(self, kind, at, **data):
         body = {'contract': self.contract.external_id, 'invoice': 'I-1', **data}
         event = BillingEvent.objects.create(
@@ -341,7 +341,7 @@ class ClearingTest(CareTestCase):
         assert self.contract.notices_from == now - DAY
 
 
-class KeepingTest(CareTestCase):
+class KeepingTest(ContractActionsTestCase):
     def test_a_debt_paid_lately_keeps_its_notice_and_a_trust_unlock_is_counted_for_a_year(self):
         now = timezone.now()
         old, due = now - 300 * DAY, (now - 310 * DAY).date()
