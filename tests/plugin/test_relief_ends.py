@@ -1,4 +1,4 @@
-"""Relief that ended without a payment: nothing is cut again without a new notice, unless the policy names its article."""
+"""Relief that ended unpaid: nothing is cut again without a new notice, unless the policy names its article."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -252,7 +252,7 @@ class RunActionsTestCase(APITestCase):
         refused = self.post('claim', {'keys': []}, run['id'], status=409)
         self.assertIn("being worked on by NetBox's workers", refused['detail'])
 
-    def test_the_vitals_of_a_point_are_kept_before_and_now(self):
+    def test_the_figures_of_a_point_are_kept_before_and_now(self):
         run = self.begun()
         for sessions in (100, 99):
             self.post('health', {'point': 'bras-a', 'sessions': sessions, 'latency_s': 0.1}, run['id'])
