@@ -94,7 +94,8 @@ class Bench:
             self.local.client = Client(self.stack.url)
         return self.local.client  # type: ignore[no-any-return]
 
-    def post_event(self, kind: str, contract: str, event_id: str = '', invoice: str = '1') -> int:
+    def event(self, kind: str, contract: str, event_id: str = '', invoice: str = '1') -> tuple[bytes, dict[str, str]]:
+        """Body and headers of a signed event."""
         now, event_id = datetime.now(tz=UTC), event_id or f'evt_{secrets.token_hex(8)}'
         data = {'contract': contract, 'invoice': f'{contract}/{invoice}'}
         if kind == 'invoice.overdue':
@@ -105,7 +106,10 @@ class Bench:
             'webhook-timestamp': str(int(now.timestamp())),
             'webhook-signature': self.webhook.sign(event_id, now, body),
         }  # fmt: skip
-        return self.client().ask('POST', WEBHOOK, body.encode(), headers)
+        return body.encode(), headers
+
+    def post_event(self, kind: str, contract: str, event_id: str = '', invoice: str = '1') -> int:
+        return self.client().ask('POST', WEBHOOK, *self.event(kind, contract, event_id, invoice))
 
     def post_tag(self) -> int:
         name = secrets.token_hex(8)
@@ -171,9 +175,11 @@ class Bench:
         def post(number: int) -> None:
             if number in disturb:
                 disturb[number]()
-            event_id = f'burst_{number}'
+            event_id = f'burst-{number}'
+            # What is sent again is the same body: another one under the same ID is a conflict.
+            event = self.event('invoice.overdue', 'C-nobody', event_id)
             for _ in range(50):
-                if 200 <= self.post_event('invoice.overdue', 'C-nobody', event_id) < 300:
+                if 200 <= self.client().ask('POST', WEBHOOK, *event) < 300:
                     answered.append(event_id)
                     return
                 time.sleep(0.1)
@@ -181,7 +187,7 @@ class Bench:
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(post, range(burst)))
         with psycopg.connect(self.url) as connection:
-            sql = "SELECT event_id FROM netbox_delinquency_billingevent WHERE event_id LIKE 'burst_%'"
+            sql = "SELECT event_id FROM netbox_delinquency_billingevent WHERE event_id LIKE 'burst-%'"
             stored = {row[0] for row in connection.execute(sql)}
         say(f'burst: {len(answered)} of {burst} answered with 2xx, {len(stored)} stored')
         return len(set(answered) - stored) + burst - len(answered)

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, TruncDate
 
 from ..billing.accounts import InvoiceStatus
-from ..billing.base import Meaning
+from ..billing.base import Meaning, Word
 from ..choices import EventStatusChoices, HoldKindChoices, RunStatusChoices
 from ..models import (
     BillingEvent,
@@ -73,6 +73,7 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
             status__in=RunStatusChoices.ENDED, finished_at__lt=log_end, changes__isnull=True, reverted_by__isnull=True
         ),
     )
+    _mark_settled(before)
     counts = {}
     # The numbers of the row and its run stay on what they took.
     Restriction.objects.filter(change__in=EnforcementChange.objects.filter(**done)).update(change=None)
@@ -80,3 +81,26 @@ def purge(now: datetime, days: int, log_days: int) -> dict[str, int]:
         # Without signals: the journal refuses ordinary deletion, and the term of its keeping is over.
         counts[queryset.model.__name__] = queryset._raw_delete(queryset.db)  # noqa: SLF001
     return counts
+
+
+def _mark_settled(before: datetime) -> None:
+    """Invoices that were settled by what is forgotten now: a kept agreement, a statement, a dispute that was won, sums.
+
+    A word of their own says so from now on: a debt that is told once more, however late, was settled.
+    """
+    own = BillingWord.objects.filter(contract=OuterRef('contract'), invoice=OuterRef('reference'))
+    of_contract = BillingWord.objects.filter(contract=OuterRef('contract'), invoice='', received_at__lt=before)
+    settled = Invoice.objects.filter(
+        Q(changed_at__lt=before) | Exists(of_contract), status=SETTLED, contract__oldest_due_date__isnull=True
+    ).exclude(Exists(own.filter(meaning__in=(Meaning.PAID, Meaning.CANCELLED))))
+    marks = []
+    for invoice in settled.select_related('contract').order_by().iterator():
+        word = Word(Meaning.CANCELLED, invoice=invoice.reference, at=invoice.changed_at)
+        marks.append(
+            BillingWord(
+                source_id=invoice.contract.source_id, contract_id=invoice.contract_id, digest=word.digest(''),
+                reference=invoice.contract.reference, invoice=word.invoice, meaning=word.meaning, at=word.at,
+                received_at=word.at,
+            )
+        )  # fmt: skip
+    BillingWord.objects.bulk_create(marks, batch_size=1000, ignore_conflicts=True)

@@ -20,6 +20,7 @@ from netbox_delinquency.billing.attention import review
 from netbox_delinquency.billing.ingest import lapse_clearing, process_again, process_event, process_events
 from netbox_delinquency.billing.ledger import read_contract
 from netbox_delinquency.choices import EventStatusChoices
+from netbox_delinquency.jobs.retention import purge
 from netbox_delinquency.models import BillingEvent, BillingWord, Contract, Hold, Invoice, Notice
 from netbox_delinquency.policy.evaluate import evaluate, frozen
 
@@ -504,6 +505,54 @@ class MeaningsTestCase(BillingTestCase, TestCase):
         self.process(self.event('invoice.replaced', replaced_by='I-2'))
         self.process(self.event('invoice.paid', invoice='I-2'))
         self.assertPaid()
+
+
+class ForgottenWordsTestCase(BillingTestCase, TestCase):
+    """What is purged after its term takes nothing back from a payer, and gives nobody's contract a new life."""
+
+    def settle_by_statement(self, at):
+        self.process(self.event('statement', at=at, invoices=[], complete=True), at)
+
+    def settle_by_agreement(self, at):
+        self.process(self.event('agreement.made', at=at, agreement='A', until='2027-01-31'), at)
+        self.process(self.event('agreement.kept', at=at + timedelta(days=1), agreement='A'), at + timedelta(days=1))
+
+    def settle_by_dispute(self, at):
+        self.process(self.event('dispute.opened', at=at, dispute='D', invoice=''), at)
+        at += timedelta(days=1)
+        closed = self.event('dispute.closed', at=at, dispute='D', invoice='', closed_for='subscriber')
+        self.process(closed, at)
+
+    def settle_by_parts(self, at):
+        self.process(self.event('invoice.partially_paid', at=at, sum='10', payment='P-1'), at)
+
+    def test_a_debt_told_again_after_all_was_forgotten_is_still_settled_however_it_was(self):
+        for settle in (
+            self.settle_by_statement, self.settle_by_agreement, self.settle_by_dispute, self.settle_by_parts,
+        ):  # fmt: skip
+            for is_restated_meanwhile in (False, True):
+                with self.subTest(settle.__name__, restated=is_restated_meanwhile):
+                    BillingWord.objects.all().delete()
+                    Invoice.objects.all().delete()
+                    Hold.objects.all().delete()
+                    start = NOW - timedelta(days=300)
+                    self.process(self.event(at=start, due_date='2026-01-10', amount='10'), start)
+                    self.assertOwed()
+                    settle(start + timedelta(days=1))
+                    self.assertPaid()
+                    if is_restated_meanwhile:
+                        self.process(self.event(at=NOW - timedelta(days=3), due_date='2026-01-10', amount='10'))
+                    purge(NOW, 180, 1826)
+                    self.process(self.event(at=NOW, due_date='2026-01-10'))
+                    self.assertPaid()
+
+    def test_a_closed_contract_stays_closed_when_the_word_of_it_is_forgotten(self):
+        closed = NOW - timedelta(days=300)
+        self.process(self.event('contract.closed', at=closed), closed)
+        purge(NOW, 180, 1826)
+        self.assertFalse(BillingWord.objects.exists())
+        self.process(self.event('invoice.paid'))
+        self.assertEqual((self.contract.status, self.contract.billing_status), ('terminated', 'closed'))
 
 
 # Words as the inbox gets them, of which histories are made; those of an invoice are of one of two.
