@@ -46,6 +46,7 @@ class ReasonCode(StrEnum):
     RESTORE_WOULD_RESTRICT = 'restore_would_restrict'
     REVERT_WOULD_RESTRICT = 'revert_would_restrict'
     CLOSED_HOURS = 'closed_hours'
+    UNCHECKED = 'unchecked'
     RENAMED = 'renamed'
     FOREIGN = 'foreign'
     LIFTED_ALREADY = 'lifted_already'
@@ -127,6 +128,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.REVERT_WOULD_RESTRICT: gettext_noop(
         'the line was found {found}: this would take access away, and a revert takes none'
     ),
+    ReasonCode.UNCHECKED: gettext_noop('unchecked: {why}'),
     ReasonCode.CLOSED_HOURS: gettext_noop('closed: by the policy nothing may start at this hour; plan it again'),
     ReasonCode.RENAMED: gettext_noop('renamed: the line is now {identity}, and {approved} was approved'),
     ReasonCode.FOREIGN: gettext_noop(

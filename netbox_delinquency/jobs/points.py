@@ -66,9 +66,17 @@ class ReconcilePoint(JobRunner):
     class Meta:
         name = 'Reconcile'
 
-    def run(self, point: int, percent: int | None = None, lines: list[int] | None = None, **kwargs: Any) -> None:
+    def run(
+        self,
+        point: int,
+        percent: int | None = None,
+        lines: list[int] | None = None,
+        restrictions: list[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        found = EnforcementPoint.objects.get(pk=point)
         try:
-            report = reconcile_point(EnforcementPoint.objects.get(pk=point), percent=percent, lines=lines)
+            report = reconcile_point(found, percent=percent, lines=lines, restrictions=restrictions)
         except RunRefusedError as error:
             self.logger.warning(str(error))
             raise JobFailed from None
@@ -130,9 +138,13 @@ def enqueue_reconcile(
     *,
     percent: int | None = None,
     lines: list[int] | None = None,
+    restrictions: list[int] | None = None,
 ) -> Job:
-    """Have a worker read a point's lines back: these, by primary key, or the part of them longest unseen, or all."""
-    return enqueue_reading(ReconcilePoint, point, user, point=point.pk, percent=percent, lines=lines)
+    """Have a worker read a point's lines back: these, by primary key, or the part of them longest unseen, or all; or
+    the places of these restrictions alone."""
+    return enqueue_reading(
+        ReconcilePoint, point, user, point=point.pk, percent=percent, lines=lines, restrictions=restrictions
+    )
 
 
 def enqueue_reconcile_of(lines: QuerySet[AccessLine], user: User | None = None) -> list[Job]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from core.choices import JobStatusChoices
@@ -10,9 +11,9 @@ from netbox.jobs import system_job
 
 from ..billing.clock import database_now
 from ..billing.ingest import lapse_clearing
-from ..models import EnforcementSettings
+from ..models import EnforcementPoint, EnforcementSettings
 from ..policy.days import ensure_start_days
-from ..runs.reconcile import points_to_read
+from ..runs.reconcile import owed_where_silent, points_to_read
 from ..settings import get_settings
 from ..workflow import adopt_words, evaluate_all, process_inbox
 from .lost import is_lost
@@ -45,6 +46,9 @@ class Evaluate(PeriodicJob):
         )
         for run in runs:
             self.logger.info('%s: %s, %s', run, run.kind, run.status)
+        for point, restrictions in owed_where_silent(now).items():
+            if not _is_to_be_read(point, now):
+                enqueue_reconcile(point, restrictions=restrictions)
 
 
 @system_job(interval=60)
@@ -57,10 +61,14 @@ class Reconcile(PeriodicJob):
     def run(self, *args: Any, **kwargs: Any) -> None:
         now, percent = timezone.now(), EnforcementSettings.load().reconcile_percent
         for point in points_to_read():
-            # While nobody processes them the jobs do not pile up; those that Redis lost are not waited for.
-            waiting = ReconcilePoint.get_jobs(point).filter(status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES)
-            if all(is_lost(job, now) for job in waiting):
+            if not _is_to_be_read(point, now):
                 enqueue_reconcile(point, percent=percent)
+
+
+def _is_to_be_read(point: EnforcementPoint, now: datetime) -> bool:
+    """While nobody processes them the jobs do not pile up; those that Redis lost are not waited for."""
+    waiting = ReconcilePoint.get_jobs(point).filter(status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES)
+    return not all(is_lost(job, now) for job in waiting)
 
 
 @system_job(interval=1_440)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
-from ..models import EnforcementPoint, EnforcementRun, EnforcementSettings, Restriction
+from nornir_tasks.change import AccessState
 
-__all__ = ('note_check', 'unchecked_points', 'why_unchecked')
+from ..models import EnforcementChange, EnforcementPoint, EnforcementRun, EnforcementSettings, Restriction
+from ..reasons import Reason, ReasonCode
+from .locks import ENFORCE, queue_of_kind
+
+__all__ = ('first_unchecked', 'note_check', 'unchecked_points', 'why_unchecked')
 
 
 def why_unchecked(point: EnforcementPoint, settings: EnforcementSettings, now: datetime) -> str:
@@ -34,6 +39,29 @@ def unchecked_points(run: EnforcementRun, settings: EnforcementSettings, now: da
     text = _('{reason}: have it checked, or let the settings allow unchecked points')
     reasons = [why_unchecked(point, settings, now) for point in first.order_by('name')]
     return [text.format(reason=reason) for reason in reasons if reason]
+
+
+def first_unchecked(
+    rows: Mapping[str, EnforcementChange], settings: EnforcementSettings, now: datetime
+) -> dict[str, str]:
+    """Why rows may not be claimed, by key: what was approved may be the first restriction at a point that has failed
+    its check since, or whose check has become old."""
+    taking = {
+        key: row
+        for key, row in rows.items()
+        if row.desired not in (None, AccessState.normal()) and queue_of_kind(row.run.kind) == ENFORCE
+    }
+    reasons = {row.point_id: why_unchecked(row.point, settings, now) for row in taking.values()}
+    wanting = {point for point, reason in reasons.items() if reason}
+    if not wanting or settings.allow_unchecked:
+        return {}
+    known = Restriction.objects.filter(point__in=wanting).order_by().values_list('point', flat=True).distinct()
+    wanting -= set(known)
+    return {
+        key: Reason.of(ReasonCode.UNCHECKED, why=reasons[row.point_id])
+        for key, row in taking.items()
+        if row.point_id in wanting
+    }
 
 
 def note_check(point: EnforcementPoint, failures: list[str], now: datetime) -> None:

@@ -33,6 +33,7 @@ from ..policy.evaluate import frozen
 from ..reasons import Reason, ReasonCode
 from .breaker import breaker_verdict
 from .caps import budget
+from .checks import first_unchecked
 from .lifecycle import is_alive, pause_run
 from .lifts import holders
 from .locks import ENFORCE, held_points, kinds_in_queue, queue_of_kind
@@ -114,6 +115,7 @@ class DatabaseJournal(RowByRow):
             note_stop_reason(run, stop_reason)
             return Claim(stop_reason=stop_reason)
         refused, _ = self._refused(rows, now)
+        refused = first_unchecked(rows, settings, now) | refused
         note_refusals(rows, refused)
         held = self._held_by_others(rows.values(), now)
         busy = frozenset(key for key, row in rows.items() if key not in refused and {row.line_id, row.place} & held)

@@ -17,7 +17,7 @@ from ..models.restriction import Place
 from ..models.sides import RESTRICTION
 from ..models.state import set_state, state_fields
 
-__all__ = ('forget_unsent', 'note_attempts', 'note_readings', 'open_restrictions', 'target_of')
+__all__ = ('forget_unsent', 'note_attempts', 'note_readings', 'open_restrictions', 'target_of', 'was_reached')
 
 # What a point refuses is not asked of it again every hour: after each try it is left for longer, for a person to look.
 # What could not be reached is asked again as soon as it is read well.
@@ -155,6 +155,14 @@ def note_readings(readings: Mapping[Place, Reading], as_of: datetime) -> dict[Pl
 def _hosts(places: Iterable[Place]) -> dict[int, str]:
     points = EnforcementPoint.objects.select_related('device', 'virtual_machine')
     return {pk: point.host for pk, point in points.in_bulk({point for point, _, _ in places}).items()}
+
+
+def was_reached(restriction: Restriction) -> bool:
+    """Whether the last attempt to lift it read its place: a point that was silent then may be back at any moment."""
+    if restriction.retry_at is None or restriction.last_read_at is None:
+        return restriction.retry_at is None
+    tried = restriction.retry_at - PAUSES[min(max(restriction.attempts, 1), len(PAUSES)) - 1]
+    return restriction.last_read_at >= tried
 
 
 def note_attempts(

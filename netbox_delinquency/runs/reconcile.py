@@ -28,10 +28,10 @@ from ..models.sides import BASELINE, FOREIGN, OBSERVED, POINT, RESTRICTION, UNVE
 from ..models.state import state_fields
 from ..reasons import Reason, ReasonCode
 from .lifts import plan_lifts, unplanned_lifts
-from .ownership import note_readings
+from .ownership import note_readings, was_reached
 from .plan import plan_runs, unplanned_lines
 
-__all__ = ('Report', 'lines_to_read', 'points_to_read', 'reconcile_point')
+__all__ = ('Report', 'lines_to_read', 'owed_where_silent', 'points_to_read', 'reconcile_point')
 
 SHOWN_ERRORS = 20
 
@@ -79,6 +79,20 @@ def points_to_read() -> QuerySet[EnforcementPoint]:
     return EnforcementPoint.objects.filter(at_either, status=PointStatusChoices.ACTIVE)
 
 
+def owed_where_silent(now: datetime) -> dict[EnforcementPoint, list[int]]:
+    """What is owed back at points that did not answer, and that are not due to be tried again: restrictions by point.
+
+    Reading these alone says whether the point is back: nobody who has paid waits for the hour at which all is read.
+    """
+    owed = Restriction.objects.open().filter(owed_since__isnull=False, waits_for_person=False, retry_at__gt=now)
+    owed = owed.filter(point__status=PointStatusChoices.ACTIVE).select_related('point')
+    found: dict[EnforcementPoint, list[int]] = {}
+    for restriction in owed.order_by('pk'):
+        if not was_reached(restriction):
+            found.setdefault(restriction.point, []).append(restriction.pk)
+    return found
+
+
 def lines_to_read(point: EnforcementPoint, side: str) -> QuerySet[AccessLine]:
     """The active lines of a point that are read on this side, longest unseen first.
 
@@ -94,9 +108,15 @@ def lines_to_read(point: EnforcementPoint, side: str) -> QuerySet[AccessLine]:
 
 
 def reconcile_point(
-    point: EnforcementPoint, *, percent: int | None = None, lines: Iterable[int] | None = None
+    point: EnforcementPoint,
+    *,
+    percent: int | None = None,
+    lines: Iterable[int] | None = None,
+    restrictions: Iterable[int] | None = None,
 ) -> Report:
     """Read a point's lines (those in `lines`, by primary key; else all, or the `percent` of them longest unseen).
+
+    With `restrictions`, by primary key, no more than the places of these: of lines, and where none is any more.
 
     What is over-enforced is planned and approved as a restore at once: `Report.restores`, for the caller to queue. What
     is under-enforced is left to the evaluation, which plans it for all points in one run, through waves: approved by
@@ -105,10 +125,13 @@ def reconcile_point(
     if point.status != PointStatusChoices.ACTIVE:
         raise RunRefusedError(Reason.of(ReasonCode.POINT_NOT_READ, point=point, point_status=point.status))
     report, seen = Report(), []
+    only = None if restrictions is None else list(restrictions)
     for side in LineChannelChoices.SIDES:
         wanted = lines_to_read(point, side)
         if lines is not None:
             wanted = wanted.filter(pk__in=list(lines))
+        if only is not None:
+            wanted = wanted.filter(**{f'{RESTRICTION[side]}__in': only})
         if percent is not None:
             wanted = wanted[: math.ceil(wanted.count() * percent / 100)]
         pks = list(wanted.values_list('pk', flat=True))
@@ -119,17 +142,19 @@ def reconcile_point(
                 break  # the point does not answer: each further batch would cost the same timeout
         seen += pks
     if lines is None:
-        report += reconcile_left_behind(point)
+        report += reconcile_left_behind(point, only)
     now = timezone.now()
     runs = plan_runs(unplanned_lines().filter(pk__in=seen), now, restores_only=True)
     runs += plan_lifts(unplanned_lifts().filter(point=point), now)
     return report + Report(restores=tuple(run.pk for run in runs if run.status == RunStatusChoices.APPROVED))
 
 
-def reconcile_left_behind(point: EnforcementPoint) -> Report:
+def reconcile_left_behind(point: EnforcementPoint, only: Sequence[int] | None = None) -> Report:
     """Read what was left behind at a point: what is lifted, or gone, is closed; what answers again may be tried."""
     report = Report()
     left = Restriction.objects.left_behind().filter(point=point)
+    if only is not None:
+        left = left.filter(pk__in=only)
     for batch in batched(left.order_by(F('last_read_at').asc(nulls_first=True), 'pk'), point.batch_size):
         started = timezone.now()
         targets = {restriction.place: restriction.as_target() for restriction in batch}

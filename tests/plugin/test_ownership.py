@@ -3,7 +3,7 @@
 from datetime import timedelta
 from unittest import mock
 
-from core.models import ObjectType
+from core.models import Job, ObjectType
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from extras.choices import EventRuleActionChoices
@@ -13,6 +13,7 @@ from utilities.exceptions import AbortRequest
 
 from netbox_delinquency.choices import ContractStatusChoices, LiftedChoices, LineStatusChoices, RunStatusChoices
 from netbox_delinquency.errors import RunRefusedError
+from netbox_delinquency.jobs.system import Evaluate
 from netbox_delinquency.models import (
     AccessLine,
     Contract,
@@ -23,9 +24,12 @@ from netbox_delinquency.models import (
     Restriction,
 )
 from netbox_delinquency.runs.approval import approve_run, plan_hash
+from netbox_delinquency.runs.journal import DatabaseJournal
+from netbox_delinquency.runs.lifecycle import begin_run
 from netbox_delinquency.runs.lifts import adopt, let_go, lift, note_owed
 from netbox_delinquency.runs.ownership import note_attempts
 from netbox_delinquency.runs.preview import preview_run
+from netbox_delinquency.runs.reconcile import owed_where_silent, reconcile_point
 from netbox_delinquency.workflow import evaluate_all
 from nornir_tasks.change import ChangeResult, Outcome, Reading
 
@@ -193,6 +197,39 @@ class PlacesTest(WorldTestCase):
         self.world.reconcile()
         self.assertFree('ana')
         self.assertEqual(self.open_restrictions(), [])
+
+    def test_what_is_owed_at_a_silent_point_is_read_at_each_evaluation_and_given_back_once_it_answers(self):
+        ana, bob = self.blocked('ana'), self.blocked('bob')
+        bob.status = 'retired'
+        bob.save()
+        self.world.subscriber('cid')
+        self.world.box().dead = True
+        for line in (ana, bob):
+            self.world.pay(line)
+        self.world.work()
+        now = timezone.now()
+        Restriction.objects.update(retry_at=now + timedelta(hours=16), attempts=4)  # it has been silent for long
+        ((point, owed),) = owed_where_silent(now).items()
+        self.assertEqual(len(owed), 2)
+        with mock.patch('netbox_delinquency.jobs.points.enqueue_reading') as enqueued:
+            Evaluate(Job(name='evaluate')).run()
+        self.assertEqual(enqueued.call_args.kwargs['restrictions'], owed)
+        self.world.box().dead = False
+        reconcile_point(point, restrictions=owed)
+        self.world.run_all()
+        self.world.work()
+        for name in ('ana', 'bob'):
+            self.assertFree(name)
+        self.assertEqual((self.open_restrictions(), owed_where_silent(now)), ([], {}))
+        self.assertIsNone(self.line('cid').observed)  # nobody else was asked about
+
+    def test_what_answered_and_was_not_lifted_is_not_read_at_each_evaluation(self):
+        ana = self.blocked('ana')
+        self.world.box().half_applies = {'ana'}
+        self.world.pay(ana)
+        self.world.work()
+        self.assertIsNotNone(Restriction.objects.open().get().retry_at)
+        self.assertEqual(owed_where_silent(timezone.now()), {})
 
     def test_a_refusal_that_repeats_is_one_finding_and_not_a_failed_run_an_hour(self):
         ana = self.blocked('ana')
@@ -553,6 +590,24 @@ class CheckedTest(WorldTestCase):
         EnforcementRun.objects.all().delete()
         self.world.work()
         self.assertCut('ana')
+
+    def test_a_run_that_was_approved_takes_nothing_first_at_a_point_whose_check_has_failed_since(self):
+        self.world.owe(self.world.subscriber('ana'))
+        (run,) = evaluate_all(timezone.now())[1]
+        self.assertEqual(run.status, RunStatusChoices.APPROVED)
+        self.check(checked_at=timezone.now(), check_failure='restricted list: no rule stops it')
+        execute_run(run.pk)
+        self.assertFree('ana')
+        self.assertIn('no rule stops it', run.changes.get().message)
+        self.assertEqual(self.world.box().sent, [])
+        # A runbook's journal, too.
+        self.check(checked_at=timezone.now(), check_failure='')
+        (run,) = evaluate_all(timezone.now())[1]
+        self.check(checked_at=timezone.now(), check_failure='restricted list: no rule stops it')
+        begin_run(run.pk, timezone.now(), 'runbook@host')
+        key = str(run.changes.get().pk)
+        claim = DatabaseJournal(EnforcementRun.objects.get(pk=run.pk), 'runbook@host').claim_rows([key])
+        self.assertIn('no rule stops it', claim.refused[key])
 
     def test_a_later_restriction_is_warned_of_and_not_refused(self):
         self.blocked('ana')

@@ -69,17 +69,18 @@ class Bench:
 
     def truth(self) -> dict[str, Any]:
         """What a comparison of before and after needs: every row but those that come and go with sessions or time."""
-        self.router.tick()
-        gone = ('ppp active', 'ip firewall connection', 'system clock')
-        return {
-            menu: {
-                row['.id']: dict(row)
-                for row in self.router.rows(menu)
-                if not (row.get('dynamic') and 'timeout' not in row)
-            }
-            for menu in self.router.tables
-            if menu not in gone
-        }
+        return truth_of(self.router)
+
+
+def truth_of(router: Router) -> dict[str, Any]:
+    """All rows of a router, but those that come and go with sessions or time."""
+    router.tick()
+    gone = ('ppp active', 'ip firewall connection', 'system clock')
+    return {
+        menu: {row['.id']: dict(row) for row in router.rows(menu) if not (row.get('dynamic') and 'timeout' not in row)}
+        for menu in router.tables
+        if menu not in gone
+    }
 
 
 @contextlib.contextmanager
