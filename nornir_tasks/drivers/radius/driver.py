@@ -27,7 +27,6 @@ from nornir_tasks.drivers.radius.freeradius_sql import (
     FreeRADIUSLine,
     FreeRADIUSPoint,
     as_in_database,
-    most_restrictive_but,
 )
 from nornir_tasks.drivers.radius.freeradius_tables import Memory, SessionNote, User
 from nornir_tasks.drivers.radius.sessions import (
@@ -39,6 +38,7 @@ from nornir_tasks.drivers.radius.sessions import (
     reply_of_all,
     send_work,
 )
+from nornir_tasks.drivers.radius.stored_policy import most_restrictive_but
 from nornir_tasks.radius.attributes import AttributeValueError, nas_address
 from nornir_tasks.radius.client import Answer, AnswerKind
 from nornir_tasks.radius.dialects import DialectError, values_for

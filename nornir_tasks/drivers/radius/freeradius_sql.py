@@ -41,6 +41,7 @@ from nornir_tasks.drivers.radius.stored_policy import (
     PolicyNames,
     Stored,
     Written,
+    most_restrictive_but,
     with_operators,
 )
 from nornir_tasks.radius.dialects import CONTROL, DialectError, dialect_choices
@@ -368,15 +369,6 @@ class FreeRADIUSDriver(Driver):
 def as_in_database(target: AccessTarget) -> AccessTarget:
     """The line by its user name as the database has it: bytes that are no UTF-8 were escaped where it was kept."""
     return replace(target, username=unescape(target.username))
-
-
-def most_restrictive_but(state: AccessState, *others: AccessState | None) -> AccessState:
-    """The most restrictive of `others` that is not `state`; where there is none, one as far from it as can be."""
-    found: AccessState | None = None
-    for other in others:
-        if other is not None and other != state and (found is None or other.is_more_restrictive_than(found)):
-            found = other
-    return found or (AccessState.normal() if state.mode is Mode.BLOCKED else AccessState.blocked())
 
 
 def _recorded_groups(target: AccessTarget, memory: Memory) -> set[str]:

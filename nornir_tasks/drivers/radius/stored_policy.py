@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nornir_tasks.change import AccessState
+from nornir_tasks.change import AccessState, Mode
 from nornir_tasks.drivers.radius.server_decision import Item
 from nornir_tasks.radius.attributes import Pair
 from nornir_tasks.storable import unescape
@@ -125,3 +125,12 @@ def with_operators(reply: tuple[Pair, ...]) -> list[Item]:
         rows.append((name, '+=' if name in seen else ':=', value))
         seen.add(name)
     return rows
+
+
+def most_restrictive_but(state: AccessState, *others: AccessState | None) -> AccessState:
+    """The most restrictive of `others` that is not `state`; where there is none, one as far from it as can be."""
+    found: AccessState | None = None
+    for other in others:
+        if other is not None and other != state and (found is None or other.is_more_restrictive_than(found)):
+            found = other
+    return found or (AccessState.normal() if state.mode is Mode.BLOCKED else AccessState.blocked())
