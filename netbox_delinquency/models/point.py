@@ -18,7 +18,7 @@ from .validation import validate_driver_parameters
 __all__ = ('EnforcementPoint', 'validate_credential_name')
 
 validate_credential_name = RegexValidator(
-    rf'^{CREDENTIAL_NAME.pattern}$',
+    rf'\A{CREDENTIAL_NAME.pattern}\Z',  # `$` would take a line's end too
     _('A credential name has letters, digits, dots, dashes and underscores. The secret itself is never kept here.'),
 )
 

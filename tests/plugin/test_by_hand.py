@@ -4,13 +4,24 @@ from datetime import timedelta
 
 from core.models import ObjectChange
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.test import SimpleTestCase
 from django.urls import reverse
 from django.utils import timezone
 from users.models import ObjectPermission, Token, User
 from utilities.testing import TestCase
 
 from netbox_delinquency.errors import RunRefusedError
-from netbox_delinquency.models import AccessLine, BillingEvent, EnforcementChange, EnforcementSettings, Hold, Notice
+from netbox_delinquency.models import (
+    AccessLine,
+    BillingEvent,
+    BillingSource,
+    EnforcementChange,
+    EnforcementPoint,
+    EnforcementSettings,
+    Hold,
+    Notice,
+)
 from netbox_delinquency.runs.approval import approve_run, plan_hash
 from tests.plugin.factories import make_contract, make_line, make_policy, make_run, make_source
 
@@ -169,3 +180,13 @@ class EventsByHandTest(ByHandTestCase):
         for body in ('', 'paid', '{}', '[]', '{"type": "invoice.paid", "timestamp": "yesterday", "data": {}}'):
             self.assertEqual(self.event(body, event_type='invoice.paid').status_code, 400, body)
         self.assertFalse(BillingEvent.objects.exists())
+
+
+class CredentialNamesTest(SimpleTestCase):
+    def test_a_name_has_no_end_of_line(self):
+        for model in (BillingSource, EnforcementPoint):
+            field = model._meta.get_field('credential')
+            field.run_validators('erp.main_2-x')
+            for name in ('x\n', '\nx', 'x\r\n', 'x ', '../x', '.x'):
+                with self.assertRaises(ValidationError, msg=repr(name)):
+                    field.run_validators(name)
