@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +19,9 @@ from ..billing.base import BillingError
 from ..billing.reading import describe, parse_body
 from ..billing.registry import DEFAULT_ADAPTER, get_adapter
 from ..choices import EventStatusChoices
+from .hold import Hold
 from .lifecycle import LifecycleModel
+from .notice import Notice
 from .point import validate_credential_name
 from .validation import validate_adapter_parameters
 
@@ -75,6 +77,15 @@ class BillingSource(LifecycleModel, PrimaryModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @transaction.atomic
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """What it asserted is found by its name: notices that it withdraws later, too."""
+        before = type(self).objects.filter(pk=self.pk).values_list('name', flat=True).first() if self.pk else None
+        super().save(*args, **kwargs)
+        if before is not None and before != self.name:
+            for model in (Notice, Hold):
+                model.objects.filter(contract__source=self, asserted_by=before).update(asserted_by=self.name)
 
     def clean(self) -> None:
         super().clean()

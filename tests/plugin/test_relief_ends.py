@@ -59,6 +59,14 @@ class ReliefEndsTestCase(BillingTestCase, TestCase):
         self.assertEqual(lapse_clearing(ended), 1)
         return ended
 
+    def test_a_notice_is_withdrawn_by_a_source_that_was_renamed(self):
+        self.source.name = 'The new ERP'
+        self.source.save()
+        self.contract.refresh_from_db()  # with its source
+        self.process(self.event('notice.withdrawn', at=NOW - 10 * DAY, notice='N-1'), NOW - 10 * DAY)
+        self.judge(NOW - 9 * DAY)
+        self.assertEqual(self.line.intended_mode, 'normal')
+
     def test_after_a_clearing_that_lapsed(self):
         self.assertNewNoticeIsAskedFor(self.clear_and_lapse())
 
