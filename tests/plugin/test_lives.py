@@ -358,6 +358,7 @@ class Lives(RuleBasedStateMachine):
         for point in EnforcementPoint.objects.all():
             point.status, point.mode = 'active', 'enforce'
             point.save()
+            point.advance(checked_at=timezone.now())  # days have passed
         BillingSource.objects.update(heartbeat_minutes=None)
         for run in EnforcementRun.objects.filter(status='paused'):
             cancel_run(run, timezone.now())
