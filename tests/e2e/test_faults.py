@@ -117,7 +117,7 @@ class Network:
 
     def outcomes(self, run):
         rows = self.stack.sql(
-            "SELECT target->>'username', outcome FROM netbox_delinquency_enforcementchange"
+            "SELECT names->>'username', outcome FROM netbox_delinquency_enforcementchange"
             f' WHERE run_id = {run} ORDER BY id'
         )
         return dict(row.split('|') for row in rows.splitlines())
