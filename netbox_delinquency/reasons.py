@@ -35,6 +35,7 @@ class ReasonCode(StrEnum):
     RETIRED = 'retired'
     MOVED = 'moved'
     POINT_NOT_ACTIVE = 'point_not_active'
+    POINT_UNVERIFIED = 'point_unverified'
     POLICY_WANTS_OTHER = 'policy_wants_other'
     REVERT_EXCEEDS_POLICY = 'revert_exceeds_policy'
     PAID = 'paid'
@@ -112,6 +113,9 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.RETIRED: gettext_noop('retired: the line or its contract is no longer active'),
     ReasonCode.MOVED: gettext_noop('moved: the line is now at {point}'),
     ReasonCode.POINT_NOT_ACTIVE: gettext_noop('{point} is in {point_status}'),
+    ReasonCode.POINT_UNVERIFIED: gettext_noop(
+        'the connection of {point} was changed since it was checked: have it checked again'
+    ),
     ReasonCode.POLICY_WANTS_OTHER: gettext_noop('policy now wants this line {intended}'),
     ReasonCode.REVERT_EXCEEDS_POLICY: gettext_noop(
         'policy now wants this line {intended}, and a revert never takes more than policy does'

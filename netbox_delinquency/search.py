@@ -16,6 +16,8 @@ from .models import (
     Subscriber,
 )
 
+# What a result shows of another object, NetBox shows to whoever finds it: `display_attrs` are the object's own.
+
 # Not indexed: a policy's stages, which have no text, and the rows of a run. Those are written by the hundred thousand,
 # twice each, and are found through their run, their line or their point.
 
@@ -37,7 +39,7 @@ class ServicePlanIndex(SearchIndex):
 class ContractIndex(SearchIndex):
     model = Contract
     fields = (('external_id', 60), *PROSE)
-    display_attrs = ('subscriber', 'plan', 'status', 'description')
+    display_attrs = ('status', 'description')
 
 
 class AccessLineIndex(SearchIndex):
@@ -51,13 +53,13 @@ class AccessLineIndex(SearchIndex):
         ('cwmp_id', 60),
         *PROSE,
     )
-    display_attrs = ('contract', 'status', 'bras', 'cpe', 'description')
+    display_attrs = ('status', 'description')
 
 
 class EnforcementPointIndex(SearchIndex):
     model = EnforcementPoint
     fields = (('name', 100), ('address', 200), *PROSE)
-    display_attrs = ('status', 'driver', 'device', 'virtual_machine', 'description')
+    display_attrs = ('status', 'driver', 'description')
 
 
 class DelinquencyPolicyIndex(SearchIndex):
@@ -81,7 +83,7 @@ class BillingSourceIndex(SearchIndex):
 class BillingEventIndex(SearchIndex):
     model = BillingEvent
     fields = (('event_id', 60),)
-    display_attrs = ('source', 'event_type', 'status')
+    display_attrs = ('event_type', 'status')
 
 
 class CalendarIndex(SearchIndex):
@@ -93,19 +95,19 @@ class CalendarIndex(SearchIndex):
 class NoticeIndex(SearchIndex):
     model = Notice
     fields = (('reference', 60), *PROSE)
-    display_attrs = ('contract', 'kind', 'description')
+    display_attrs = ('kind', 'description')
 
 
 class HoldIndex(SearchIndex):
     model = Hold
     fields = (('reference', 60), ('reason', 300), *PROSE)
-    display_attrs = ('contract', 'kind', 'description')
+    display_attrs = ('kind', 'description')
 
 
 class PlanChangeOrderIndex(SearchIndex):
     model = PlanChangeOrder
     fields = (('reason', 300), *PROSE)
-    display_attrs = ('contract', 'to_plan', 'status', 'description')
+    display_attrs = ('status', 'description')
 
 
 indexes = (

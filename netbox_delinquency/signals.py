@@ -94,7 +94,7 @@ def read_the_point_anew(
     instance: Any, created: bool, update_fields: Collection[str] | None = None, **kwargs: Any
 ) -> None:
     """Behind another address there may be another box; and what was refused before may be taken now."""
-    if created or (set(update_fields or ()) <= {'checked_at', 'check_failure', 'last_updated'} and update_fields):
+    if created or (set(update_fields or ()) <= {*EnforcementPoint.lifecycle_fields, 'last_updated'} and update_fields):
         return
     fresh = Restriction(point=instance)
     Restriction.objects.open().filter(point=instance, retry_at__isnull=False).update(

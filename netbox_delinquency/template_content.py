@@ -7,6 +7,7 @@ from netbox.ui.panels import ObjectsTablePanel
 from .choices import LineStatusChoices
 from .jobs.points import RefreshCpe
 from .models import AccessLine, EnforcementPoint
+from .rights import may_see
 from .ui import counts, panels
 from .ui.banner import stopped_banner
 from .ui.base import CountsPanel
@@ -92,12 +93,7 @@ class DeviceContent(HostContent):
 
     def render_line(self, line: AccessLine) -> str:
         # Many may see a device; who its subscriber is, and how far behind, is for those who may see these objects.
-        contract = line.contract
-        hidden = []
-        if not self.user.has_perm('netbox_delinquency.view_contract', contract):
-            hidden += ['contract', 'stage']
-        if not self.user.has_perm('netbox_delinquency.view_subscriber', contract.subscriber):
-            hidden += ['subscriber']
+        hidden = [] if may_see(self.user, line.contract) else ['contract', 'stage']
         return panels.CpePanel(exclude=hidden).render({**self.context, 'object': line})
 
 

@@ -160,7 +160,7 @@ class NetBox:
                 exact=record.get('exact') or {},
                 wave=record.get('wave', 0),
             )
-            changes.setdefault(record['point']['name'], []).append(change)
+            changes.setdefault(_point_name(record), []).append(change)
         return changes
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -251,10 +251,20 @@ def _desired(record: Mapping[str, Any]) -> Any:
     return ValueSet.from_dict(record)
 
 
+def _point_name(record: Mapping[str, Any]) -> str:
+    """Raises `NetBoxError` where the user may not see the point: NetBox shows of it its key alone."""
+    point = record['point']
+    if 'name' not in point:
+        raise NetBoxError(
+            f'you may not see point {point["display"]}: it needs the permission to view enforcement points'
+        )
+    return str(point['name'])
+
+
 def _line(record: Mapping[str, Any]) -> Line:
     return Line(
         target=_target(record['target']),
-        point=record['point']['name'] if record['point'] else '',
+        point=_point_name(record) if record['point'] else '',
         intended=AccessState.from_dict(record['intended']),
         observed=_observed(record['observed']),
         foreign=tuple(record.get('foreign') or ()),

@@ -42,7 +42,7 @@ class RevertAnswer(serializers.Serializer):
 
 
 class PointPartAnswer(serializers.Serializer):
-    pk = serializers.IntegerField()
+    pk = serializers.IntegerField(allow_null=True, help_text='null: a point that the user may not see')
     name = serializers.CharField()
     status = serializers.CharField()
     throttle = serializers.IntegerField()
@@ -90,7 +90,7 @@ class RunPlansMixin(RunAnswerMixin):
     @action(detail=True, methods=['get'])
     def preview(self, request, pk):
         """What the run would do: by point and wave, against the caps, and what one should know of it."""
-        return Response(PreviewAnswer(preview_run(self.get_object(), timezone.now())).data)
+        return Response(PreviewAnswer(preview_run(self.get_object(), timezone.now(), request.user)).data)
 
     @document(RevertRequest, RevertAnswer, HTTP_201_CREATED)
     @action(detail=True, methods=['post'])

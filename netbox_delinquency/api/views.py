@@ -1,5 +1,6 @@
+from django.core.exceptions import PermissionDenied
 from django_filters.rest_framework import DjangoFilterBackend
-from netbox.api.viewsets import NetBoxModelViewSet, NetBoxReadOnlyModelViewSet
+from netbox.api import viewsets as netbox
 from rest_framework.filters import OrderingFilter
 from rest_framework.routers import APIRootView
 
@@ -25,6 +26,7 @@ from ..models import (
     ServicePlan,
     Subscriber,
 )
+from ..rights import NOT_PRINTED, may_print_all, related_model, sees_all
 from . import serializers
 from .cpe_actions import CpeLineActionsMixin, PointCpesMixin, ProfileActionsMixin
 from .event_actions import EventActionsMixin
@@ -51,6 +53,39 @@ def below(*paths: str, of: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f'{path}__{lookup}' for path in paths for lookup in of)
 
 
+class SeenOrdering(OrderingFilter):
+    """Orders by another object only for whoever may see all of these: an order tells what is ordered by."""
+
+    def get_ordering(self, request, queryset, view):
+        ordering = super().get_ordering(request, queryset, view)
+
+        def is_seen(term):
+            found = related_model(queryset.model, term.removeprefix('-')) if isinstance(term, str) else None
+            return found is None or sees_all(request.user, found[1])
+
+        asked = self.ordering_param in request.query_params
+        return [term for term in ordering if is_seen(term)] or None if ordering and asked else ordering
+
+
+class SeenViewSet:
+    """Mixed into a viewset of ours: what shows another object asks for the right to it."""
+
+    filter_backends = (DjangoFilterBackend, SeenOrdering)
+
+    def list(self, request, *args, **kwargs):
+        if 'export' in request.GET and not may_print_all(request.user):
+            raise PermissionDenied(NOT_PRINTED)
+        return super().list(request, *args, **kwargs)  # type: ignore[misc]
+
+
+class NetBoxModelViewSet(SeenViewSet, netbox.NetBoxModelViewSet):
+    pass
+
+
+class NetBoxReadOnlyModelViewSet(SeenViewSet, netbox.NetBoxReadOnlyModelViewSet):
+    pass
+
+
 class DelinquencyRootView(APIRootView):
     """Delinquency API root view"""
 
@@ -70,7 +105,7 @@ class ServicePlanViewSet(NetBoxModelViewSet):
     filterset_class = filtersets.ServicePlanFilterSet
 
 
-class BalanceOrderingFilter(OrderingFilter):
+class BalanceOrderingFilter(SeenOrdering):
     """Orders by the balance only as far as the user may see it: an order tells the values."""
 
     visible = {'open_balance': 'visible_balance', '-open_balance': '-visible_balance'}

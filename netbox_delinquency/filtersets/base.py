@@ -6,9 +6,12 @@ from operator import or_
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q
+from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext as _
+from django_filters.constants import EMPTY_VALUES
 from utilities.filters import multivalue_field_factory
+
+from ..rights import GUARDED, related_model, visible
 
 __all__ = ('MultiValueIPAddressFilter', 'SearchMixin', 'StrictMixin', 'choices', 'refusals_of', 'related')
 
@@ -20,6 +23,11 @@ NO_FILTERS = frozenset(
         'tab', 'tableconfig_id',
     )
 )  # fmt: skip
+
+
+def user_of(filterset):
+    """Who asks, where somebody does: the command line and jobs ask for nobody."""
+    return getattr(getattr(filterset, 'request', None), 'user', None)
 
 
 def related(model: type[Model], path: str, label, *, by: str = '', distinct: bool = False):
@@ -56,8 +64,16 @@ class SearchMixin:
 
     def search(self, queryset, name, value):
         return queryset.filter(
-            reduce(or_, (Q(**{f'{field}__icontains': value.strip()}) for field in self.search_fields))
+            reduce(or_, (self._matches(queryset.model, field, value) for field in self.search_fields))
         )
+
+    def _matches(self, model, field, value):
+        """What a reader does not see of another object is not found by it either."""
+        found = Q(**{f'{field}__icontains': value.strip()})
+        user = user_of(self)
+        if user is None or (path := related_model(model, field)) is None or (seen := visible(user, path[1])) is None:
+            return found
+        return found & Q(**{f'{path[0]}__in': seen.order_by().values('pk')})
 
 
 class StrictMixin(django_filters.FilterSet):
@@ -67,19 +83,57 @@ class StrictMixin(django_filters.FilterSet):
     on all there are.
     """
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        user = user_of(self)
+        for found in self.filters.values() if user is not None else ():
+            choices = getattr(found, 'queryset', None)
+            if isinstance(choices, QuerySet) and choices.model._meta.app_label in GUARDED:
+                found.queryset = choices.restrict(user, 'view')
+
+    def filter_queryset(self, queryset):
+        """By a field of another object only those are found whose object the reader may see."""
+        for name in self._asked():
+            path, seen = self._reach(name)
+            if seen is not None:
+                queryset = queryset.filter(**{f'{path[0]}__in': seen.order_by().values('pk')})
+        return super().filter_queryset(queryset)
+
+    def _asked(self):
+        return [name for name in self.filters if self.form.cleaned_data.get(name) not in EMPTY_VALUES]
+
+    def _reach(self, name):
+        """The other object that a filter reads, as `related_model` has it, and what the reader sees of its model."""
+        found, user = self.filters[name], user_of(self)
+        if user is None or found.method or isinstance(found, django_filters.ModelMultipleChoiceFilter):
+            return None, None  # the choices of the latter are those that the reader sees
+        path = related_model(self._meta.model, found.field_name)
+        if path is None or path[0] == found.field_name:
+            return None, None
+        return path, visible(user, path[1])
+
+    def _is_hidden(self, name):
+        """Whether the reader sees nothing of what a filter reads, or not all of what there are many of."""
+        path, seen = self._reach(name)
+        return seen is not None and (path[2] or seen.query.is_empty())
+
     @property
     def unknown(self) -> list[str]:
         """The names in the request that are no filters of this list."""
         return sorted(name for name in self.data if name not in self.filters and name not in NO_FILTERS)
 
     def get_form_class(self):
-        unknown, form = self.unknown, super().get_form_class()
+        filterset, unknown, form = self, self.unknown, super().get_form_class()
 
         class StrictForm(form):  # type: ignore[misc, valid-type]
             def clean(self):
                 cleaned = super().clean()
                 for name in unknown:
                     self.add_error(None, ValidationError(_('There is no filter {name}.').format(name=name)))
+                for name in filterset.filters:
+                    if cleaned.get(name) not in EMPTY_VALUES and filterset._is_hidden(name):
+                        text = _('The filter {name} reads what you may not see.')
+                        self.add_error(None, ValidationError(text.format(name=name)))
                 return cleaned
 
         return StrictForm

@@ -39,5 +39,6 @@ class EnforcementPointFilterSet(StrictMixin, SearchMixin, PrimaryModelFilterSet)
             'max_share_percent',
             'checked_at',
             'check_failure',
+            'checked_as',
             'description',
         )

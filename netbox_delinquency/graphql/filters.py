@@ -9,6 +9,7 @@ from extras.graphql.filters import TagFilter
 from netbox.graphql.filter_lookups import IntegerLookup, JSONFilter
 from netbox.graphql.filters import NetBoxModelFilter, PrimaryModelFilter, register_filter
 from strawberry.scalars import ID
+from strawberry.types import Info
 from strawberry_django import (
     BaseFilterLookup,
     ComparisonFilterLookup,
@@ -19,6 +20,7 @@ from strawberry_django import (
     TimeFilterLookup,
     filter_field,
 )
+from strawberry_django.filters import process_filters
 from users.graphql.filters import UserFilter
 from virtualization.graphql.filters import VirtualMachineFilter
 
@@ -50,6 +52,30 @@ __all__ = (
 
 def model_filter(model):
     return register_filter(model, lookups=True, name=graphql_name(f'{model.__name__}Filter'))
+
+
+def seen_by(info: Info, model):
+    return model.objects.restrict(info.context.request.user, 'view').order_by()
+
+
+def related(name: str, filter_type):
+    """What a filter finds of another object is found among those that the reader sees: else it would tell the rest."""
+
+    def found(self, info: Info, value, prefix: str) -> Q:
+        model = filter_type.__strawberry_django_definition__.model
+        queryset, matching = process_filters(value, seen_by(info, model), info)
+        return Q(**{f'{prefix}{name}__in': queryset.filter(matching).values('pk')})
+
+    found.__annotations__['value'] = filter_type
+    return strawberry_django.filter_field(found)
+
+
+def related_id(name: str, filter_type):
+    def found(self, info: Info, value: ID, prefix: str) -> Q:
+        model = filter_type.__strawberry_django_definition__.model
+        return Q(**{f'{prefix}{name}__in': seen_by(info, model).filter(pk=value).values('pk')})
+
+    return strawberry_django.filter_field(found)
 
 
 @model_filter(models.Subscriber)
@@ -90,8 +116,8 @@ class DelinquencyPolicyFilter(PrimaryModelFilter):
     notice_outlasts_relief: FilterLookup[bool] | None = filter_field()
     min_arrears: ComparisonFilterLookup[Decimal] | None = filter_field()
     min_invoices: IntegerLookup | None = filter_field()
-    calendar: CalendarFilter | None = filter_field()
-    calendar_id: ID | None = filter_field()
+    calendar = related('calendar', CalendarFilter)
+    calendar_id = related_id('calendar', CalendarFilter)
     no_start_days: StrFilterLookup | None = filter_field()
     start_from: TimeFilterLookup | None = filter_field()
     start_until: TimeFilterLookup | None = filter_field()
@@ -107,8 +133,8 @@ class DelinquencyPolicyFilter(PrimaryModelFilter):
 
 @model_filter(models.PolicyStage)
 class PolicyStageFilter(NetBoxModelFilter):
-    policy: DelinquencyPolicyFilter | None = filter_field()
-    policy_id: ID | None = filter_field()
+    policy = related('policy', DelinquencyPolicyFilter)
+    policy_id = related_id('policy', DelinquencyPolicyFilter)
     after_days: IntegerLookup | None = filter_field()
     action: BaseFilterLookup[enums.StageActionEnum] | None = filter_field()
     position: IntegerLookup | None = filter_field()
@@ -140,18 +166,18 @@ class BillingSourceFilter(PrimaryModelFilter):
 
 @model_filter(models.Contract)
 class ContractFilter(PrimaryModelFilter):
-    subscriber: SubscriberFilter | None = filter_field()
-    subscriber_id: ID | None = filter_field()
-    source: BillingSourceFilter | None = filter_field()
-    source_id: ID | None = filter_field()
+    subscriber = related('subscriber', SubscriberFilter)
+    subscriber_id = related_id('subscriber', SubscriberFilter)
+    source = related('source', BillingSourceFilter)
+    source_id = related_id('source', BillingSourceFilter)
     external_id: StrFilterLookup | None = filter_field()
-    plan: ServicePlanFilter | None = filter_field()
-    plan_id: ID | None = filter_field()
-    policy: DelinquencyPolicyFilter | None = filter_field()
-    policy_id: ID | None = filter_field()
+    plan = related('plan', ServicePlanFilter)
+    plan_id = related_id('plan', ServicePlanFilter)
+    policy = related('policy', DelinquencyPolicyFilter)
+    policy_id = related_id('policy', DelinquencyPolicyFilter)
     status: BaseFilterLookup[enums.ContractStatusEnum] | None = filter_field()
-    calendar: CalendarFilter | None = filter_field()
-    calendar_id: ID | None = filter_field()
+    calendar = related('calendar', CalendarFilter)
+    calendar_id = related_id('calendar', CalendarFilter)
     time_zone: StrFilterLookup | None = filter_field()
     tier: StrFilterLookup | None = filter_field()
     oldest_due_date: DateFilterLookup | None = filter_field()
@@ -162,12 +188,12 @@ class ContractFilter(PrimaryModelFilter):
     billing_status: StrFilterLookup | None = filter_field()
     reference: StrFilterLookup | None = filter_field()
     facts_at: DatetimeFilterLookup | None = filter_field()
-    stage: PolicyStageFilter | None = filter_field()
-    stage_id: ID | None = filter_field()
+    stage = related('stage', PolicyStageFilter)
+    stage_id = related_id('stage', PolicyStageFilter)
     stage_since: DatetimeFilterLookup | None = filter_field()
     took_effect_at: DatetimeFilterLookup | None = filter_field()
-    next_stage: PolicyStageFilter | None = filter_field()
-    next_stage_id: ID | None = filter_field()
+    next_stage = related('next_stage', PolicyStageFilter)
+    next_stage_id = related_id('next_stage', PolicyStageFilter)
     next_action_on: DateFilterLookup | None = filter_field()
     next_action_at: DatetimeFilterLookup | None = filter_field()
     in_relief: FilterLookup[bool] | None = filter_field()
@@ -182,10 +208,10 @@ class EnforcementPointFilter(PrimaryModelFilter):
     mode: BaseFilterLookup[enums.EnforcementModeEnum] | None = filter_field()
     checked_at: DatetimeFilterLookup | None = filter_field()
     driver: StrFilterLookup | None = filter_field()
-    device: DeviceFilter | None = filter_field()
-    device_id: ID | None = filter_field()
-    virtual_machine: VirtualMachineFilter | None = filter_field()
-    virtual_machine_id: ID | None = filter_field()
+    device = related('device', DeviceFilter)
+    device_id = related_id('device', DeviceFilter)
+    virtual_machine = related('virtual_machine', VirtualMachineFilter)
+    virtual_machine_id = related_id('virtual_machine', VirtualMachineFilter)
     address: StrFilterLookup | None = filter_field()
     port: IntegerLookup | None = filter_field()
     credential: StrFilterLookup | None = filter_field()
@@ -199,15 +225,15 @@ class EnforcementPointFilter(PrimaryModelFilter):
 
 @model_filter(models.AccessLine)
 class AccessLineFilter(PrimaryModelFilter):
-    contract: ContractFilter | None = filter_field()
-    contract_id: ID | None = filter_field()
+    contract = related('contract', ContractFilter)
+    contract_id = related_id('contract', ContractFilter)
     status: BaseFilterLookup[enums.LineStatusEnum] | None = filter_field()
-    cpe: DeviceFilter | None = filter_field()
-    cpe_id: ID | None = filter_field()
-    bras: EnforcementPointFilter | None = filter_field()
-    bras_id: ID | None = filter_field()
-    acs: EnforcementPointFilter | None = filter_field()
-    acs_id: ID | None = filter_field()
+    cpe = related('cpe', DeviceFilter)
+    cpe_id = related_id('cpe', DeviceFilter)
+    bras = related('bras', EnforcementPointFilter)
+    bras_id = related_id('bras', EnforcementPointFilter)
+    acs = related('acs', EnforcementPointFilter)
+    acs_id = related_id('acs', EnforcementPointFilter)
     username: StrFilterLookup | None = filter_field()
     circuit_id: StrFilterLookup | None = filter_field()
     ipv4: StrFilterLookup | None = filter_field()
@@ -271,14 +297,14 @@ class EnforcementSettingsFilter(PrimaryModelFilter):
 
 @model_filter(models.Restriction)
 class RestrictionFilter(NetBoxModelFilter):
-    point: EnforcementPointFilter | None = filter_field()
-    point_id: ID | None = filter_field()
+    point = related('point', EnforcementPointFilter)
+    point_id = related_id('point', EnforcementPointFilter)
     identity: StrFilterLookup | None = filter_field()
     side: BaseFilterLookup[enums.LineChannelEnum] | None = filter_field()
-    line: AccessLineFilter | None = filter_field()
-    line_id: ID | None = filter_field()
-    contract: ContractFilter | None = filter_field()
-    contract_id: ID | None = filter_field()
+    line = related('line', AccessLineFilter)
+    line_id = related_id('line', AccessLineFilter)
+    contract = related('contract', ContractFilter)
+    contract_id = related_id('contract', ContractFilter)
     taken_at: DatetimeFilterLookup | None = filter_field()
     owed_since: DatetimeFilterLookup | None = filter_field()
     late_at: DatetimeFilterLookup | None = filter_field()
@@ -288,12 +314,12 @@ class RestrictionFilter(NetBoxModelFilter):
 
 @model_filter(models.EnforcementChange)
 class EnforcementChangeFilter(NetBoxModelFilter):
-    run: EnforcementRunFilter | None = filter_field()
-    run_id: ID | None = filter_field()
-    line: AccessLineFilter | None = filter_field()
-    line_id: ID | None = filter_field()
-    point: EnforcementPointFilter | None = filter_field()
-    point_id: ID | None = filter_field()
+    run = related('run', EnforcementRunFilter)
+    run_id = related_id('run', EnforcementRunFilter)
+    line = related('line', AccessLineFilter)
+    line_id = related_id('line', AccessLineFilter)
+    point = related('point', EnforcementPointFilter)
+    point_id = related_id('point', EnforcementPointFilter)
     channel: BaseFilterLookup[enums.LineChannelEnum] | None = filter_field()
     wave: IntegerLookup | None = filter_field()
     expected_mode: BaseFilterLookup[enums.AccessModeEnum] | None = filter_field()
@@ -311,14 +337,14 @@ class EnforcementChangeFilter(NetBoxModelFilter):
 
 @model_filter(models.BillingEvent)
 class BillingEventFilter(NetBoxModelFilter):
-    source: BillingSourceFilter | None = filter_field()
-    source_id: ID | None = filter_field()
+    source = related('source', BillingSourceFilter)
+    source_id = related_id('source', BillingSourceFilter)
     event_id: StrFilterLookup | None = filter_field()
     event_type: StrFilterLookup | None = filter_field()
     status: BaseFilterLookup[enums.EventStatusEnum] | None = filter_field()
     message: StrFilterLookup | None = filter_field()
-    contract: ContractFilter | None = filter_field()
-    contract_id: ID | None = filter_field()
+    contract = related('contract', ContractFilter)
+    contract_id = related_id('contract', ContractFilter)
     needs_attention: FilterLookup[bool] | None = filter_field()
     is_urgent: FilterLookup[bool] | None = filter_field()
     meaning: StrFilterLookup | None = filter_field()
@@ -330,8 +356,8 @@ class BillingEventFilter(NetBoxModelFilter):
 
 @model_filter(models.CalendarDate)
 class CalendarDateFilter(NetBoxModelFilter):
-    calendar: CalendarFilter | None = filter_field()
-    calendar_id: ID | None = filter_field()
+    calendar = related('calendar', CalendarFilter)
+    calendar_id = related_id('calendar', CalendarFilter)
     date: DateFilterLookup | None = filter_field()
     name: StrFilterLookup | None = filter_field()
     is_holiday: FilterLookup[bool] | None = filter_field()
@@ -339,8 +365,8 @@ class CalendarDateFilter(NetBoxModelFilter):
 
 @model_filter(models.Notice)
 class NoticeFilter(PrimaryModelFilter):
-    contract: ContractFilter | None = filter_field()
-    contract_id: ID | None = filter_field()
+    contract = related('contract', ContractFilter)
+    contract_id = related_id('contract', ContractFilter)
     kind: BaseFilterLookup[enums.NoticeKindEnum] | None = filter_field()
     reference: StrFilterLookup | None = filter_field()
     channel: BaseFilterLookup[enums.NoticeChannelEnum] | None = filter_field()
@@ -351,8 +377,8 @@ class NoticeFilter(PrimaryModelFilter):
 
 @model_filter(models.Hold)
 class HoldFilter(PrimaryModelFilter):
-    contract: ContractFilter | None = filter_field()
-    contract_id: ID | None = filter_field()
+    contract = related('contract', ContractFilter)
+    contract_id = related_id('contract', ContractFilter)
     kind: BaseFilterLookup[enums.HoldKindEnum] | None = filter_field()
     reason: StrFilterLookup | None = filter_field()
     reference: StrFilterLookup | None = filter_field()
@@ -364,14 +390,14 @@ class HoldFilter(PrimaryModelFilter):
     ended_at: DatetimeFilterLookup | None = filter_field()
     end_reason: StrFilterLookup | None = filter_field()
     asserted_by: StrFilterLookup | None = filter_field()
-    successor: PolicyStageFilter | None = filter_field()
-    successor_id: ID | None = filter_field()
+    successor = related('successor', PolicyStageFilter)
+    successor_id = related_id('successor', PolicyStageFilter)
 
 
 @model_filter(models.GraceRule)
 class GraceRuleFilter(NetBoxModelFilter):
-    policy: DelinquencyPolicyFilter | None = filter_field()
-    policy_id: ID | None = filter_field()
+    policy = related('policy', DelinquencyPolicyFilter)
+    policy_id = related_id('policy', DelinquencyPolicyFilter)
     tier: StrFilterLookup | None = filter_field()
     for_tag: TagFilter | None = filter_field()
     for_tag_id: ID | None = filter_field()
@@ -381,12 +407,12 @@ class GraceRuleFilter(NetBoxModelFilter):
 
 @model_filter(models.PlanChangeOrder)
 class PlanChangeOrderFilter(PrimaryModelFilter):
-    contract: ContractFilter | None = filter_field()
-    contract_id: ID | None = filter_field()
-    from_plan: ServicePlanFilter | None = filter_field()
-    from_plan_id: ID | None = filter_field()
-    to_plan: ServicePlanFilter | None = filter_field()
-    to_plan_id: ID | None = filter_field()
+    contract = related('contract', ContractFilter)
+    contract_id = related_id('contract', ContractFilter)
+    from_plan = related('from_plan', ServicePlanFilter)
+    from_plan_id = related_id('from_plan', ServicePlanFilter)
+    to_plan = related('to_plan', ServicePlanFilter)
+    to_plan_id = related_id('to_plan', ServicePlanFilter)
     reason: StrFilterLookup | None = filter_field()
     offered_until: DateFilterLookup | None = filter_field()
     status: BaseFilterLookup[enums.PlanChangeStatusEnum] | None = filter_field()

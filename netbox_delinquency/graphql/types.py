@@ -35,6 +35,7 @@ __all__ = (
     'SubscriberType',
 )
 
+# Every related object may be hidden from the reader, and is null then: else the whole list would be.
 HERE = strawberry.lazy('netbox_delinquency.graphql.types')
 
 
@@ -68,7 +69,7 @@ class DelinquencyPolicyType(PrimaryObjectType):
 
 @model_type(models.PolicyStage)
 class PolicyStageType(NetBoxObjectType):
-    policy: Annotated['DelinquencyPolicyType', HERE]
+    policy: Annotated['DelinquencyPolicyType', HERE] | None
 
 
 @model_type(models.BillingSource)
@@ -84,12 +85,12 @@ class BillingSourceType(PrimaryObjectType):
 # The open balance is for few eyes, and GraphQL knows no permission on a field: REST shows it.
 @model_type(models.Contract, exclude=['open_balance'])
 class ContractType(PrimaryObjectType):
-    subscriber: Annotated['SubscriberType', HERE]
+    subscriber: Annotated['SubscriberType', HERE] | None
     aliases: list[str]
     reference: str
     loose_reference: str
-    source: Annotated['BillingSourceType', HERE]
-    plan: Annotated['ServicePlanType', HERE]
+    source: Annotated['BillingSourceType', HERE] | None
+    plan: Annotated['ServicePlanType', HERE] | None
     policy: Annotated['DelinquencyPolicyType', HERE] | None
     calendar: Annotated['CalendarType', HERE] | None
     notices: list[Annotated['NoticeType', HERE]]
@@ -111,7 +112,7 @@ class EnforcementPointType(PrimaryObjectType):
 
 @model_type(models.AccessLine)
 class AccessLineType(PrimaryObjectType):
-    contract: Annotated['ContractType', HERE]
+    contract: Annotated['ContractType', HERE] | None
     cpe: DeviceType | None
     bras: Annotated['EnforcementPointType', HERE] | None
     acs: Annotated['EnforcementPointType', HERE] | None
@@ -146,15 +147,15 @@ class EnforcementSettingsType(PrimaryObjectType):
 
 @model_type(models.EnforcementChange)
 class EnforcementChangeType(NetBoxObjectType):
-    run: Annotated['EnforcementRunType', HERE]
+    run: Annotated['EnforcementRunType', HERE] | None
     line: Annotated['AccessLineType', HERE] | None
     restriction: Annotated['RestrictionType', HERE] | None
-    point: Annotated['EnforcementPointType', HERE]
+    point: Annotated['EnforcementPointType', HERE] | None
 
 
 @model_type(models.Restriction)
 class RestrictionType(NetBoxObjectType):
-    point: Annotated['EnforcementPointType', HERE]
+    point: Annotated['EnforcementPointType', HERE] | None
     line: Annotated['AccessLineType', HERE] | None
     contract: Annotated['ContractType', HERE] | None
     change: Annotated['EnforcementChangeType', HERE] | None
@@ -162,7 +163,7 @@ class RestrictionType(NetBoxObjectType):
 
 @model_type(models.BillingEvent, exclude=['body'])
 class BillingEventType(NetBoxObjectType):
-    source: Annotated['BillingSourceType', HERE]
+    source: Annotated['BillingSourceType', HERE] | None
     contract: Annotated['ContractType', HERE] | None
     reviewed_by: UserType | None
 
@@ -176,29 +177,29 @@ class CalendarType(PrimaryObjectType):
 
 @model_type(models.CalendarDate)
 class CalendarDateType(NetBoxObjectType):
-    calendar: Annotated['CalendarType', HERE]
+    calendar: Annotated['CalendarType', HERE] | None
 
 
 @model_type(models.Notice)
 class NoticeType(PrimaryObjectType):
-    contract: Annotated['ContractType', HERE]
+    contract: Annotated['ContractType', HERE] | None
 
 
 @model_type(models.Hold)
 class HoldType(PrimaryObjectType):
-    contract: Annotated['ContractType', HERE]
+    contract: Annotated['ContractType', HERE] | None
     approver: UserType | None
     successor: Annotated['PolicyStageType', HERE] | None
 
 
 @model_type(models.GraceRule)
 class GraceRuleType(NetBoxObjectType):
-    policy: Annotated['DelinquencyPolicyType', HERE]
+    policy: Annotated['DelinquencyPolicyType', HERE] | None
     for_tag: TagType | None
 
 
 @model_type(models.PlanChangeOrder)
 class PlanChangeOrderType(PrimaryObjectType):
-    contract: Annotated['ContractType', HERE]
-    from_plan: Annotated['ServicePlanType', HERE]
-    to_plan: Annotated['ServicePlanType', HERE]
+    contract: Annotated['ContractType', HERE] | None
+    from_plan: Annotated['ServicePlanType', HERE] | None
+    to_plan: Annotated['ServicePlanType', HERE] | None

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import hashlib
+import json
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -92,12 +96,19 @@ class EnforcementPoint(LifecycleModel, JobsMixin, PrimaryModel):
         verbose_name=_('what its check found'), max_length=500, blank=True, editable=False,
         help_text=_('What it lacks of what is required; empty: nothing'),
     )  # fmt: skip
+    checked_as = models.CharField(
+        verbose_name=_('checked as'), max_length=64, blank=True, editable=False,
+        help_text=_('Digest of the connection that was checked, or was set up: behind another nothing is taken'),
+    )  # fmt: skip
 
-    lifecycle_fields = ('checked_at', 'check_failure')
+    lifecycle_fields = ('checked_at', 'check_failure', 'checked_as')
     clone_fields = (
         'status', 'mode', 'driver', 'port', 'credential', 'parameters', 'timeout', 'batch_size', 'max_rows_per_second',
         'max_rows_per_hour', 'max_share_percent',
     )  # fmt: skip
+
+    # The connection of the session at hand, where there is one: it goes where the point led when it was opened.
+    reached_as = ''
 
     class Meta:
         ordering = ('name',)
@@ -130,7 +141,27 @@ class EnforcementPoint(LifecycleModel, JobsMixin, PrimaryModel):
         if self.address:
             return self.address
         owner = self.device or self.virtual_machine
-        return str(owner.primary_ip.address.ip) if owner and owner.primary_ip else ''
+        return str(owner.primary_ip.address).partition('/')[0] if owner and owner.primary_ip else ''
+
+    @property
+    def connection(self) -> str:
+        """A digest of where a worker connects, as whom, and what it takes for the right host there.
+
+        The parameters are part of it: they have other hosts and credential names in them (a RADIUS client's), and say
+        what a block is made of.
+        """
+        facts = [self.driver, self.host, self.port, self.credential, self.host_key.strip(), self.parameters]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether its connection has changed since it was checked or set up: another box may be behind it by now."""
+        return self.checked_as != (self.reached_as or self.connection)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self._state.adding:
+            self.checked_as = self.checked_as or self.connection
+        super().save(*args, **kwargs)
 
     def clean(self) -> None:
         super().clean()

@@ -37,7 +37,7 @@ SHARE_COUNTS_FROM = 20  # active lines of a point; a share of fewer says nothing
 class PointPart:
     """A run's rows at one point; `lines` are the point's active ones, `sessions` what was last known of it."""
 
-    pk: int
+    pk: int | None  # `None`: the reader may not see it
     name: str
     status: str
     throttle: int = 0

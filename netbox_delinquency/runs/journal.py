@@ -33,7 +33,7 @@ from ..policy.evaluate import frozen
 from ..reasons import Reason, ReasonCode
 from .breaker import breaker_verdict
 from .caps import budget
-from .checks import first_unchecked
+from .checks import first_unchecked, with_hosts
 from .lifecycle import is_alive, pause_run
 from .lifts import holders
 from .locks import ENFORCE, held_points, kinds_in_queue, queue_of_kind
@@ -85,10 +85,17 @@ class DatabaseJournal(RowByRow):
     by `locks.hold_point`. Every call is one transaction, and may come twice.
     """
 
-    def __init__(self, run: EnforcementRun, executor: str = '', points: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        run: EnforcementRun,
+        executor: str = '',
+        points: Mapping[str, int] | None = None,
+        reached: Mapping[int, str] | None = None,
+    ) -> None:
         self.run = run
         self.executor = executor
         self.points = points or {}  # by the names that they had when the work began: one may be renamed under it
+        self.reached = reached or {}  # by point: the connection of the session that is open there
         self.lost: Error | None = None
 
     def claim(self, changes: Sequence[AccessChange]) -> Claim:
@@ -251,9 +258,13 @@ class DatabaseJournal(RowByRow):
         """The run's rows with these keys. Raises `RunRefusedError` where one is not among them."""
         wanted = list(keys)
         known = [key for key in wanted if key.isdecimal()]
-        rows = {str(row.pk): row for row in self.run.changes.filter(pk__in=known).select_related('run', 'point')}
+        rows = {str(row.pk): row for row in self.run.changes.filter(pk__in=known).select_related('run')}
         if missing := [key for key in wanted if key not in rows]:
             raise RunRefusedError(Reason.of(ReasonCode.NO_SUCH_ROWS, run=self.run, rows=', '.join(missing)))
+        points = with_hosts({row.point_id for row in rows.values()})
+        for row in rows.values():
+            row.point = points[row.point_id]
+            row.point.reached_as = self.reached.get(row.point_id, '')
         return rows
 
     def _open(self, keys: Iterable[str]) -> dict[str, EnforcementChange]:

@@ -35,6 +35,8 @@ def refusal_reason(
     if point.status != PointStatusChoices.ACTIVE:
         return Reason.of(ReasonCode.POINT_NOT_ACTIVE, point=point, point_status=point.status)
     if row.values is not None:
+        if point.is_unverified and not (row.run_id and row.run.reverts_id):
+            return Reason.of(ReasonCode.POINT_UNVERIFIED, point=point)
         # Parameters of a CPE, not its access: what is owed has no bearing on them.
         return why_mode(point, None, by_person=True)
     assert row.desired is not None
@@ -83,6 +85,8 @@ def _restricting_refusal(
     seen = most_restrictive(found) if found is not None else None
     was = seen if seen is not None and expected.is_more_restrictive_than(seen) else expected
     restricts = row.desired.is_more_restrictive_than(was)
+    if restricts and row.point.is_unverified:
+        return Reason.of(ReasonCode.POINT_UNVERIFIED, point=row.point)
     if restricts and not source.enabled:
         return Reason.of(ReasonCode.SOURCE_DISABLED, source=source)
     if restricts and source.is_silent(now):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
@@ -36,8 +37,13 @@ from ..models import (
 )
 from ..models.sides import FOREIGN, IDENTITY, OBSERVED, POINT, UNVERIFIED
 from ..reasons import translated
+from ..rights import may_see, visible
 from .caps import PointPart, is_bound, parts_of, refusals_of
-from .checks import unchecked_points, why_unchecked
+from .checks import unchecked_points, why_unchecked, with_hosts
+
+if TYPE_CHECKING:
+    from users.models import User
+
 
 __all__ = ('Preview', 'Warned', 'preview_run')
 
@@ -85,9 +91,12 @@ class Preview:
         return self.total('values')
 
 
-def preview_run(run: EnforcementRun, now: datetime) -> Preview:
+def preview_run(run: EnforcementRun, now: datetime, user: User | None = None) -> Preview:
+    """What the run would do, as `user` may see it: the others of its points are counted and not named."""
     settings = EnforcementSettings.load()
     parts, waves = parts_of(run, settings, now)
+    hidden = _hidden_points(parts, user)
+    parts = [replace(part, pk=None, name=hidden[part.pk]) if part.pk in hidden else part for part in parts]
     bound = is_bound(run)
     sent = 0
     if bound:
@@ -101,10 +110,10 @@ def preview_run(run: EnforcementRun, now: datetime) -> Preview:
         max_rows_per_hour=settings.max_rows_per_hour if bound else None,
         sent_last_hour=sent,
         hours=_hours(parts, settings.max_rows_per_hour) if bound else 0,
-        refusals=[*map(translated, refusals_of(parts, settings)), *unchecked_points(run, settings, now)]
+        refusals=[*map(translated, refusals_of(parts, settings)), *unchecked_points(run, settings, now, hidden)]
         if bound
         else (),
-        warnings=_warnings(run, parts, now),
+        warnings=_warnings(run, parts, hidden, user, now),
     )
 
 
@@ -114,7 +123,19 @@ def _hours(parts: Sequence[PointPart], cap: int | None) -> int:
     return max((math.ceil(rows / limit) for rows, limit in wanted if limit and rows > limit), default=0)
 
 
-def _warnings(run: EnforcementRun, parts: Sequence[PointPart], now: datetime) -> list[Warned]:
+def _hidden_points(parts: Sequence[PointPart], user: User | None) -> dict[int, str]:
+    """What points are called, by key, that this reader may not see."""
+    seen = visible(user, EnforcementPoint) if user is not None else None
+    if seen is None:
+        return {}
+    pks = [part.pk for part in parts if part.pk is not None]
+    named = set(seen.filter(pk__in=pks).values_list('pk', flat=True))
+    return {pk: _('a point that you may not see ({key})').format(key=pk) for pk in pks if pk not in named}
+
+
+def _warnings(
+    run: EnforcementRun, parts: Sequence[PointPart], hidden: Mapping[int, str], user: User | None, now: datetime
+) -> list[Warned]:
     counts = _facts(run, now)
     found = [
         (kind, counts[kind], text.format(rows=counts[kind]))
@@ -134,9 +155,9 @@ def _warnings(run: EnforcementRun, parts: Sequence[PointPart], now: datetime) ->
         found.append(('essential', counts['essential'], text.format(rows=counts['essential'])))
         text = _('{rows} lines are of contracts whose decision a person is to review.')
         found.append(('review', counts['review'], text.format(rows=counts['review'])))
-        found += _frozen(run, now)
+        found += _frozen(run, user, now)
         found += _modes(run)
-        found += _unchecked(parts, now)
+        found += _unchecked(run, hidden, now)
     text = _('{rows} lines are called otherwise, or are at another point, by now: they will be skipped.')
     found.append(('renamed', counts['renamed'], text.format(rows=counts['renamed'])))
     text = _('{rows} lines are restricted by somebody else as well: that stays.')
@@ -211,7 +232,7 @@ def _exempting_rules() -> QuerySet[GraceRule]:
     return GraceRule.objects.filter(mine, policy=OuterRef('line__contract__policy'), exempt=True)
 
 
-def _frozen(run: EnforcementRun, now: datetime) -> list[tuple[str, int, str]]:
+def _frozen(run: EnforcementRun, user: User | None, now: datetime) -> list[tuple[str, int, str]]:
     """Feeds that are silent or switched off, and take nothing until they are heard; and those that nobody watches."""
     counts = run.changes.order_by().values_list('line__contract__source').annotate(count=Count('pk'))
     rows = dict(counts)
@@ -221,10 +242,11 @@ def _frozen(run: EnforcementRun, now: datetime) -> list[tuple[str, int, str]]:
     )
     found = []
     for source in BillingSource.objects.filter(pk__in=list(rows)).order_by('name'):
+        name = source.name if user is None or may_see(user, source) else f'#{source.pk}'
         if not source.enabled or source.is_late(now):
-            found.append(('frozen', rows[source.pk], late.format(source=source, rows=rows[source.pk])))
+            found.append(('frozen', rows[source.pk], late.format(source=name, rows=rows[source.pk])))
         elif source.heartbeat_minutes is None:
-            found.append(('unwatched', rows[source.pk], unwatched.format(source=source, rows=rows[source.pk])))
+            found.append(('unwatched', rows[source.pk], unwatched.format(source=name, rows=rows[source.pk])))
     return found
 
 
@@ -246,10 +268,11 @@ def _modes(run: EnforcementRun) -> list[tuple[str, int, str]]:
     ]
 
 
-def _unchecked(parts: Sequence[PointPart], now: datetime) -> list[tuple[str, int, str]]:
+def _unchecked(run: EnforcementRun, hidden: Mapping[int, str], now: datetime) -> list[tuple[str, int, str]]:
     """Points where one cannot rely on a block: never checked, long ago, or with something missing."""
     settings = EnforcementSettings.load()
-    taking = {part.pk: part.throttle + part.block for part in parts if part.throttle + part.block}
-    points = EnforcementPoint.objects.filter(pk__in=list(taking)).order_by('name')
-    reasons = [(taking[point.pk], why_unchecked(point, settings, now)) for point in points]
+    rows = run.changes.filter(desired_mode__in=(AccessModeChoices.THROTTLED, AccessModeChoices.BLOCKED)).order_by()
+    taking = dict(rows.values_list('point').annotate(count=Count('pk')))
+    points = sorted(with_hosts(list(taking)).values(), key=lambda point: point.name)
+    reasons = [(taking[point.pk], why_unchecked(point, settings, now, hidden.get(point.pk, ''))) for point in points]
     return [('unchecked', rows, f'{reason}.') for rows, reason in reasons if reason]

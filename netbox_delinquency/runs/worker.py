@@ -86,7 +86,7 @@ def _process(run: EnforcementRun, point: EnforcementPoint, now: datetime) -> Poi
     where = point.as_point()
     if left is not None:
         where = replace(where, batch_size=max(1, min(where.batch_size, left)))
-    journal = DatabaseJournal(run, points={where.name: point.pk})
+    journal = DatabaseJournal(run, points={where.name: point.pk}, reached={point.pk: point.connection})
     results: list[ChangeResult] = []
     # One point stays in this thread, and so with the database session that holds the lock on it.
     with nornir_for([where], SerialRunner()) as nornir:

@@ -4,11 +4,12 @@ from netbox.tables import PrimaryModelTable, columns
 
 from ..models import AccessLine
 from .columns import StateColumn, WarningColumn, tags
+from .rights import RightsMixin
 
 __all__ = ('AccessLineTable',)
 
 
-class AccessLineTable(PrimaryModelTable):
+class AccessLineTable(RightsMixin, PrimaryModelTable):
     line = tables.Column(
         accessor='pk',
         verbose_name=_('Line'),

@@ -4,11 +4,12 @@ from netbox.tables import NetBoxTable, PrimaryModelTable, columns
 
 from ..models import BillingEvent, BillingSource, Contract
 from .columns import WarningColumn, counted, tags
+from .rights import RightsMixin
 
 __all__ = ('BillingEventTable', 'BillingSourceTable')
 
 
-class BillingSourceTable(PrimaryModelTable):
+class BillingSourceTable(RightsMixin, PrimaryModelTable):
     name = tables.Column(linkify=True)
     enabled = columns.BooleanColumn()
     known_in_full = columns.BooleanColumn()
@@ -47,7 +48,7 @@ class BillingSourceTable(PrimaryModelTable):
         )  # fmt: skip
 
 
-class BillingEventTable(NetBoxTable):
+class BillingEventTable(RightsMixin, NetBoxTable):
     """Without the body: every column of a table is exported."""
 
     event_id = tables.Column(linkify=True)

@@ -4,11 +4,12 @@ from netbox.tables import NetBoxTable, PrimaryModelTable, columns
 
 from ..models import Calendar, CalendarDate, Contract
 from .columns import counted, tags
+from .rights import RightsMixin
 
 __all__ = ('CalendarDateTable', 'CalendarTable')
 
 
-class CalendarTable(PrimaryModelTable):
+class CalendarTable(RightsMixin, PrimaryModelTable):
     name = tables.Column(linkify=True)
     date_count = counted(CalendarDate, _('Own dates'), calendar_id='pk')
     contract_count = counted(Contract, _('Contracts'), calendar_id='pk')
@@ -38,7 +39,7 @@ class CalendarTable(PrimaryModelTable):
         default_columns = ('pk', 'name', 'country', 'subdivision', 'city', 'time_zone', 'date_count')
 
 
-class CalendarDateTable(NetBoxTable):
+class CalendarDateTable(RightsMixin, NetBoxTable):
     calendar = tables.Column(linkify=True)
     date = tables.Column(linkify=True)
     is_holiday = columns.BooleanColumn()

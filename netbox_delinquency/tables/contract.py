@@ -4,11 +4,12 @@ from netbox.tables import PrimaryModelTable, columns
 
 from ..models import AccessLine, Contract
 from .columns import counted, tags
+from .rights import RightsMixin
 
 __all__ = ('ContractTable',)
 
 
-class ContractTable(PrimaryModelTable):
+class ContractTable(RightsMixin, PrimaryModelTable):
     external_id = tables.Column(linkify=True)
     subscriber = tables.Column(linkify=True)
     source = tables.Column(linkify=True)

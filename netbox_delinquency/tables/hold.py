@@ -3,11 +3,12 @@ from netbox.tables import PrimaryModelTable, columns
 
 from ..models import Hold
 from .columns import tags
+from .rights import RightsMixin
 
 __all__ = ('HoldTable',)
 
 
-class HoldTable(PrimaryModelTable):
+class HoldTable(RightsMixin, PrimaryModelTable):
     contract = tables.Column(linkify=True)
     successor = tables.Column(linkify=True)
     kind = columns.ChoiceFieldColumn(linkify=True)

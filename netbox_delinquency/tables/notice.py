@@ -3,11 +3,12 @@ from netbox.tables import PrimaryModelTable, columns
 
 from ..models import Notice
 from .columns import tags
+from .rights import RightsMixin
 
 __all__ = ('NoticeTable',)
 
 
-class NoticeTable(PrimaryModelTable):
+class NoticeTable(RightsMixin, PrimaryModelTable):
     contract = tables.Column(linkify=True)
     reference = tables.Column(linkify=True)
     kind = columns.ChoiceFieldColumn()

@@ -5,11 +5,12 @@ from netbox.tables.columns import DictColumn
 
 from ..models import Contract, ServicePlan
 from .columns import counted, tags
+from .rights import RightsMixin
 
 __all__ = ('ServicePlanTable',)
 
 
-class ServicePlanTable(PrimaryModelTable):
+class ServicePlanTable(RightsMixin, PrimaryModelTable):
     name = tables.Column(linkify=True)
     parameters = DictColumn()
     contract_count = counted(Contract, _('Contracts'), plan_id='pk')

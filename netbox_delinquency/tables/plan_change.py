@@ -3,11 +3,12 @@ from netbox.tables import PrimaryModelTable, columns
 
 from ..models import PlanChangeOrder
 from .columns import tags
+from .rights import RightsMixin
 
 __all__ = ('PlanChangeOrderTable',)
 
 
-class PlanChangeOrderTable(PrimaryModelTable):
+class PlanChangeOrderTable(RightsMixin, PrimaryModelTable):
     contract = tables.Column(linkify=True)
     from_plan = tables.Column(linkify=True)
     to_plan = tables.Column(linkify=True)

@@ -4,11 +4,12 @@ from netbox.tables import PrimaryModelTable, columns
 
 from ..models import AccessLine, EnforcementPoint
 from .columns import counted, tags
+from .rights import RightsMixin
 
 __all__ = ('EnforcementPointTable',)
 
 
-class EnforcementPointTable(PrimaryModelTable):
+class EnforcementPointTable(RightsMixin, PrimaryModelTable):
     name = tables.Column(linkify=True)
     status = columns.ChoiceFieldColumn()
     mode = columns.ChoiceFieldColumn()
@@ -42,6 +43,7 @@ class EnforcementPointTable(PrimaryModelTable):
             'max_share_percent',
             'checked_at',
             'check_failure',
+            'checked_as',
             'bras_line_count',
             'acs_line_count',
             'description',

@@ -4,11 +4,12 @@ from netbox.tables import NetBoxTable, PrimaryModelTable, columns
 
 from ..models import Contract, DelinquencyPolicy, GraceRule, PolicyStage
 from .columns import counted, tags
+from .rights import RightsMixin
 
 __all__ = ('DelinquencyPolicyTable', 'GraceRuleTable', 'PolicyStageTable')
 
 
-class DelinquencyPolicyTable(PrimaryModelTable):
+class DelinquencyPolicyTable(RightsMixin, PrimaryModelTable):
     name = tables.Column(linkify=True)
     mode = columns.ChoiceFieldColumn()
     auto_approve = columns.BooleanColumn()
@@ -63,7 +64,7 @@ class DelinquencyPolicyTable(PrimaryModelTable):
         default_columns = ('pk', 'name', 'auto_approve', 'stage_count', 'contract_count', 'description')
 
 
-class PolicyStageTable(NetBoxTable):
+class PolicyStageTable(RightsMixin, NetBoxTable):
     policy = tables.Column(linkify=True)
     after_days = tables.Column(linkify=True)
     action = columns.ChoiceFieldColumn()
@@ -101,7 +102,7 @@ class PolicyStageTable(NetBoxTable):
         default_columns = ('pk', 'policy', 'position', 'clock', 'after_days', 'action', 'approval')
 
 
-class GraceRuleTable(NetBoxTable):
+class GraceRuleTable(RightsMixin, NetBoxTable):
     policy = tables.Column(linkify=True)
     tier = tables.Column(linkify=True)
     for_tag = tables.Column(linkify=True)

@@ -1,13 +1,15 @@
 import django_tables2 as tables
 from netbox.tables import NetBoxTable, columns
 
-from ..models import Restriction
+from ..models import Contract, Restriction
 from .columns import StateColumn, tags
+from .rights import RightsMixin
 
 __all__ = ('RestrictionTable',)
 
 
-class RestrictionTable(NetBoxTable):
+class RestrictionTable(RightsMixin, NetBoxTable):
+    reveals = {'contract_name': Contract}
     id = tables.Column(linkify=True)
     identity = tables.Column(linkify=True)
     point = tables.Column(linkify=True)

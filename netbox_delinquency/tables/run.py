@@ -4,11 +4,12 @@ from netbox.tables import NetBoxTable, PrimaryModelTable, columns
 
 from ..models import EnforcementChange, EnforcementRun
 from .columns import StateColumn, counted, tags
+from .rights import RightsMixin
 
 __all__ = ('EnforcementChangeTable', 'EnforcementRunTable')
 
 
-class EnforcementRunTable(PrimaryModelTable):
+class EnforcementRunTable(RightsMixin, PrimaryModelTable):
     name = tables.Column(linkify=True)
     kind = columns.ChoiceFieldColumn()
     status = columns.ChoiceFieldColumn()
@@ -63,7 +64,7 @@ class EnforcementRunTable(PrimaryModelTable):
         )
 
 
-class EnforcementChangeTable(NetBoxTable):
+class EnforcementChangeTable(RightsMixin, NetBoxTable):
     id = tables.Column(linkify=True, verbose_name=_('ID'))
     run = tables.Column(linkify=True)
     line = tables.Column(linkify=True)

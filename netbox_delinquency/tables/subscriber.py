@@ -4,11 +4,12 @@ from netbox.tables import PrimaryModelTable
 
 from ..models import Contract, Subscriber
 from .columns import counted, tags
+from .rights import RightsMixin
 
 __all__ = ('SubscriberTable',)
 
 
-class SubscriberTable(PrimaryModelTable):
+class SubscriberTable(RightsMixin, PrimaryModelTable):
     external_id = tables.Column(linkify=True)
     contract_count = counted(Contract, _('Contracts'), subscriber_id='pk')
     tags = tags(Subscriber)

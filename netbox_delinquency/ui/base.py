@@ -10,6 +10,9 @@ from django.utils.translation import gettext_lazy as _
 from extras.ui.panels import CustomFieldsPanel, TagsPanel
 from netbox.ui import actions, attrs, layout, panels
 from netbox.ui.breadcrumbs import Breadcrumb
+from utilities.data import resolve_attr_path
+
+from ..rights import may_see, related_model
 
 __all__ = ('WARNING_MARK', 'CountsPanel', 'ModelPanel', 'SelfAttr', 'StateAttr', 'WarningAttr', 'page', 'table_of')
 
@@ -24,6 +27,30 @@ class ModelPanel(panels.ObjectAttributesPanel):
 
     def _name_to_label(self, name):
         return capfirst(self.model._meta.get_field(name).verbose_name)
+
+    def get_context(self, context):
+        """Without the attributes that show an object which the reader may not see."""
+        found = super().get_context(context)
+        user, shown = context['request'].user, found['object']
+        names = [name for name in self._attrs if (name in self.only if self.only else name not in self.exclude)]
+        attributes = zip(names, found['attrs'], strict=True)
+        return {**found, 'attrs': [item for name, item in attributes if self._may_see(user, shown, self._attrs[name])]}
+
+    @staticmethod
+    def _may_see(user, shown, attribute):
+        path = related_model(type(shown), attribute.accessor.replace('.', '__')) if attribute.accessor else None
+        value = resolve_attr_path(shown, path[0].replace('__', '.')) if path else None
+        return not isinstance(value, Model) or may_see(user, value)
+
+
+class SeenBreadcrumb(Breadcrumb):
+    """What an object belongs to, for those who may see that."""
+
+    def render(self, context=None):
+        value = self.resolve(context['object']) if context and context.get('object') else None
+        if isinstance(value, Model) and not may_see(context['request'].user, value):
+            return ''
+        return super().render(context)
 
 
 class SelfAttr(attrs.RelatedObjectAttr):
@@ -100,7 +127,7 @@ def page(*left, right=(), bottom=(), top=(), under: tuple[str, ...] = (), commen
         left_panels=[*left, TagsPanel()],
         right_panels=[*right, CustomFieldsPanel(), *([panels.CommentsPanel()] if comments else [])],
         bottom_panels=list(bottom),
-        breadcrumbs=[Breadcrumb(accessor) for accessor in under],
+        breadcrumbs=[SeenBreadcrumb(accessor) for accessor in under],
     )
     if top:
         made.rows = (layout.Row(layout.Column(*top)), *made.rows)

@@ -1,17 +1,24 @@
 """How far a run is, as its page shows it: bars by wave and outcome, and each point with who works it."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.db.models import Count
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..choices import OutcomeChoices, RunStatusChoices
-from ..models import EnforcementRun, RunPoint
+from ..models import EnforcementPoint, EnforcementRun, RunPoint
+from ..rights import visible
 from ..runs.progress import Progress, progress
+
+if TYPE_CHECKING:
+    from users.models import User
 
 __all__ = ('Bar', 'Part', 'PointRow', 'RunView', 'is_live', 'run_view')
 
@@ -68,14 +75,14 @@ def is_live(run: EnforcementRun) -> bool:
     return run.status in LIVE
 
 
-def run_view(run: EnforcementRun, now: datetime) -> RunView:
+def run_view(run: EnforcementRun, now: datetime, user: User | None = None) -> RunView:
     found = progress(run, now)
     waves: dict[int, Counter[str]] = {}
     for wave, outcome, rows in run.changes.order_by().values_list('wave', 'outcome').annotate(rows=Count('pk')):
         waves.setdefault(wave, Counter())[outcome] += rows
     running = run.status in (RunStatusChoices.RUNNING, RunStatusChoices.PAUSED)
     bars = [_bar(counts, wave=wave, under_way=running and wave == run.wave) for wave, counts in sorted(waves.items())]
-    return RunView(found, _bar(sum(waves.values(), Counter())), bars, _points(run), _in_words(found.eta_s))
+    return RunView(found, _bar(sum(waves.values(), Counter())), bars, _points(run, user), _in_words(found.eta_s))
 
 
 def _bar(counts: Counter[str], **values) -> Bar:
@@ -90,7 +97,9 @@ def _bar(counts: Counter[str], **values) -> Bar:
     return Bar(rows=total, done=total - counts[''], parts=parts, **values)
 
 
-def _points(run: EnforcementRun) -> list[PointRow]:
+def _points(run: EnforcementRun, user: User | None) -> list[PointRow]:
+    seen = visible(user, EnforcementPoint) if user is not None else None
+    named = None if seen is None else set(seen.order_by().values_list('pk', flat=True))
     health = {known.point_id: known for known in RunPoint.objects.filter(run=run)}
     counts: dict[tuple[str, int], Counter[str]] = {}
     rows = run.changes.order_by().values_list('point__name', 'point', 'outcome').annotate(rows=Count('pk'))
@@ -98,7 +107,7 @@ def _points(run: EnforcementRun) -> list[PointRow]:
         counts.setdefault((name, point), Counter())[outcome] += number
     return [
         PointRow(
-            name=name,
+            name=name if named is None or point in named else f'#{point}',
             url=reverse('plugins:netbox_delinquency:enforcementpoint', args=[point]),
             rows=found.total(),
             done=found.total() - found[''],

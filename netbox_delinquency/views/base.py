@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.shortcuts import redirect
 from django.views import View
@@ -14,6 +15,7 @@ from utilities.views import GetReturnURLMixin, ObjectPermissionRequiredMixin, re
 
 from .. import filtersets, forms, tables
 from ..filtersets.base import refusals_of
+from ..rights import NOT_PRINTED, may_print_all
 
 __all__ = ('DetailView', 'ListView', 'SelectionView', 'named_devices', 'register_crud')
 
@@ -27,6 +29,11 @@ class ListView(generic.ObjectListView):
         for text in refusals_of(self.filterset(request.GET, self.queryset.none(), request=request)):
             messages.error(request, text)
         return super().get(request)
+
+    def export_template(self, template, request):
+        if not may_print_all(request.user):
+            raise PermissionDenied(NOT_PRINTED)
+        return super().export_template(template, request)
 
 
 class DetailView(generic.ObjectView):

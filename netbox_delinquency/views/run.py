@@ -44,7 +44,7 @@ class RunProgressView(BaseObjectView):
 
     def get(self, request, pk):
         run = self.get_object(pk=pk)
-        context = {'run': run, 'view': run_view(run, timezone.now()), 'live': is_live(run)}
+        context = {'run': run, 'view': run_view(run, timezone.now(), request.user), 'live': is_live(run)}
         response = render(request, 'netbox_delinquency/inc/progress.html', context)
         if request.GET.get('status', run.status) != run.status:
             response['HX-Refresh'] = 'true'

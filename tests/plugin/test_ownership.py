@@ -8,8 +8,10 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from extras.choices import EventRuleActionChoices
 from extras.models import EventRule, Webhook
+from ipam.models import IPAddress
 from users.models import User
 from utilities.exceptions import AbortRequest
+from utilities.testing import create_test_device
 
 from netbox_delinquency.choices import ContractStatusChoices, LiftedChoices, LineStatusChoices, RunStatusChoices
 from netbox_delinquency.errors import RunRefusedError
@@ -17,6 +19,7 @@ from netbox_delinquency.jobs.system import Evaluate
 from netbox_delinquency.models import (
     AccessLine,
     Contract,
+    DelinquencyPolicy,
     EnforcementChange,
     EnforcementPoint,
     EnforcementRun,
@@ -24,6 +27,7 @@ from netbox_delinquency.models import (
     Restriction,
 )
 from netbox_delinquency.runs.approval import approve_run, plan_hash
+from netbox_delinquency.runs.checks import note_check
 from netbox_delinquency.runs.journal import DatabaseJournal
 from netbox_delinquency.runs.lifecycle import begin_run
 from netbox_delinquency.runs.lifts import adopt, let_go, lift, note_owed
@@ -34,7 +38,7 @@ from netbox_delinquency.workflow import evaluate_all
 from nornir_tasks.change import ChangeResult, Outcome, Reading
 
 from .engine import execute_run
-from .factories import make_contract
+from .factories import make_contract, make_point
 from .ownership import BLOCKED, NORMAL, THROTTLED, WorldTestCase
 
 
@@ -615,3 +619,108 @@ class CheckedTest(WorldTestCase):
         self.world.owe(self.world.subscriber('bob'))
         self.world.work()
         self.assertCut('bob')
+
+
+class ChangedConnectionTest(WorldTestCase):
+    """Behind another address, port, key or login another box may stand: nothing is taken there unseen."""
+
+    def change(self, **values):
+        point = self.world.points[0]
+        point.refresh_from_db()
+        for name, value in values.items():
+            setattr(point, name, value)
+        point.save()
+        return point
+
+    def allow_unchecked(self):
+        settings = EnforcementSettings.load()
+        settings.allow_unchecked = True
+        settings.save()
+
+    def test_no_more_is_taken_where_the_connection_changed_and_what_is_owed_back_goes(self):
+        self.allow_unchecked()
+        ana = self.blocked('ana')
+        bob = self.world.subscriber('bob')
+        was = {name: getattr(self.world.points[0], name) for name in ('port', 'credential', 'host_key', 'parameters')}
+        for changed in (
+            {'port': 2222},
+            {'credential': 'mine'},
+            {'host_key': 'SHA256:AAAApj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFUU'},
+            {'parameters': {'blocked_profile': 'mine'}},
+        ):
+            self.change(**changed)
+            EnforcementRun.objects.filter(status=RunStatusChoices.PLANNED).delete()
+            self.world.owe(bob)
+            (run,) = self.world.work()
+            self.assertEqual(run.status, RunStatusChoices.PLANNED, changed)
+            self.assertIn('connection of bras-1 was changed since', run.stop_reason)
+            self.assertFree('bob')
+            warned = {warning.kind: warning.text for warning in preview_run(run, timezone.now()).warnings}
+            self.assertIn('was changed since it was checked', warned['unchecked'])
+            self.change(**was)
+        self.change(port=2222)
+        self.world.pay(ana)
+        self.world.work()
+        self.assertFree('ana')
+
+    def test_once_checked_again_it_is_taken_and_a_check_that_found_something_does_not_count(self):
+        self.allow_unchecked()
+        bob = self.world.subscriber('bob')
+        point = self.change(port=2222)
+        self.assertTrue(point.is_unverified)
+        note_check(point, ['restricted list: no rule stops it'], timezone.now())
+        self.assertTrue(point.is_unverified)
+        # What was checked is what the check's worker reached, not what the point was made meanwhile.
+        EnforcementPoint.objects.filter(pk=point.pk).update(address='10.0.0.2')
+        note_check(point, [], timezone.now())
+        point.refresh_from_db()
+        self.assertTrue(point.is_unverified)
+        EnforcementPoint.objects.filter(pk=point.pk).update(address='10.0.0.1')
+        self.world.owe(bob)
+        self.world.work()
+        self.assertCut('bob')
+
+    def test_a_change_after_the_approval_skips_the_rows_with_the_reason(self):
+        bob = self.world.subscriber('bob')
+        DelinquencyPolicy.objects.update(auto_approve=False)
+        self.world.owe(bob)
+        (run,) = self.world.work()
+        approve_run(run, run.plan_hash, timezone.now(), approver=User.objects.create_user('engineer'))
+        self.change(address='10.0.0.2')
+        execute_run(run.pk)
+        row = run.changes.get()
+        self.assertEqual((row.outcome, row.message_code), ('skipped', 'point_unverified'))
+        self.assertNotIn('bob', self.world.box(1).stored)
+
+    def test_a_session_that_goes_elsewhere_than_what_was_checked_takes_nothing(self):
+        """Changed, taken up by a worker, and changed back before it claims its rows."""
+        bob = self.world.subscriber('bob')
+        DelinquencyPolicy.objects.update(auto_approve=False)
+        self.world.owe(bob)
+        (run,) = self.world.work()
+        approve_run(run, run.plan_hash, timezone.now(), approver=User.objects.create_user('engineer'))
+        elsewhere = self.change(address='10.0.0.2').connection
+        self.change(address='10.0.0.1')
+        begin_run(run.pk, timezone.now())
+        journal = DatabaseJournal(run, reached={self.world.points[0].pk: elsewhere})
+        (why,) = journal.claim_rows([str(run.changes.get().pk)]).refused.values()
+        self.assertEqual(why.code, 'point_unverified')
+
+    def test_another_primary_address_of_its_device_is_another_host(self):
+        device = create_test_device('edge')
+        interface = device.interfaces.create(name='lo', type='virtual')
+        for number in (1, 2):
+            IPAddress.objects.create(address=f'10.0.0.{number}/32', assigned_object=interface)
+        device.primary_ip4 = IPAddress.objects.first()
+        device.save()
+        point = make_point(name='edge', address='', device=device)
+        self.assertFalse(point.is_unverified)
+        device.primary_ip4 = IPAddress.objects.last()
+        device.save()
+        self.assertTrue(EnforcementPoint.objects.get(pk=point.pk).is_unverified)
+
+    def test_who_sends_the_fields_of_a_check_along_has_not_checked(self):
+        point = self.change(port=2222)
+        point.checked_as = point.connection
+        point.save()  # an ordinary save writes nothing of a check
+        self.assertTrue(EnforcementPoint.objects.get(pk=point.pk).is_unverified)

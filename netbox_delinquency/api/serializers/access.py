@@ -6,13 +6,13 @@ from rest_framework import serializers
 from ...choices import LineChannelChoices, LineStatusChoices
 from ...models import AccessLine
 from .contract import ContractSerializer
-from .fields import AccessStateSerializer, ObservedStateSerializer, TargetField
+from .fields import AccessStateSerializer, ObservedStateSerializer, SeenMixin, TargetField
 from .point import EnforcementPointSerializer
 
 __all__ = ('AccessLineSerializer',)
 
 
-class AccessLineSerializer(PrimaryModelSerializer):
+class AccessLineSerializer(SeenMixin, PrimaryModelSerializer):
     contract = ContractSerializer(nested=True)
     status = ChoiceField(choices=LineStatusChoices, required=False)
     cpe = DeviceSerializer(nested=True, required=False, allow_null=True, default=None)

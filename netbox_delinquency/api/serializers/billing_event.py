@@ -8,11 +8,12 @@ from ...choices import EventStatusChoices
 from ...models import BillingEvent
 from .billing_source import BillingSourceSerializer
 from .contract import ContractSerializer
+from .fields import SeenMixin
 
 __all__ = ('BillingEventSerializer',)
 
 
-class BillingEventSerializer(NetBoxModelSerializer):
+class BillingEventSerializer(SeenMixin, NetBoxModelSerializer):
     """What came from billing is written once and its body is never shown; tags and custom fields may change."""
 
     RECEIVED = ('source', 'event_id', 'event_type', 'body')

@@ -3,11 +3,12 @@ from netbox.api.serializers import PrimaryModelSerializer
 from rest_framework import serializers
 
 from ...models import BillingSource
+from .fields import SeenMixin
 
 __all__ = ('BillingSourceSerializer',)
 
 
-class BillingSourceSerializer(PrimaryModelSerializer):
+class BillingSourceSerializer(SeenMixin, PrimaryModelSerializer):
     late = serializers.BooleanField(read_only=True, help_text='No word of payments for longer than its heartbeat')
     contract_count = RelatedObjectCountField('contracts')
 

@@ -2,11 +2,12 @@ from netbox.api.fields import RelatedObjectCountField
 from netbox.api.serializers import NetBoxModelSerializer, PrimaryModelSerializer
 
 from ...models import Calendar, CalendarDate
+from .fields import SeenMixin
 
 __all__ = ('CalendarDateSerializer', 'CalendarSerializer')
 
 
-class CalendarSerializer(PrimaryModelSerializer):
+class CalendarSerializer(SeenMixin, PrimaryModelSerializer):
     date_count = RelatedObjectCountField('dates')
     contract_count = RelatedObjectCountField('contracts')
 
@@ -19,7 +20,7 @@ class CalendarSerializer(PrimaryModelSerializer):
         brief_fields = ('id', 'url', 'display', 'name', 'description')
 
 
-class CalendarDateSerializer(NetBoxModelSerializer):
+class CalendarDateSerializer(SeenMixin, NetBoxModelSerializer):
     calendar = CalendarSerializer(nested=True)
 
     class Meta:

@@ -5,7 +5,7 @@ from ...choices import BillingStatusChoices, ContractStatusChoices
 from ...models import Contract
 from .billing_source import BillingSourceSerializer
 from .calendar import CalendarSerializer
-from .fields import BalanceField
+from .fields import BalanceField, SeenMixin
 from .plan import ServicePlanSerializer
 from .policy import DelinquencyPolicySerializer, PolicyStageSerializer
 from .subscriber import SubscriberSerializer
@@ -13,7 +13,7 @@ from .subscriber import SubscriberSerializer
 __all__ = ('ContractSerializer',)
 
 
-class ContractSerializer(PrimaryModelSerializer):
+class ContractSerializer(SeenMixin, PrimaryModelSerializer):
     subscriber = SubscriberSerializer(nested=True)
     source = BillingSourceSerializer(nested=True)
     plan = ServicePlanSerializer(nested=True)

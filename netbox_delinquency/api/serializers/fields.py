@@ -12,8 +12,30 @@ from nornir_tasks.change import AccessState
 from ...choices import AccessModeChoices, ObservedModeChoices
 from ...models import EnforcementChange
 from ...models.state import get_state, state_fields
+from ...rights import may_see
 
-__all__ = ('AccessStateSerializer', 'AwareDateTimeField', 'BalanceField', 'ObservedStateSerializer', 'TargetField')
+__all__ = (
+    'AccessStateSerializer',
+    'AwareDateTimeField',
+    'BalanceField',
+    'ObservedStateSerializer',
+    'SeenMixin',
+    'TargetField',
+)
+
+
+class SeenMixin(serializers.ModelSerializer):
+    """Mixed into a model's serializer: within another object it shows its own to whoever may see it, else its key."""
+
+    nested: bool
+
+    def to_representation(self, instance):
+        request = self.context.get('request')
+        if self.nested and request is not None and not may_see(request.user, instance):
+            shown = {name: self.fields[name] for name in ('id', 'url') if name in self.fields}
+            found = {name: field.to_representation(field.get_attribute(instance)) for name, field in shown.items()}
+            return {**found, 'display': f'#{instance.pk}'}
+        return super().to_representation(instance)
 
 
 class AccessStateSerializer(serializers.Serializer):

@@ -5,13 +5,13 @@ from users.api.serializers import UserSerializer
 from ...choices import HoldKindChoices
 from ...models import Hold
 from .contract import ContractSerializer
-from .fields import AwareDateTimeField
+from .fields import AwareDateTimeField, SeenMixin
 from .policy import PolicyStageSerializer
 
 __all__ = ('HoldSerializer',)
 
 
-class HoldSerializer(PrimaryModelSerializer):
+class HoldSerializer(SeenMixin, PrimaryModelSerializer):
     contract = ContractSerializer(nested=True)
     kind = ChoiceField(choices=HoldKindChoices)
     # Who gives it; null where billing itself asserts the hold.

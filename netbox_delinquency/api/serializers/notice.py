@@ -4,12 +4,12 @@ from netbox.api.serializers import PrimaryModelSerializer
 from ...choices import NoticeChannelChoices, NoticeKindChoices
 from ...models import Notice
 from .contract import ContractSerializer
-from .fields import AwareDateTimeField
+from .fields import AwareDateTimeField, SeenMixin
 
 __all__ = ('NoticeSerializer',)
 
 
-class NoticeSerializer(PrimaryModelSerializer):
+class NoticeSerializer(SeenMixin, PrimaryModelSerializer):
     contract = ContractSerializer(nested=True)
     kind = ChoiceField(choices=NoticeKindChoices)
     channel = ChoiceField(choices=NoticeChannelChoices, required=False)

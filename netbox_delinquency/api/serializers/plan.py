@@ -2,11 +2,12 @@ from netbox.api.fields import RelatedObjectCountField
 from netbox.api.serializers import PrimaryModelSerializer
 
 from ...models import ServicePlan
+from .fields import SeenMixin
 
 __all__ = ('ServicePlanSerializer',)
 
 
-class ServicePlanSerializer(PrimaryModelSerializer):
+class ServicePlanSerializer(SeenMixin, PrimaryModelSerializer):
     contract_count = RelatedObjectCountField('contracts')
 
     class Meta:

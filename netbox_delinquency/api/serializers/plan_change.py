@@ -4,12 +4,13 @@ from netbox.api.serializers import PrimaryModelSerializer
 from ...choices import PlanChangeStatusChoices
 from ...models import PlanChangeOrder
 from .contract import ContractSerializer
+from .fields import SeenMixin
 from .plan import ServicePlanSerializer
 
 __all__ = ('PlanChangeOrderSerializer',)
 
 
-class PlanChangeOrderSerializer(PrimaryModelSerializer):
+class PlanChangeOrderSerializer(SeenMixin, PrimaryModelSerializer):
     contract = ContractSerializer(nested=True)
     to_plan = ServicePlanSerializer(nested=True)
     from_plan = ServicePlanSerializer(nested=True, read_only=True)

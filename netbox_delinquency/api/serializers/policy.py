@@ -13,11 +13,12 @@ from ...choices import (
 )
 from ...models import DelinquencyPolicy, GraceRule, PolicyStage
 from .calendar import CalendarSerializer
+from .fields import SeenMixin
 
 __all__ = ('DelinquencyPolicySerializer', 'GraceRuleSerializer', 'PolicyStageSerializer')
 
 
-class DelinquencyPolicySerializer(PrimaryModelSerializer):
+class DelinquencyPolicySerializer(SeenMixin, PrimaryModelSerializer):
     mode = ChoiceField(choices=EnforcementModeChoices, required=False)
     calendar = CalendarSerializer(nested=True, required=False, allow_null=True, default=None)
     stage_count = RelatedObjectCountField('stages')
@@ -37,7 +38,7 @@ class DelinquencyPolicySerializer(PrimaryModelSerializer):
         model_clean_fields = ('no_start_days', 'no_contact_days')
 
 
-class PolicyStageSerializer(NetBoxModelSerializer):
+class PolicyStageSerializer(SeenMixin, NetBoxModelSerializer):
     policy = DelinquencyPolicySerializer(nested=True)
     action = ChoiceField(choices=StageActionChoices)
     clock = ChoiceField(choices=ClockChoices, required=False)
@@ -56,7 +57,7 @@ class PolicyStageSerializer(NetBoxModelSerializer):
         brief_fields = ('id', 'url', 'display', 'after_days', 'action')
 
 
-class GraceRuleSerializer(NetBoxModelSerializer):
+class GraceRuleSerializer(SeenMixin, NetBoxModelSerializer):
     policy = DelinquencyPolicySerializer(nested=True)
     for_tag = TagSerializer(nested=True, required=False, allow_null=True, default=None)
 

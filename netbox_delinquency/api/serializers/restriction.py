@@ -5,13 +5,13 @@ from ...choices import LiftedChoices, LineChannelChoices
 from ...models import Restriction
 from .access import AccessLineSerializer
 from .contract import ContractSerializer
-from .fields import AccessStateSerializer
+from .fields import AccessStateSerializer, SeenMixin
 from .point import EnforcementPointSerializer
 
 __all__ = ('RestrictionSerializer',)
 
 
-class RestrictionSerializer(NetBoxModelSerializer):
+class RestrictionSerializer(SeenMixin, NetBoxModelSerializer):
     """What we took at a place: written by the engine alone."""
 
     point = EnforcementPointSerializer(nested=True, read_only=True)

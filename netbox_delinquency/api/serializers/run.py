@@ -5,13 +5,13 @@ from users.api.serializers import UserSerializer
 from ...choices import LineChannelChoices, OutcomeChoices, RunKindChoices, RunStatusChoices
 from ...models import EnforcementChange, EnforcementRun
 from .access import AccessLineSerializer
-from .fields import AccessStateSerializer, TargetField
+from .fields import AccessStateSerializer, SeenMixin, TargetField
 from .point import EnforcementPointSerializer
 
 __all__ = ('EnforcementChangeSerializer', 'EnforcementRunSerializer')
 
 
-class EnforcementRunSerializer(PrimaryModelSerializer):
+class EnforcementRunSerializer(SeenMixin, PrimaryModelSerializer):
     kind = ChoiceField(choices=RunKindChoices, read_only=True)
     status = ChoiceField(choices=RunStatusChoices, read_only=True)
     author = UserSerializer(nested=True, read_only=True, allow_null=True)
@@ -32,7 +32,7 @@ class EnforcementRunSerializer(PrimaryModelSerializer):
         return super().create({**validated_data, 'author': self.context['request'].user})
 
 
-class EnforcementChangeSerializer(NetBoxModelSerializer):
+class EnforcementChangeSerializer(SeenMixin, NetBoxModelSerializer):
     run = EnforcementRunSerializer(nested=True)
     line = AccessLineSerializer(nested=True, allow_null=True)
     point = EnforcementPointSerializer(nested=True, read_only=True)

@@ -1,11 +1,12 @@
 from netbox.api.serializers import PrimaryModelSerializer
 
 from ...models import EnforcementSettings
+from .fields import SeenMixin
 
 __all__ = ('EnforcementSettingsSerializer',)
 
 
-class EnforcementSettingsSerializer(PrimaryModelSerializer):
+class EnforcementSettingsSerializer(SeenMixin, PrimaryModelSerializer):
     class Meta:
         model = EnforcementSettings
         fields = (

@@ -2,11 +2,12 @@ from netbox.api.fields import RelatedObjectCountField
 from netbox.api.serializers import PrimaryModelSerializer
 
 from ...models import Subscriber
+from .fields import SeenMixin
 
 __all__ = ('SubscriberSerializer',)
 
 
-class SubscriberSerializer(PrimaryModelSerializer):
+class SubscriberSerializer(SeenMixin, PrimaryModelSerializer):
     contract_count = RelatedObjectCountField('contracts')
 
     class Meta:

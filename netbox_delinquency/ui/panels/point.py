@@ -7,7 +7,7 @@ from netbox.ui.panels import ObjectPanel
 
 from ...models import EnforcementPoint
 from .. import counts
-from ..base import ModelPanel
+from ..base import ModelPanel, WarningAttr
 
 __all__ = (
     'DriftPanel',
@@ -24,6 +24,7 @@ class PointPanel(ModelPanel):
     mode = attrs.ChoiceAttr('mode')
     checked_at = attrs.DateTimeAttr('checked_at')
     check_failure = attrs.TextAttr('check_failure')
+    unverified = WarningAttr('is_unverified', label=_('Changed since its check'))
     device = attrs.RelatedObjectAttr('device', linkify=True)
     virtual_machine = attrs.RelatedObjectAttr('virtual_machine', linkify=True)
     timeout = attrs.NumericAttr('timeout')

@@ -58,7 +58,7 @@ class PreviewPanel(ObjectPanel):
         run, found = context['object'], super().get_context(context)
         if run.started_at is not None or run.status not in RunStatusChoices.OPEN:
             return found
-        return {**found, 'preview': preview_run(run, timezone.now()), 'bound': is_bound(run)}
+        return {**found, 'preview': preview_run(run, timezone.now(), context['request'].user), 'bound': is_bound(run)}
 
     def should_render(self, context):
         return 'preview' in context and bool(context['preview'].rows)
@@ -72,7 +72,7 @@ class ProgressPanel(ObjectPanel):
 
     def get_context(self, context):
         run = context['object']
-        view = run_view(run, timezone.now())
+        view = run_view(run, timezone.now(), context['request'].user)
         return {**super().get_context(context), 'view': view, 'live': is_live(run)}
 
     def should_render(self, context):

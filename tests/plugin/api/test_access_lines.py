@@ -63,6 +63,7 @@ class AccessLineAPITest(PluginViewTestCase):
 
     def test_a_list_has_all_that_a_driver_needs(self):
         self.may('view_accessline')
+        self.may('view_enforcementpoint')
         for row in self.get(self._get_list_url())['results']:
             line = AccessLine.objects.get(pk=row['id'])
             assert row['target'] | {'values': ()} == asdict(line.as_target())
@@ -140,7 +141,8 @@ class AccessLineAPITest(PluginViewTestCase):
         assert {row['mac'] for row in rows} == {f'02:00:00:00:00:0{number}' for number in range(1, 5)}
 
     def test_graphql_filters_by_state_and_address(self):
-        self.may('view_accessline')
+        for model in ('accessline', 'contract', 'serviceplan'):
+            self.may(f'view_{model}')
         make_line()
         for filters, count in (
             ('intended_mode: {exact: MODE_THROTTLED}', 4),

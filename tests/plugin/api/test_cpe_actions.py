@@ -24,6 +24,10 @@ class CpeActionsTestCase(PluginAPITestCase):
         cls.bras_line = make_line(username='bob')
         cls.url = reverse('plugins-api:netbox_delinquency-api:enforcementrun-plan-profile')
 
+    def setUp(self):
+        super().setUp()
+        self.may('view_enforcementpoint')  # whose name the lines are chosen by
+
     def plan(self, status=201, **body):
         return self.send('post', self.url, {'filters': {'acs': ['acs-1']}, 'values': [ROW], **body}, status)
 

@@ -85,6 +85,7 @@ class RunActionsTestCase(APITestCase):
 
     def test_lines_are_planned_by_the_filters_of_their_list(self):
         self.allow()
+        self.add_permissions('netbox_delinquency.view_enforcementpoint', 'netbox_delinquency.view_contract')
         (run,) = self.post('plan', {'filters': {'bras': ['bras-a']}}, status=201)
         self.assertEqual(EnforcementRun.objects.get(pk=run['id']).changes.get().line, self.lines[0])
         self.assertEqual(run['author']['username'], self.user.username)

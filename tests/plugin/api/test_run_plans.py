@@ -35,6 +35,8 @@ class RunPlansTest(PluginAPITestCase):
     def test_a_preview_is_for_those_who_may_see_the_run(self):
         self.send('get', f'{self.url}/preview/', {}, 403)
         self.may('view_enforcementrun')
+        self.may('view_enforcementpoint')
+        self.may('view_billingsource')
         preview = self.get(f'{self.url}/preview/')
         self.assertEqual((preview['rows'], preview['block'], preview['waves']), (3, 3, {'1': 1, '2': 1, '3': 1}))
         (point,) = preview['points']

@@ -102,7 +102,7 @@ class AccessLineViewTest(ObjectViewTestCase):
 
     def test_the_page_says_how_the_line_stands_and_should_stand(self):
         line = make_line(intended_mode='throttled', intended_down_kbps=1000, intended_up_kbps=500)
-        self.add_permissions('netbox_delinquency.view_accessline')
+        self.add_permissions('netbox_delinquency.view_accessline', 'netbox_delinquency.view_subscriber')
         page = self.client.get(line.get_absolute_url())
         self.assertContains(page, 'Throttled to 1000/500 kbit/s')
         self.assertContains(page, line.contract.subscriber)

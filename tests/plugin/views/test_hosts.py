@@ -38,7 +38,7 @@ class CpePageTest(TestCase):
         return response
 
     def test_it_shows_the_subscriber_the_contract_and_how_the_line_stands(self):
-        self.add_permissions(*may('accessline', 'contract', 'subscriber'))
+        self.add_permissions(*may('accessline', 'contract', 'subscriber', 'policystage'))
         page = self.page()
         for text in ('ana@example', 'Ana Ribeiro', 'C-77', 'Homes: Throttle (15)', 'Throttled to 1000/500 kbit/s'):
             self.assertContains(page, text)

@@ -52,7 +52,7 @@ class ViewsTest(TestCase):
 
     def test_a_page_leads_back_to_what_its_object_belongs_to(self):
         line = make_line()
-        self.add_permissions('netbox_delinquency.view_accessline')
+        self.add_permissions(*(f'netbox_delinquency.view_{name}' for name in ('accessline', 'contract', 'subscriber')))
         page = self.client.get(line.get_absolute_url()).content.decode()
         trail = page[page.index('class="breadcrumb"') : page.index('page-title')]
         for parent in (line.contract.subscriber, line.contract):
