@@ -45,6 +45,22 @@ def test_a_nas_that_answers_is_reached_and_its_clock_is_near():
         assert (box.lines['ana'].changes, set(box.dropped)) == (0, {'Event-Timestamp'})
 
 
+def test_answers_that_nobody_signed_are_told_from_silence():
+    """As accel-ppp's: it sends no Message-Authenticator."""
+    with bng(unsigned=True) as box:
+        found = check(box.port, require_message_authenticator=True)
+        assert not found[NAS].ok
+        assert 'sends no Message-Authenticator' in found[NAS].message
+        assert check(box.port)[NAS].ok
+
+
+def test_a_nas_that_wants_to_be_named_in_each_request_says_how():
+    with bng(refuse={'': 403}) as box:
+        found = check(box.port)
+        assert not found[NAS].ok
+        assert 'add "NAS-IP-Address" to "identity"' in found[NAS].message
+
+
 @pytest.mark.parametrize(
     ('skew', 'words'),
     [(3 * 3600, '18[0-9] minutes ahead'), (-3600, '(5[5-9]|6[0-5]) minutes behind'), (400, '[5-9] minutes ahead')],
