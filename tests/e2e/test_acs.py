@@ -21,6 +21,7 @@ from netbox_delinquency.jobs.points import MatchCpes, RefreshCpe
 from netbox_delinquency.models import AccessLine, Contract, EnforcementChange, EnforcementSettings
 from netbox_delinquency.policy.evaluate import evaluate
 from netbox_delinquency.runs.approval import approve_run
+from netbox_delinquency.runs.checks import note_check
 from netbox_delinquency.runs.plan import plan_runs, unplanned_lines
 from netbox_delinquency.runs.preview import preview_run
 from netbox_delinquency.runs.revert import plan_revert
@@ -226,6 +227,7 @@ class AcsScenarios:
         _, line = self.home('S-1', cpe=device)
         self.acs.parameters['url'] = 'http://127.0.0.1:9'
         self.acs.save()
+        note_check(self.acs, [], NOW)  # it died after its check
         intend(line, AccessState.blocked())
         (run,) = plan_runs(unplanned_lines(), NOW)
         run = execute(run)

@@ -16,6 +16,7 @@ from dev.lab import Lab
 from dev.services import free_port, program
 from dev.stack import QUEUES, wait_until
 from tests.e2e.dying_worker import STEPS
+from tests.e2e.points import take_for_checked
 
 ROUTERS = ('bras-1', 'bras-2', 'bras-3', 'bras-4')
 SLOW = 0.15  # seconds a router takes for a console line
@@ -161,11 +162,13 @@ class Network:
         url = f'{self.stack.url}/api/plugins/delinquency/enforcement-points/{point["id"]}/'
         headers = {'authorization': f'Bearer {self.stack.token}'}
         requests.patch(url, json=values, headers=headers, timeout=30).raise_for_status()
+        take_for_checked(self.stack, router)
         try:
             yield
         finally:
             old = {name: point[name] for name in values}
             requests.patch(url, json=old, headers=headers, timeout=30).raise_for_status()
+            take_for_checked(self.stack, router)
 
     @contextmanager
     def cut(self, *routers):

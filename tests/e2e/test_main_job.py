@@ -6,6 +6,7 @@ from nornir import InitNornir
 from dev.demo import Demo, state_of
 from dev.lab import Lab
 from dev.stack import wait_until
+from tests.e2e.points import take_for_checked
 
 
 def service(running, router, number):
@@ -121,6 +122,7 @@ def test_a_wrong_host_key_stops_that_router_and_no_other(running):
     headers = {'authorization': f'Bearer {running.token}'}
     foreign = running.get('enforcement-points', name='bras-4')[0]['host_key']
     requests.patch(url, json={'host_key': foreign}, headers=headers, timeout=10).raise_for_status()
+    take_for_checked(running, 'bras-3')
     overdue(running, 'C-bras-3-21', 'C-bras-4-21')
     run = plan(running)
 
@@ -132,6 +134,7 @@ def test_a_wrong_host_key_stops_that_router_and_no_other(running):
     assert 'host key' in result['bras-3-user21']['message']
     assert service(running, 'bras-3', 21) == 'normal'
     requests.patch(url, json={'host_key': point['host_key']}, headers=headers, timeout=10).raise_for_status()
+    take_for_checked(running, 'bras-3')
     paid(running, 'C-bras-3-21', 'C-bras-4-21')
 
 

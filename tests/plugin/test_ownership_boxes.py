@@ -11,6 +11,7 @@ from django.test import TestCase
 from django.utils import timezone
 
 from netbox_delinquency.models import AccessLine, Contract, EnforcementRun, EnforcementSettings, Restriction
+from netbox_delinquency.runs.checks import note_check
 from netbox_delinquency.runs.reconcile import reconcile_point
 from netbox_delinquency.workflow import evaluate_all
 from nornir_tasks.change import AccessState
@@ -349,6 +350,7 @@ class RadiusTest(BoxTestCase):
     def test_an_erps_blocks_are_foreign_never_normal_never_a_baseline_and_stay(self):
         self.point.parameters = self.point.parameters | {'foreign_groups': ['bloqueado']}
         self.point.save()
+        note_check(self.point, [], timezone.now())
         self.db.group('bloqueado', Mikrotik_Address_List='bloqueados')
         self.execute('radgroupcheck', 'groupname', 'disabled', 'Auth-Type', 'Reject')
         self.db.user('group', 'bloqueado', 'home')
