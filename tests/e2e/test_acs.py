@@ -12,6 +12,7 @@ from dcim.models import Device
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import TestCase, override_settings
+from django.utils import timezone
 from users.models import User
 from utilities.testing import create_test_device
 
@@ -227,12 +228,12 @@ class AcsScenarios:
         _, line = self.home('S-1', cpe=device)
         self.acs.parameters['url'] = 'http://127.0.0.1:9'
         self.acs.save()
-        note_check(self.acs, [], NOW)  # it died after its check
+        note_check(self.acs, [], timezone.now())  # it died after its check
         intend(line, AccessState.blocked())
         (run,) = plan_runs(unplanned_lines(), NOW)
         run = execute(run)
         row = run.changes.get()
-        self.assertEqual((row.outcome, 'did not answer' in row.message), ('failed', True))
+        self.assertEqual((row.outcome, 'did not answer' in row.message), ('failed', True), row.message)
         self.client.force_login(User.objects.create_superuser('admin'))
         page = self.client.get(device.get_absolute_url())
         self.assertContains(page, line.cwmp_id)

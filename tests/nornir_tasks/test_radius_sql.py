@@ -131,11 +131,10 @@ def test_a_user_name_that_the_tables_cannot_hold_is_refused(db, name):
     assert 'user name' in message
 
 
+@pytest.mark.parametrize('server', ['postgresql'], indirect=True)
 @pytest.mark.parametrize('encoding', ['SQL_ASCII', 'LATIN1'])
 def test_a_database_in_another_encoding_is_written_to_the_byte(db, encoding):
     """An old PostgreSQL has Latin-1, or bytes without any encoding, which psycopg alone hands out as bytes."""
-    if db.kind != 'postgresql':
-        pytest.skip('of PostgreSQL')
     name = f'radius_{encoding.lower()}'
     db.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
     other = replace(db, database=name)

@@ -66,7 +66,7 @@ class EnforcementRunFilterSetTest(FilterSetTestCase):
 class EnforcementChangeFilterSetTest(FilterSetTestCase):
     queryset = EnforcementChange.objects.all()
     filterset = EnforcementChangeFilterSet
-    ignore_fields = ('before', 'after', 'exact', 'values', 'names', 'message_params')
+    ignore_fields = ('before', 'after', 'exact', 'values', 'names', 'message_params', 'authors')
 
     @classmethod
     def setUpTestData(cls):
