@@ -53,6 +53,7 @@ class LadderActionTest(PluginAPITestCase):
 
     def test_a_trust_unlock_is_given_from_throttled_and_from_blocked_and_its_successor_is_fixed(self):
         self.may('unlock_contract')
+        self.may('view_policystage')
         url = self.url('contract', self.contract.pk, 'trust-unlock')
         for days, before in ((20, 'throttled'), (40, 'blocked')):
             self.owe(days)
@@ -191,9 +192,10 @@ class LadderActionTest(PluginAPITestCase):
         for wrong in (future, '2026-10-01T12:00:00'):
             assert self.notice(delivered_at=wrong).status == EventStatusChoices.FAILED
         self.may('add_notice')
+        self.may('record_notice')
         self.may('view_contract')
         url = reverse(f'plugins-api:{APP}-api:notice-list')
-        data = {'contract': self.contract.pk, 'kind': 'suspension', 'reference': 'N', 'asserted_by': 'x'}
+        data = {'contract': self.contract.pk, 'kind': 'suspension', 'reference': 'N'}
         assert 'offset' in str(self.send('post', url, {**data, 'delivered_at': '2026-10-01T12:00:00'}, 400))
         assert 'has passed' in str(self.send('post', url, {**data, 'delivered_at': future}, 400))
         assert not Notice.objects.exists()
