@@ -9,7 +9,6 @@ from extras.graphql.filters import TagFilter
 from netbox.graphql.filter_lookups import IntegerLookup, JSONFilter
 from netbox.graphql.filters import NetBoxModelFilter, PrimaryModelFilter, register_filter
 from strawberry.scalars import ID
-from strawberry.types import Info
 from strawberry_django import (
     BaseFilterLookup,
     ComparisonFilterLookup,
@@ -20,13 +19,13 @@ from strawberry_django import (
     TimeFilterLookup,
     filter_field,
 )
-from strawberry_django.filters import process_filters
 from users.graphql.filters import UserFilter
 from virtualization.graphql.filters import VirtualMachineFilter
 
 from .. import models
 from . import enums
 from .names import graphql_name
+from .related import related, related_id
 
 __all__ = (
     'AccessLineFilter',
@@ -52,30 +51,6 @@ __all__ = (
 
 def model_filter(model):
     return register_filter(model, lookups=True, name=graphql_name(f'{model.__name__}Filter'))
-
-
-def seen_by(info: Info, model):
-    return model.objects.restrict(info.context.request.user, 'view').order_by()
-
-
-def related(name: str, filter_type):
-    """What a filter finds of another object is found among those that the reader sees: else it would tell the rest."""
-
-    def found(self, info: Info, value, prefix: str) -> Q:
-        model = filter_type.__strawberry_django_definition__.model
-        queryset, matching = process_filters(value, seen_by(info, model), info)
-        return Q(**{f'{prefix}{name}__in': queryset.filter(matching).values('pk')})
-
-    found.__annotations__['value'] = filter_type
-    return strawberry_django.filter_field(found)
-
-
-def related_id(name: str, filter_type):
-    def found(self, info: Info, value: ID, prefix: str) -> Q:
-        model = filter_type.__strawberry_django_definition__.model
-        return Q(**{f'{prefix}{name}__in': seen_by(info, model).filter(pk=value).values('pk')})
-
-    return strawberry_django.filter_field(found)
 
 
 @model_filter(models.Subscriber)

@@ -47,9 +47,9 @@ class EnforcementChangeSerializer(SeenMixin, NetBoxModelSerializer):
         fields = (
             'id', 'url', 'display_url', 'display', 'run', 'line', 'identity', 'names', 'restriction', 'point',
             'channel', 'wave', 'expected', 'desired',
-            'values', 'exact', 'reason', 'target', 'claimed_at', 'sent_at', 'finished_at', 'outcome',
+            'values', 'exact', 'reason', 'authors', 'target', 'claimed_at', 'sent_at', 'finished_at', 'outcome',
             'refused', 'message', 'message_code', 'message_params', 'before', 'after', 'tags',
             'custom_fields', 'created', 'last_updated',
         )  # fmt: skip
-        read_only_fields = ('identity', 'names', 'restriction')
+        read_only_fields = ('identity', 'names', 'restriction', 'authors')
         brief_fields = ('id', 'url', 'display', 'desired', 'outcome')

@@ -12,7 +12,7 @@ NOT_IN_A_TABLE = {
     'BillingEvent': {'body'},
     # What a reason's sentence is made of stands in the sentence; a row's names are in what it was planned for.
     'EnforcementRun': {'stop_params'},
-    'EnforcementChange': {'before', 'after', 'exact', 'values', 'names', 'message_params'},
+    'EnforcementChange': {'before', 'after', 'exact', 'values', 'names', 'message_params', 'authors'},
 }
 
 
