@@ -1,6 +1,6 @@
 from django.core.exceptions import PermissionDenied
 from django_filters.rest_framework import DjangoFilterBackend
-from netbox.api import viewsets as netbox
+from netbox.api.viewsets import NetBoxModelViewSet, NetBoxReadOnlyModelViewSet
 from rest_framework.filters import OrderingFilter
 from rest_framework.routers import APIRootView
 
@@ -78,11 +78,11 @@ class SeenViewSet:
         return super().list(request, *args, **kwargs)  # type: ignore[misc]
 
 
-class NetBoxModelViewSet(SeenViewSet, netbox.NetBoxModelViewSet):
+class SeenModelViewSet(SeenViewSet, NetBoxModelViewSet):
     pass
 
 
-class NetBoxReadOnlyModelViewSet(SeenViewSet, netbox.NetBoxReadOnlyModelViewSet):
+class SeenReadOnlyModelViewSet(SeenViewSet, NetBoxReadOnlyModelViewSet):
     pass
 
 
@@ -93,13 +93,13 @@ class DelinquencyRootView(APIRootView):
         return 'Delinquency'
 
 
-class SubscriberViewSet(NetBoxModelViewSet):
+class SubscriberViewSet(SeenModelViewSet):
     queryset = Subscriber.objects.all()
     serializer_class = serializers.SubscriberSerializer
     filterset_class = filtersets.SubscriberFilterSet
 
 
-class ServicePlanViewSet(NetBoxModelViewSet):
+class ServicePlanViewSet(SeenModelViewSet):
     queryset = ServicePlan.objects.all()
     serializer_class = serializers.ServicePlanSerializer
     filterset_class = filtersets.ServicePlanFilterSet
@@ -115,7 +115,7 @@ class BalanceOrderingFilter(SeenOrdering):
         return ordering and [*(self.visible.get(term, term) for term in ordering), 'pk']
 
 
-class ContractViewSet(ContractActionsMixin, NetBoxModelViewSet):
+class ContractViewSet(ContractActionsMixin, SeenModelViewSet):
     queryset = Contract.objects.all()
     serializer_class = serializers.ContractSerializer
     filterset_class = filtersets.ContractFilterSet
@@ -126,7 +126,7 @@ class ContractViewSet(ContractActionsMixin, NetBoxModelViewSet):
         return super().get_queryset().with_visible_balance(self.request.user)
 
 
-class EnforcementPointViewSet(PointCpesMixin, PointActionsMixin, NetBoxModelViewSet):
+class EnforcementPointViewSet(PointCpesMixin, PointActionsMixin, SeenModelViewSet):
     queryset = EnforcementPoint.objects.all()
     serializer_class = serializers.EnforcementPointSerializer
     filterset_class = filtersets.EnforcementPointFilterSet
@@ -136,7 +136,7 @@ class EnforcementPointViewSet(PointCpesMixin, PointActionsMixin, NetBoxModelView
     }
 
 
-class AccessLineViewSet(CpeLineActionsMixin, LineActionsMixin, NetBoxModelViewSet):
+class AccessLineViewSet(CpeLineActionsMixin, LineActionsMixin, SeenModelViewSet):
     queryset = AccessLine.objects.all()
     serializer_class = serializers.AccessLineSerializer
     filterset_class = filtersets.AccessLineFilterSet
@@ -147,93 +147,91 @@ class AccessLineViewSet(CpeLineActionsMixin, LineActionsMixin, NetBoxModelViewSe
     }
 
 
-class DelinquencyPolicyViewSet(PolicyActionsMixin, NetBoxModelViewSet):
+class DelinquencyPolicyViewSet(PolicyActionsMixin, SeenModelViewSet):
     queryset = DelinquencyPolicy.objects.all()
     serializer_class = serializers.DelinquencyPolicySerializer
     filterset_class = filtersets.DelinquencyPolicyFilterSet
 
 
-class PolicyStageViewSet(NetBoxModelViewSet):
+class PolicyStageViewSet(SeenModelViewSet):
     queryset = PolicyStage.objects.all()
     serializer_class = serializers.PolicyStageSerializer
     filterset_class = filtersets.PolicyStageFilterSet
     field_prefetches = {('display',): ('policy',)}
 
 
-class EnforcementRunViewSet(
-    ProfileActionsMixin, RunPlansMixin, RunbookActionsMixin, RunActionsMixin, NetBoxModelViewSet
-):
+class EnforcementRunViewSet(ProfileActionsMixin, RunPlansMixin, RunbookActionsMixin, RunActionsMixin, SeenModelViewSet):
     queryset = EnforcementRun.objects.all()
     serializer_class = serializers.EnforcementRunSerializer
     filterset_class = filtersets.EnforcementRunFilterSet
 
 
-class EnforcementChangeViewSet(NetBoxModelViewSet):
+class EnforcementChangeViewSet(SeenModelViewSet):
     queryset = EnforcementChange.objects.all()
     serializer_class = serializers.EnforcementChangeSerializer
     filterset_class = filtersets.EnforcementChangeFilterSet
     field_prefetches = {('display',): ('run', 'line'), ('target',): below('line', of=TARGET)}
 
 
-class RestrictionViewSet(RestrictionActionsMixin, NetBoxReadOnlyModelViewSet):
+class RestrictionViewSet(RestrictionActionsMixin, SeenReadOnlyModelViewSet):
     queryset = Restriction.objects.all()
     serializer_class = serializers.RestrictionSerializer
     filterset_class = filtersets.RestrictionFilterSet
     field_prefetches = {('display',): ('point',)}
 
 
-class BillingSourceViewSet(NetBoxModelViewSet):
+class BillingSourceViewSet(SeenModelViewSet):
     queryset = BillingSource.objects.all()
     serializer_class = serializers.BillingSourceSerializer
     filterset_class = filtersets.BillingSourceFilterSet
 
 
-class BillingEventViewSet(EventActionsMixin, NetBoxModelViewSet):
+class BillingEventViewSet(EventActionsMixin, SeenModelViewSet):
     queryset = BillingEvent.objects.all()
     serializer_class = serializers.BillingEventSerializer
     filterset_class = filtersets.BillingEventFilterSet
 
 
-class CalendarViewSet(NetBoxModelViewSet):
+class CalendarViewSet(SeenModelViewSet):
     queryset = Calendar.objects.all()
     serializer_class = serializers.CalendarSerializer
     filterset_class = filtersets.CalendarFilterSet
 
 
-class CalendarDateViewSet(NetBoxModelViewSet):
+class CalendarDateViewSet(SeenModelViewSet):
     queryset = CalendarDate.objects.all()
     serializer_class = serializers.CalendarDateSerializer
     filterset_class = filtersets.CalendarDateFilterSet
 
 
-class NoticeViewSet(NetBoxModelViewSet):
+class NoticeViewSet(SeenModelViewSet):
     queryset = Notice.objects.all()
     serializer_class = serializers.NoticeSerializer
     filterset_class = filtersets.NoticeFilterSet
 
 
-class HoldViewSet(HoldActionsMixin, NetBoxModelViewSet):
+class HoldViewSet(HoldActionsMixin, SeenModelViewSet):
     queryset = Hold.objects.all()
     serializer_class = serializers.HoldSerializer
     filterset_class = filtersets.HoldFilterSet
     field_prefetches = {('successor',): ('successor__policy',)}
 
 
-class GraceRuleViewSet(NetBoxModelViewSet):
+class GraceRuleViewSet(SeenModelViewSet):
     queryset = GraceRule.objects.all()
     serializer_class = serializers.GraceRuleSerializer
     filterset_class = filtersets.GraceRuleFilterSet
     field_prefetches = {('display',): ('policy', 'for_tag')}
 
 
-class PlanChangeOrderViewSet(PlanChangeActionsMixin, NetBoxModelViewSet):
+class PlanChangeOrderViewSet(PlanChangeActionsMixin, SeenModelViewSet):
     queryset = PlanChangeOrder.objects.all()
     serializer_class = serializers.PlanChangeOrderSerializer
     filterset_class = filtersets.PlanChangeOrderFilterSet
     field_prefetches = {('display',): ('contract', 'to_plan')}
 
 
-class EnforcementSettingsViewSet(NetBoxModelViewSet):
+class EnforcementSettingsViewSet(SeenModelViewSet):
     queryset = EnforcementSettings.objects.all()
     serializer_class = serializers.EnforcementSettingsSerializer
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
 
 from ..choices import HoldKindChoices
-from .by_hand import user_at_work
+from .by_hand import SignedModel, user_at_work
 from .lifecycle import LifecycleModel
 
 __all__ = ('Hold',)
@@ -31,7 +30,7 @@ MAX_DAYS = {
 MAX_DAYS_OTHERWISE = 366
 
 
-class Hold(LifecycleModel, PrimaryModel):
+class Hold(SignedModel, LifecycleModel, PrimaryModel):
     """A reason not to act, from one moment to another; it ends by itself."""
 
     contract = models.ForeignKey('Contract', on_delete=models.PROTECT, related_name='holds', verbose_name=_('contract'))
@@ -95,14 +94,8 @@ class Hold(LifecycleModel, PrimaryModel):
     def is_active(self, now: datetime) -> bool:
         return self.starts_at <= now < min(self.ends_at, self.ended_at or self.ends_at)
 
-    def _sign(self) -> None:
-        """One that is made by hand is made in nobody else's name."""
-        if self._state.adding and (user := user_at_work()) is not None:
-            self.approver = user
-
-    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        self._sign()
-        super().clean_fields(exclude)
+    def sign(self, user: Any) -> None:
+        self.approver = user
 
     def clean(self) -> None:
         super().clean()
@@ -123,6 +116,8 @@ class Hold(LifecycleModel, PrimaryModel):
             raise ValidationError({'kind': _('A trust unlock is given by those who may unlock the contract.')})
         days = MAX_DAYS.get(self.kind, MAX_DAYS_OTHERWISE)
         if self.starts_at and self.ends_at and self.ends_at - self.starts_at > timedelta(days=days):
+            if type(self).objects.filter(pk=self.pk, starts_at=self.starts_at, ends_at=self.ends_at).exists():
+                return  # billing's own, or older than this rule: something else of it is changed
             text = _('A hold of this kind lasts at most {days} days: give it anew when they are over.')
             raise ValidationError({'ends_at': text.format(days=days)})
 
@@ -149,7 +144,6 @@ class Hold(LifecycleModel, PrimaryModel):
             raise ValidationError({'contract': _('Nothing is restricted, so there is nothing to unlock.')})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self._sign()  # REST checks one instance and saves another
         if self._state.adding and self.kind == HoldKindChoices.TRUST and self.successor_id is None:
             # Fixed when it is given: what follows a trust unlock is known to both sides from the start.
             self.successor = self.contract.stage

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from netbox.models import PrimaryModel
 
 from ..choices import NoticeChannelChoices, NoticeKindChoices
-from .by_hand import user_at_work
+from .by_hand import SignedModel, user_at_work
 
 __all__ = ('Notice',)
 
@@ -21,7 +20,7 @@ BY_HAND_WITHIN = timedelta(hours=1)
 EVIDENCE = ('contract_id', 'kind', 'reference', 'channel', 'sent_at', 'delivered_at', 'asserted_by')
 
 
-class Notice(PrimaryModel):
+class Notice(SignedModel, PrimaryModel):
     """Proof that the subscriber was notified: what, how, when, and who says so. The text itself stays with billing.
 
     It is never changed. One that a person records is asserted by that person, who has a permission for it, and counts
@@ -75,14 +74,8 @@ class Notice(PrimaryModel):
     def get_kind_color(self) -> str | None:
         return NoticeKindChoices.colors.get(self.kind)
 
-    def _sign(self) -> None:
-        """One that is made by hand is made in nobody else's name."""
-        if self._state.adding and (user := user_at_work()) is not None:
-            self.asserted_by = user.get_username()[:100]
-
-    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        self._sign()
-        super().clean_fields(exclude)
+    def sign(self, user: Any) -> None:
+        self.asserted_by = user.get_username()[:100]
 
     def clean(self) -> None:
         super().clean()
@@ -94,10 +87,6 @@ class Notice(PrimaryModel):
             moment = getattr(self, name)
             if isinstance(moment, datetime) and moment > timezone.now():
                 raise ValidationError({name: _('A notice is proof of what was: give a moment that has passed.')})
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        self._sign()  # REST checks one instance and saves another
-        super().save(*args, **kwargs)
 
     def _clean_by_hand(self) -> None:
         user = user_at_work()

@@ -101,6 +101,16 @@ class HoldsByHandTest(ByHandTestCase):
             answer = self.hold(kind=kind, ends_at='2099-01-01T00:00:00Z')
             self.assertContains(answer, 'lasts at most', status_code=400)
 
+    def test_billings_own_that_lasts_longer_can_still_be_described(self):
+        self.add_permissions(f'{APP}.change_hold')
+        ends = timezone.now() + timedelta(days=365)
+        hold = Hold.objects.create(
+            contract=self.contract, kind='dispute', reason='D', reference='D', asserted_by='ERP', ends_at=ends
+        )
+        self.assertEqual(self.send('patch', f'holds/{hold.pk}', description='seen').status_code, 200)
+        later = (ends + timedelta(days=1)).isoformat()
+        self.assertContains(self.send('patch', f'holds/{hold.pk}', ends_at=later), 'lasts at most', status_code=400)
+
     def test_a_trust_unlock_is_not_given_by_adding_a_hold(self):
         self.contract.advance(stage=self.contract.policy.stages.first(), stage_since=timezone.now())
         self.assertContains(self.hold(kind='trust_unlock'), 'may unlock the contract', status_code=400)

@@ -31,11 +31,19 @@ class SeenMixin(serializers.ModelSerializer):
 
     def to_representation(self, instance):
         request = self.context.get('request')
-        if self.nested and request is not None and not may_see(request.user, instance):
+        if self.nested and request is not None and not self._may_see(request.user, instance):
             shown = {name: self.fields[name] for name in ('id', 'url') if name in self.fields}
             found = {name: field.to_representation(field.get_attribute(instance)) for name, field in shown.items()}
             return {**found, 'display': f'#{instance.pk}'}
         return super().to_representation(instance)
+
+    def _may_see(self, user, instance):
+        """Asked once an answer of each object: many rows have the same plan, source or point."""
+        asked = self.context.setdefault('seen', {})
+        key = type(instance), instance.pk
+        if key not in asked:
+            asked[key] = may_see(user, instance)
+        return asked[key]
 
 
 class AccessStateSerializer(serializers.Serializer):
