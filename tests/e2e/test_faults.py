@@ -95,7 +95,7 @@ class Network:
     def stop_reason(self, run):
         return self.stack.sql(f'SELECT stop_reason FROM netbox_delinquency_enforcementrun WHERE id = {run}')
 
-    def ends(self, run, seconds=60):
+    def ends(self, run, seconds=240):
         ended = ('completed', 'failed', 'cancelled')
         return wait_until(f'run {run} ends', lambda: (s := self.status(run)) in ended and s, seconds, 0.1)
 
@@ -107,9 +107,9 @@ class Network:
 
     def nobody_is_at_a_router(self):
         """No worker holds a point: from here on nothing is sent, and what died has let go."""
-        wait_until('nobody is at a router', lambda: self.stack.sql(HELD) == '0', 60)
+        wait_until('nobody is at a router', lambda: self.stack.sql(HELD) == '0', 240)
 
-    def reaches(self, run, status, seconds=30):
+    def reaches(self, run, status, seconds=240):
         wait_until(f'run {run} is {status}', lambda: self.status(run) == status, seconds, 0.05)
 
     def rows(self, run):
@@ -127,10 +127,10 @@ class Network:
         """Wait until so many rows are applied."""
         wait_until(
             f'{count} rows applied',
-            lambda: list(self.outcomes(run).values()).count('applied') >= count, 60, 0.05,
+            lambda: list(self.outcomes(run).values()).count('applied') >= count, 240, 0.05,
         )  # fmt: skip
 
-    def restores(self, *names, seconds=20):
+    def restores(self, *names, seconds=240):
         """Pay: plan, start, and wait until the routers say so."""
         self.intend('normal', *names)
         run = self.plan(*names)
@@ -226,7 +226,7 @@ def net(running):
         f" WHERE intended_mode <> 'normal' OR {among(left or ['-'])}"
     )
     if left:
-        network.restores(*left, seconds=60)
+        network.restores(*left, seconds=240)
     running.sql(
         f'UPDATE netbox_delinquency_accessline SET {OBSERVED} = ({STATES["normal"]}), observed_at = now(),'
         ' unverified = false'
@@ -240,7 +240,7 @@ def test_a_worker_killed_at_any_step_loses_and_repeats_nothing(net, step):
         run = net.approved('blocked', *names)
         net.die_at(step)
         net.start(run)
-        wait_until('the worker is dead', lambda: not net.die_file.exists(), 30)
+        wait_until('the worker is dead', lambda: not net.die_file.exists(), 240)
         net.nobody_is_at_a_router()
         before = net.rows(run)
         sent = {name for name in names if before[name]['sent_at']}
@@ -270,7 +270,7 @@ def test_the_line_of_a_killed_worker_is_restored_before_its_run_goes_on(net):
     run = net.approved('blocked', *names)
     net.die_at('applied')
     net.start(run)
-    wait_until('the worker is dead', lambda: not net.die_file.exists(), 30)
+    wait_until('the worker is dead', lambda: not net.die_file.exists(), 240)
     assert set(net.not_normal()) == set(names)
     net.restores(names[0])
     net.start(run)
@@ -293,9 +293,9 @@ def test_four_workers_of_which_two_are_killed(net):
         net.stack.kill(worker)
     done = {name for name, outcome in net.outcomes(run).items() if outcome}
     assert len(done) < len(names), 'they were to die in the middle'
-    wait_until('the dead have let go', lambda: int(net.stack.sql(HELD)) <= 2, 30)
+    wait_until('the dead have let go', lambda: int(net.stack.sql(HELD)) <= 2, 240)
     net.start(run)
-    assert net.ends(run, 90) == 'completed'
+    assert net.ends(run) == 'completed'
     net.stack.kill(workers[2])
     assert net.not_normal() == dict.fromkeys(names, 'blocked')
     assert set(net.outcomes(run).values()) == {'applied'}
@@ -362,7 +362,7 @@ def test_a_router_that_hangs_leaves_rows_that_say_so_and_its_restores_are_read_f
     with net.point('bras-1', timeout=2):
         run = net.approved('blocked', *names)
         net.start(run)
-        assert net.ends(run, 90) in ('failed', 'paused')
+        assert net.ends(run) in ('failed', 'paused')
     outcomes = net.outcomes(run)
     assert set(outcomes.values()) <= {'unknown', 'failed'}
     truth = net.not_normal()
@@ -382,12 +382,12 @@ def test_the_network_is_cut_in_the_middle_and_comes_back(net):
         net.start(run)
         net.applies(run)
         with net.cut('bras-1', 'bras-2'):
-            wait_until('it stops', lambda: net.status(run) in ('paused', 'failed'), 60, 0.2)
+            wait_until('it stops', lambda: net.status(run) in ('paused', 'failed'), 240, 0.2)
             net.nobody_is_at_a_router()
         for router in ('bras-1', 'bras-2'):
             net.control(router, delay=0)
             net.do(router, 'drop')  # what was not received by now never will be
-        wait_until('the lines that were received are carried out', lambda: net.lines_in_work() == before, 30)
+        wait_until('the lines that were received are carried out', lambda: net.lines_in_work() == before, 240)
         blocked, rows = set(net.not_normal()), net.rows(run)
         applied = {name for name, row in rows.items() if row['outcome'] and row['outcome']['value'] == 'applied'}
         assert 0 < len(applied) < len(names)
@@ -397,7 +397,7 @@ def test_the_network_is_cut_in_the_middle_and_comes_back(net):
         assert all(net.believed(*unsure)[name][1] for name in unsure), 'and is unverified'
         if net.status(run) == 'paused':
             net.stack.netbox.act(run, 'cancel')
-            wait_until('what was sent is read back', lambda: all(net.outcomes(run).values()), 30)
+            wait_until('what was sent is read back', lambda: all(net.outcomes(run).values()), 240)
         again = net.plan(*names)
         net.start(again)
         assert net.ends(again) == 'completed'
@@ -444,7 +444,7 @@ def test_a_cap_lets_through_as_many_as_it_says(net):
     run = net.approved('blocked', *names)
     net.start(run)
     net.applies(run, 3)
-    wait_until('it waits', lambda: 'rows an hour is reached' in net.stop_reason(run), 20)
+    wait_until('it waits', lambda: 'rows an hour is reached' in net.stop_reason(run), 240)
     assert len(net.not_normal()) == 3
     assert net.status(run) == 'running'
     net.restores(next(iter(net.not_normal())))  # no cap holds a restore
@@ -467,9 +467,9 @@ def test_a_cancelled_run_stops_between_two_rows_and_every_row_says_what_became_o
     with net.point('bras-1', batch_size=3):
         run = net.approved('blocked', *names)
         net.start(run)
-        wait_until('it is under way', lambda: len(net.not_normal()) >= 2, 30)
+        wait_until('it is under way', lambda: len(net.not_normal()) >= 2, 240)
         net.stack.netbox.act(run, 'cancel')
-        wait_until('every row is closed', lambda: all(net.outcomes(run).values()), 20)
+        wait_until('every row is closed', lambda: all(net.outcomes(run).values()), 240)
         net.nobody_is_at_a_router()
     blocked = set(net.not_normal())
     assert 2 <= len(blocked) < 20
@@ -484,9 +484,9 @@ def test_the_kill_switch_stops_blocking_between_rows_and_restores_go_on(net):
     with net.point('bras-2', batch_size=3):
         run = net.approved('blocked', *names)
         net.start(run)
-        wait_until('it is under way', lambda: len(net.not_normal()) >= 2, 30)
+        wait_until('it is under way', lambda: len(net.not_normal()) >= 2, 240)
         net.stack.configure(stopped='t', stop_reason='storm')
-        wait_until('it holds', lambda: 'storm' in net.stop_reason(run), 20)
+        wait_until('it holds', lambda: 'storm' in net.stop_reason(run), 240)
         net.nobody_is_at_a_router()
         blocked = set(net.not_normal())
         assert len(blocked) < 20
@@ -524,7 +524,7 @@ def test_two_runs_on_one_line_never_hold_it_together(net):
     net.control('bras-3', delay=SLOW)
     slow = net.approved('throttled', *names)
     net.start(slow)
-    wait_until('it is under way', lambda: net.not_normal(), 30)
+    wait_until('it is under way', lambda: net.not_normal(), 240)
     # Paid while its batch is under way: the restore waits for that batch, and for nothing else.
     paid = next(iter(net.not_normal()))
     net.control('bras-3', delay=0)

@@ -22,13 +22,13 @@ def control(running, router, what, **body):
 def overdue(running, *contracts, due='2026-01-01'):
     for contract in contracts:
         running.post_event('invoice.overdue', contract, due_date=due, amount='10').raise_for_status()
-    wait_until('the inbox is empty', lambda: not running.get('billing-events', status='received'), 60, 0.2)
+    wait_until('the inbox is empty', lambda: not running.get('billing-events', status='received'), 240, 0.2)
 
 
 def paid(running, *contracts):
     for contract in contracts:
         running.post_event('invoice.paid', contract).raise_for_status()
-    wait_until('the inbox is empty', lambda: not running.get('billing-events', status='received'), 60, 0.2)
+    wait_until('the inbox is empty', lambda: not running.get('billing-events', status='received'), 240, 0.2)
 
 
 def plan(running, **filters):
@@ -77,11 +77,11 @@ def test_the_command_line_lists_plans_applies_and_verifies(running):
     verified = running.cli('verify', '--filter', 'bras=bras-1', '--filter', 'bras=bras-2')
     assert verified.returncode == 0, verified.stdout
     assert '100 lines read, 0 not as intended' in verified.stdout
-    wait_until('a worker has read what it says it did', lambda: not running.get('access-lines', unverified=True), 30)
+    wait_until('a worker has read what it says it did', lambda: not running.get('access-lines', unverified=True), 240)
     assert 'nothing to do' in running.cli('plan').stdout
     paid(running, 'C-bras-1-20', 'C-bras-2-20')
     wait_until(
-        'both are back', lambda: service(running, 'bras-1', 20) == service(running, 'bras-2', 20) == 'normal', 20
+        'both are back', lambda: service(running, 'bras-1', 20) == service(running, 'bras-2', 20) == 'normal', 240
     )
 
 
@@ -112,7 +112,7 @@ def test_the_points_are_a_nornir_inventory(running, monkeypatch):
 
 def test_an_event_for_an_unknown_contract_is_kept_marked_and_shown(running):
     running.post_event('invoice.overdue', 'C-nobody', due_date='2026-01-01').raise_for_status()
-    (event,) = wait_until('it is marked', lambda: running.get('billing-events', status='unmatched'), 20)
+    (event,) = wait_until('it is marked', lambda: running.get('billing-events', status='unmatched'), 240)
     assert 'no contract "C-nobody"' in event['message']
 
 
@@ -127,7 +127,7 @@ def test_a_wrong_host_key_stops_that_router_and_no_other(running):
     run = plan(running)
 
     running.netbox.act(run, 'start')
-    assert wait_until('it ends', lambda: ended(running, run), 60) == 'failed'
+    assert wait_until('it ends', lambda: ended(running, run), 240) == 'failed'
 
     result = rows(running, run)
     assert outcomes(running, run) == {'bras-3-user21': 'failed', 'bras-4-user21': 'applied'}
@@ -148,7 +148,7 @@ def test_a_router_that_hangs_leaves_unknown_rows_and_the_others_right(running):
     run = plan(running)
 
     running.netbox.act(run, 'start')
-    assert wait_until('it ends', lambda: ended(running, run), 120) == 'failed'
+    assert wait_until('it ends', lambda: ended(running, run), 240) == 'failed'
 
     result = outcomes(running, run)
     assert result.pop('bras-1-user22') in ('unknown', 'failed')
@@ -157,7 +157,7 @@ def test_a_router_that_hangs_leaves_unknown_rows_and_the_others_right(running):
     control(running, 'bras-1', 'settings', faults=[])
     paid(running, 'C-bras-1-22', 'C-bras-2-22')
     wait_until(
-        'both are normal', lambda: service(running, 'bras-1', 22) == service(running, 'bras-2', 22) == 'normal', 20
+        'both are normal', lambda: service(running, 'bras-1', 22) == service(running, 'bras-2', 22) == 'normal', 240
     )
     assert not running.get('access-lines', drifting='true')
 
@@ -177,7 +177,7 @@ def test_a_subscriber_named_like_a_command_is_blocked_alone_and_harms_nobody(run
     run = plan(running)
 
     running.netbox.act(run, 'start')
-    assert wait_until('it ends', lambda: ended(running, run), 60) == 'completed'
+    assert wait_until('it ends', lambda: ended(running, run), 240) == 'completed'
 
     services = running.services('bras-4')
     assert state_of(services.pop(name)) == 'blocked'
@@ -185,7 +185,7 @@ def test_a_subscriber_named_like_a_command_is_blocked_alone_and_harms_nobody(run
     assert {state_of(each) for each in services.values()} == {'normal'}
     assert 'a"; /ppp secret remove [find]' in running.cli('lines', '--filter', f'username={name}').stdout
     paid(running, 'C-bras-4-50')
-    wait_until('it is back', lambda: state_of(running.services('bras-4')[name]) == 'normal', 20)
+    wait_until('it is back', lambda: state_of(running.services('bras-4')[name]) == 'normal', 240)
 
 
 def test_a_name_that_matches_none_or_two_on_the_router_changes_nothing(running):
@@ -196,7 +196,7 @@ def test_a_name_that_matches_none_or_two_on_the_router_changes_nothing(running):
     run = plan(running)
 
     running.netbox.act(run, 'start')
-    assert wait_until('it ends', lambda: ended(running, run), 60) == 'failed'
+    assert wait_until('it ends', lambda: ended(running, run), 240) == 'failed'
 
     result = rows(running, run)
     assert set(outcomes(running, run).values()) == {'failed'}
@@ -218,7 +218,7 @@ def test_a_worker_killed_in_the_middle_of_a_run_loses_and_repeats_nothing(runnin
     overdue(running, *contracts)
     run = plan(running)
     running.netbox.act(run, 'start')
-    wait_until('a batch is done', lambda: 'applied' in outcomes(running, run).values(), 60, 0.05)
+    wait_until('a batch is done', lambda: 'applied' in outcomes(running, run).values(), 240, 0.05)
 
     running.kill(running.workers[1])
 
@@ -228,7 +228,7 @@ def test_a_worker_killed_in_the_middle_of_a_run_loses_and_repeats_nothing(runnin
     control(running, 'bras-2', 'settings', delay=0)
     running.start_worker('netbox_delinquency.enforce')
     running.netbox.act(run, 'start')
-    assert wait_until('it ends', lambda: ended(running, run), 90) == 'completed'
+    assert wait_until('it ends', lambda: ended(running, run), 240) == 'completed'
     result = rows(running, run)
     assert set(outcomes(running, run).values()) == {'applied'}
     assert {name: result[name]['after'] for name in done_before} == done_before
@@ -237,7 +237,7 @@ def test_a_worker_killed_in_the_middle_of_a_run_loses_and_repeats_nothing(runnin
     assert states.count('blocked') == 15
     assert states[30:45] == ['blocked'] * 15
     paid(running, *contracts)
-    wait_until('all are back', lambda: not running.get('access-lines', drifting='true', bras='bras-2'), 60, 0.5)
+    wait_until('all are back', lambda: not running.get('access-lines', drifting='true', bras='bras-2'), 240, 0.5)
 
 
 def test_no_secret_reaches_a_log_or_an_answer(running):

@@ -46,7 +46,7 @@ class World:
             waits = (
                 f'SELECT count(*) FROM pg_stat_activity WHERE {session.info.backend_pid} = ANY(pg_blocking_pids(pid))'
             )
-            wait_until('the evaluation waits', lambda: self.stack.sql(waits) != '0', 60)
+            wait_until('the evaluation waits', lambda: self.stack.sql(waits) != '0', 240)
             session.commit()
         self.finish(process)
 
