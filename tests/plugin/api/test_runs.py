@@ -64,6 +64,7 @@ class EnforcementChangeAPITest(PluginViewTestCase):
     bulk_update_invalid_data = {'desired': {'mode': 'throttled'}}
     validation_excluded_fields = ['desired']  # an object here, three columns there
     derived = ('expected', 'target')
+    notes_who_writes = ('authors',)
 
     @classmethod
     def setUpTestData(cls):
