@@ -46,11 +46,12 @@ class PluginViewTestCase(PluginAPITestCase, APIViewTestCases.APIViewTestCase):
     """Every test fixture has all its relations set, so that a query too many shows.
 
     `derived` are the fields that are no columns: like columns that forms do not edit, nothing comes of sending them.
+    `notes_who_writes` are columns in which a write notes its user.
     """
 
     __test__ = False
     derived: tuple[str, ...] = ()
-    notes_who_writes = ()
+    notes_who_writes: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
