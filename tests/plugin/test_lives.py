@@ -186,9 +186,11 @@ class Neighbourhood:
     def place_of(self, line):
         return self.provider.points.index(line.bras), line.username
 
-    def somebody_comes_to(self, place):
-        """Whoever has a right to a place now is not who left."""
+    def somebody_comes_to(self, place, contract):
+        """Whoever has a right to a place now is not who left, and answers for what is restricted there."""
         self.kept.pop(place, None)
+        if place in self.taken:
+            self.taken[place] = contract
 
     def owe(self, a, b):
         contract, days = self.contracts[a % 3].pk, (5, 20, 40)[b % 3]
@@ -233,7 +235,7 @@ class Neighbourhood:
             return
         line.username, line.bras = place[1], self.provider.points[place[0]]
         line.save()
-        self.somebody_comes_to(place)
+        self.somebody_comes_to(place, line.contract_id)
 
     def swap(self, a, b):
         lines = self.lines()
@@ -246,6 +248,8 @@ class Neighbourhood:
         (second.username, second.bras), (first.username, first.bras) = names
         second.save()
         first.save()
+        for line in (first, second):
+            self.somebody_comes_to(self.place_of(line), line.contract_id)
 
     def retire(self, a, b):
         line = self.pick(self.lines(), a)
@@ -269,17 +273,13 @@ class Neighbourhood:
             is_ours = place not in self.shaped and self.is_open(place)
             is_wanted = contract.pk in self.owing and contract.pk not in self.held
             is_cut = box.stored[name] == box.live[name] != NORMAL
-            if line.contract_id != contract.pk:
-                continue
-            if place in self.taken:
-                self.taken[place] = contract.pk  # whoever has the place answers for it: nobody gets it back by leaving
-            if is_ours and is_wanted and is_cut:
+            if line.contract_id == contract.pk and is_ours and is_wanted and is_cut:
                 self.kept[place] = box.stored[name]
         contract.status = ContractStatusChoices.TERMINATED
         contract.save()
         self.left.add(contract.pk)
         for line in self.lines():  # by whatever way: a line that is active has its place
-            self.somebody_comes_to(self.place_of(line))
+            self.somebody_comes_to(self.place_of(line), line.contract_id)
 
     def come(self, a, b):
         """A line for a contract that is active, under a name that nobody else has there."""
@@ -287,13 +287,14 @@ class Neighbourhood:
         if contract in self.left or self.here(place).exclude(status='retired').exists():
             return
         make_line(username=place[1], bras=self.provider.points[place[0]], contract=Contract.objects.get(pk=contract))
-        self.somebody_comes_to(place)
+        self.somebody_comes_to(place, contract)
 
     def hand_over(self, a, b):
         line, contract = self.pick(self.lines(), a), self.contracts[b % 3].pk
         if line is not None and contract not in self.left:
             line.contract = Contract.objects.get(pk=contract)
             line.save()
+            self.somebody_comes_to(self.place_of(line), contract)
 
     def foreigner_restricts(self, a, b):
         place = point, name = self.place(b)
@@ -386,6 +387,7 @@ class Lives(RuleBasedStateMachine):
             point.status, point.mode = 'active', 'enforce'
             point.save()
             point.advance(checked_at=timezone.now())  # days have passed
+        Restriction.objects.open().update(retry_at=None)  # and what a point refused is tried again each day
         BillingSource.objects.update(heartbeat_minutes=None)
         for run in EnforcementRun.objects.filter(status='paused'):
             cancel_run(run, timezone.now())
